@@ -18,20 +18,24 @@ class ProgramKind:
 
     `context` names the shape of the first argument (the "context model"): "kprobe", "kretprobe", "syscall_enter",
     "syscall_exit", "tracepoint", "raw_tracepoint", "fentry", "fexit", "lsm", "xdp", "skb", "perf_event", ...
-    `target` is the BTF name to bind to at load (fentry, LSM, tp_btf), else "".
+    `target` is the BTF name to bind to at load (fentry: the function's; LSM: bpf_lsm_X; tp_btf: btf_trace_X), else "".
+    `flags` are load flags that the kind needs (BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS).
     """
 
-    __slots__ = ("context", "expected_attach_type", "name", "target", "type")
+    __slots__ = ("context", "expected_attach_type", "flags", "name", "target", "type")
 
-    def __init__(self, name: str, type: int, context: str, *, expected_attach_type: int = 0, target: str = "") -> None:
+    def __init__(
+        self, name: str, type: int, context: str, *, expected_attach_type: int = 0, target: str = "", flags: int = 0
+    ) -> None:
         self.name = name
         self.type = type
         self.context = context
         self.expected_attach_type = expected_attach_type
         self.target = target
+        self.flags = flags
 
     def _key(self) -> tuple[object, ...]:
-        return (self.name, self.type, self.context, self.expected_attach_type, self.target)
+        return (self.name, self.type, self.context, self.expected_attach_type, self.target, self.flags)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ProgramKind) and self._key() == other._key()

@@ -1,0 +1,71 @@
+"""The running kernel's BTF: `/sys/kernel/btf/vmlinux`, mapped where the kernel allows, with its index kept on disk."""
+
+from __future__ import annotations
+
+import mmap
+import os
+
+from skep.btf.kernel_id import kernel_identity
+from skep.btf.reader import Btf
+from skep.errors import ObjectError, UnsupportedError
+
+PATH = "/sys/kernel/btf/vmlinux"
+_loaded: dict[str, Btf] = {}  # one kernel, one BTF: its index and decoded types are shared by the whole process
+
+
+def kernel_btf() -> Btf:
+    """The kernel's type information; SKEP_BTF=FILE names another (raw BTF, or an ELF file with a .BTF section).
+
+    Requires Linux 5.4 with CONFIG_DEBUG_INFO_BTF=y; raises UnsupportedError without it.
+    """
+    path = os.environ.get("SKEP_BTF") or PATH
+    if path not in _loaded:
+        _loaded[path] = _load(path)
+    return _loaded[path]
+
+
+def _load(path: str) -> Btf:
+    try:
+        data = _map(path)
+    except FileNotFoundError as error:
+        if path != PATH:
+            raise UnsupportedError(f"SKEP_BTF={path}: no such file", needs="a file with BTF") from error
+        raise UnsupportedError(
+            f"This kernel ({os.uname().release}) has no {PATH}: the types of kernel structures are not known",
+            needs="Linux 5.4 with CONFIG_DEBUG_INFO_BTF=y, or SKEP_BTF=FILE with the BTF of this kernel",
+        ) from error
+    except OSError as error:
+        raise UnsupportedError(f"{path} cannot be read: {error.strerror}", needs="read access to the kernel's BTF") from error
+    if path != PATH:
+        return Btf(_btf_section(path, data) if data[:4] == b"\x7fELF" else data)
+    from skep.cache import Cache
+
+    cache = Cache()
+    key = cache.key("btf-index", kernel_identity(path)) if cache.enabled else ""
+    index = cache.get(key) if key else None
+    btf = Btf(data, index=index or b"")
+    if key and index is None:
+        cache.put(key, btf.index())
+    return btf
+
+
+def _map(path: str) -> bytes | mmap.mmap:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        try:
+            # Linux 6.16 and newer map it, and only privately: a shared mapping, Python's default, is EACCES.
+            return mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
+        except (OSError, ValueError):
+            with open(fd, "rb", closefd=False) as file:
+                return file.read()
+    finally:
+        os.close(fd)
+
+
+def _btf_section(path: str, data: bytes | mmap.mmap) -> bytes:
+    from skep.object.elf import Elf
+
+    section = Elf(bytes(data)).by_name.get(".BTF")
+    if section is None:
+        raise ObjectError(f"{path}: an ELF file without a .BTF section")
+    return section.data
