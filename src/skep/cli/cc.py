@@ -1,0 +1,97 @@
+"""`skep cc`: the compiler by itself, from a C file to an object, assembly, LLVM IR or preprocessed text."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from skep.errors import SkepError
+
+SUFFIXES = {"object": ".o", "asm": ".s", "ir": ".ll"}  # where the result goes without -o; preprocessed text goes to stdout
+
+
+def main(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    text = _read(options.file)
+    from skep.compiler import compile_source
+
+    compiled = compile_source(
+        text,
+        file="<stdin>" if options.file == "-" else options.file,
+        cflags=options.cflags,
+        target=options.target,
+        emit=options.emit,
+        opt_level=options.optimize,
+    )
+    if compiled.diagnostics:
+        print(compiled.diagnostics.rstrip("\n"), file=sys.stderr)
+    _write(compiled.data, options.output or _default_output(options.file, options.emit))
+    return 0
+
+
+class _Flag(argparse.Action):
+    """-I, -D and -U in one list: a later -U undoes an earlier -D."""
+
+    def __call__(self, parser: object, namespace: argparse.Namespace, values: object, option: str | None = None) -> None:
+        namespace.cflags = [*namespace.cflags, f"{option}{values}"]
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="skep cc", description="Compile a C file in BCC's dialect to a BPF object file.")
+    parser.set_defaults(emit="object", cflags=[])
+    add = parser.add_argument
+    add("file", metavar="FILE.c", help="the C file; - is standard input")
+    add(
+        "-o",
+        dest="output",
+        metavar="OUT",
+        help="where the result goes; - is standard output (default: FILE.o, FILE.s or FILE.ll here)",
+    )
+    add("--target", choices=("bpf", "host"), default="bpf", help="the machine to compile for (default: bpf)")
+    add("-E", dest="emit", action="store_const", const="preprocessed", help="write the preprocessed text (to standard output)")
+    add("-S", dest="emit", action="store_const", const="asm", help="write assembly")
+    add("--emit-llvm", dest="emit", action="store_const", const="ir", help="write LLVM IR")
+    add("-I", dest="cflags", metavar="DIR", action=_Flag, help="look for #include files in this folder")
+    add("-D", dest="cflags", metavar="NAME=V", action=_Flag, help="define a macro")
+    add("-U", dest="cflags", metavar="NAME", action=_Flag, help="undefine a macro")
+    add(
+        "-O",
+        dest="optimize",
+        metavar="N",
+        type=int,
+        choices=range(4),
+        default=2,
+        help="how much to optimise, 0 to 3 (default: 2)",
+    )
+    return parser
+
+
+def _read(path: str) -> str:
+    try:
+        if path == "-":
+            return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
+            return file.read()
+    except OSError as error:
+        raise SkepError(f"cannot read {path!r}: {error.strerror}") from None
+
+
+def _default_output(source: str, emit: str) -> str:
+    suffix = SUFFIXES.get(emit)
+    if suffix is None or source == "-":
+        return "-"
+    return os.path.splitext(os.path.basename(source))[0] + suffix
+
+
+def _write(data: bytes, path: str) -> None:
+    try:
+        if path == "-":
+            sys.stdout.buffer.write(data)
+            return
+        with open(path, "wb") as file:
+            file.write(data)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise SkepError(f"cannot write {path!r}: {error.strerror}") from None

@@ -1,0 +1,107 @@
+"""`skep demo`: counts, in the kernel, the execve calls of a short workload of its own, per user id.
+
+Goes out: the counts, the engine and the way the program was attached; exit status 1 when a count is not what was run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from skep.errors import PrivilegeError, SkepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from skep.maps import Table
+
+PROGRAM = r"""
+BPF_HASH(workload, u32, u8);   // the process ids to count, written by Python: other processes run on this machine too
+BPF_HASH(counts);              // user id -> execve calls, written here
+
+int count_execve(void *ctx) {
+    u32 pid = bpf_get_current_pid_tgid() >> 32;
+    u64 uid = bpf_get_current_uid_gid() & 0xFFFFFFFF;
+    if (workload.lookup(&pid))
+        counts.increment(uid);
+    return 0;
+}
+"""
+
+NOBODY = 65534
+COMMANDS = {"own": ("true", "id", "uname", "date", "ls"), "other": ("true", "id", "uname")}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="skep demo", description="Run some commands under two user ids and count their execve calls in the kernel."
+    )
+    parser.parse_args(arguments)
+    try:
+        return _demo()
+    except PrivilegeError as error:
+        raise PrivilegeError(
+            f"{error}.\nThe user engine will run this demo without any privilege, on processes that it starts itself; this "
+            "version does not have it yet.",
+            missing=error.missing,
+        ) from None
+
+
+def _demo() -> int:
+    from skep import BPF
+
+    users = {os.geteuid(): COMMANDS["own"]}
+    if os.geteuid() == 0:
+        users[NOBODY] = COMMANDS["other"]
+    with BPF(text=PROGRAM) as b:
+        link = b.attach_kprobe(event=b.get_syscall_fnname("execve"), fn_name="count_execve")
+        print("Skep demo: execve calls per user id, counted by a BPF program")
+        print(f"engine: {b.engine.name} (Linux {os.uname().release})")
+        print(f"hook: {link}")
+        ran = [_run(uid, _find(name), b["workload"]) for uid, names in users.items() for name in names]
+        counts = {uid.value: count.value for uid, count in b["counts"].items()}
+    print(f"{'user id':>8}  {'commands run':<25}  execve calls")
+    for uid, names in users.items():
+        print(f"{uid:>8}  {' '.join(names):<25}  {counts.get(uid, 0)}")
+    if counts != {uid: len(names) for uid, names in users.items()}:
+        raise SkepError(f"{len(ran)} commands ran, but the program counted {counts}")
+    return 0
+
+
+def _find(name: str) -> str:
+    """The path of a command. execvp(3) would try each folder of PATH: an execve call for each."""
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, name)
+        if os.access(path, os.X_OK):
+            return path
+    raise SkepError(f"the demo runs {name!r}, which is not on PATH ({os.environ.get('PATH', '')})")
+
+
+def _run(uid: int, path: str, workload: Table) -> None:
+    """Run one command under a user id: it starts only when its process id is in the map."""
+    go_read, go_write = os.pipe()
+    sys.stdout.flush()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(go_write)
+            if uid != os.geteuid():
+                os.setgroups([])
+                os.setgid(uid)
+                os.setuid(uid)
+            null = os.open(os.devnull, os.O_RDWR)
+            for fd in (0, 1, 2):
+                os.dup2(null, fd)
+            if os.read(go_read, 1):
+                os.execv(path, [path])
+        finally:
+            os._exit(127)
+    os.close(go_read)
+    try:
+        workload[workload.Key(pid)] = workload.Leaf(1)
+        os.write(go_write, b"x")
+    finally:
+        os.close(go_write)
+        _, status = os.waitpid(pid, 0)
+    if os.waitstatus_to_exitcode(status) != 0:
+        raise SkepError(f"{path} under user id {uid} ended with status {os.waitstatus_to_exitcode(status)}")

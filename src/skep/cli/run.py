@@ -1,0 +1,144 @@
+"""`skep run`: runs a BCC script as it is, with `import bcc` meaning `skep.bcc`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+
+from skep.cli import report
+from skep.errors import SkepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from types import CodeType, TracebackType
+
+    from skep.cli.supervise import Supervisor
+
+
+def main(arguments: list[str]) -> int:
+    options = _parser().parse_args(arguments)
+    if options.engine:
+        os.environ["SKEP_ENGINE"] = options.engine
+    if options.pid is not None:
+        if os.environ.get("SKEP_ENGINE") != "user":
+            raise SkepError(
+                f"-p {options.pid}: only the user engine traces one process; the kernel engine sees every process of the "
+                "machine (filter in the program, with bpf_get_current_pid_tgid()). Give --engine user, or leave -p out"
+            )
+        os.environ["SKEP_PID"] = str(options.pid)
+    code = _compile(options.script)
+    from skep.bcc import install
+
+    install()
+    sys.argv = [options.script, *options.arguments]
+    sys.path[0] = os.path.dirname(os.path.realpath(options.script))
+    if options.command is None and options.duration is None:
+        return _execute(code, options.script, None)
+    from skep.cli.supervise import Supervisor
+
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
+    supervisor = Supervisor(_split(options.command), options.duration)
+    status: object = 1
+    try:
+        status = _execute(code, options.script, supervisor)
+        return status
+    except SystemExit as end:
+        status = end.code
+        raise
+    finally:
+        supervisor.close()
+        if status in (0, None):
+            supervisor.check()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="skep run",
+        description="Run a BCC script, unmodified: `from bcc import BPF` means Skep.",
+        epilog="Exit status: the script's; 130 after Ctrl-C; 0 when -c or -d ended a script that lets KeyboardInterrupt pass.",
+    )
+    add = parser.add_argument
+    add("--engine", choices=("auto", "kernel", "user"), help="what runs the programs (default: $SKEP_ENGINE, or auto)")
+    add(
+        "-c",
+        dest="command",
+        metavar="CMD",
+        help="start CMD once the script waits for events, and end the script as Ctrl-C does when CMD ends; CMD is split in words "
+        "as a shell does, and ended when the script ends",
+    )
+    add("-p", dest="pid", metavar="PID", type=int, help="the process that the user engine traces")
+    add("-d", dest="duration", metavar="SECONDS", type=_seconds, help="after SECONDS, end the script as Ctrl-C does")
+    add("script", metavar="SCRIPT")
+    add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments")
+    return parser
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"{text} is not a time in seconds above 0")
+    return value
+
+
+def _split(command: str | None) -> list[str]:
+    if command is None:
+        return []
+    import shlex
+
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise SkepError(f"-c: cannot split {command!r} into words: {error}") from None
+    if not words:
+        raise SkepError("-c: the command is empty")
+    return words
+
+
+def _compile(script: str) -> CodeType:
+    try:
+        with open(script, "rb") as file:
+            text = file.read()
+    except OSError as error:
+        raise SkepError(f"cannot read the script {script!r}: {error.strerror}") from None
+    try:
+        return compile(text, script, "exec", dont_inherit=True)
+    except (SyntaxError, ValueError) as error:
+        sys.excepthook(type(error), error, None)
+        raise SystemExit(1) from None
+
+
+def _execute(code: CodeType, script: str, supervisor: Supervisor | None) -> int:
+    module = type(sys)("__main__")
+    module.__file__ = script
+    module.__dict__["__builtins__"] = __builtins__
+    sys.modules["__main__"] = module
+    try:
+        exec(code, module.__dict__)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 0 if supervisor is not None and supervisor.ended_script() else 128 + signal.SIGINT
+    except SkepError as error:
+        report(error, _place(error.__traceback__, script))
+        return 1
+    except (SystemExit, BrokenPipeError):
+        raise
+    except BaseException as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_frame.f_code is not code:
+            trace = trace.tb_next
+        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        return 1
+    return 0
+
+
+def _place(trace: TracebackType | None, script: str) -> str:
+    """`script:line` of the script's innermost frame."""
+    line = 0
+    while trace is not None:
+        if trace.tb_frame.f_code.co_filename == script:
+            line = trace.tb_lineno
+        trace = trace.tb_next
+    return f"{script}:{line}" if line else ""

@@ -1,0 +1,201 @@
+"""A small process beside a script: starts a command once the script waits for events, and ends the script like Ctrl-C.
+
+Comes in: `-c` and `-d` of `skep run`. A process, not a thread: the script's own threads, forks and signals stay as they are.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import signal
+import sys
+import time
+
+from skep.errors import SkepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+LOOK = 0.01  # seconds between two looks at the script
+WAITS = 3  # looks in a row that must find the script waiting
+UNATTACHED_WAIT = 1.0  # a script that waits this long without a program is ready as well
+QUIET = 2.0  # a script that never waits is ready when it has opened nothing for this long
+DRAIN = 0.1  # from the command's end to the script's: the script still reads the last events
+TERM_TO_KILL = 2.0  # what the command's processes have to end in
+
+# What the supervisor writes to the script's process, one byte each.
+STARTED = b"s"  # the command runs
+FAILED = b"f"  # the command could not be started; the errno follows in decimal
+DONE = b"d"  # the command ended, or the time is over: SIGINT comes next
+
+
+class Supervisor:
+    """The process beside the script, seen from the script: `close()` ends the command and all of its process group."""
+
+    def __init__(self, command: Sequence[str], seconds: float | None) -> None:
+        self._command = list(command)
+        sys.stdout.flush()
+        stop, self._stop = os.pipe()
+        self._news, news = os.pipe()
+        os.set_blocking(self._news, False)
+        script = os.getpid()
+        self._pid = os.fork()
+        if self._pid == 0:
+            try:
+                for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):
+                    signal.signal(number, signal.SIG_IGN)  # these are for the script; its end is what ends this process
+                os.close(self._stop)
+                os.close(self._news)
+                _supervise(script, self._command, seconds, stop, news)
+            except BaseException:
+                sys.excepthook(*sys.exc_info())
+            finally:
+                os._exit(0)
+        os.close(stop)
+        os.close(news)
+        self._heard = b""
+
+    def ended_script(self) -> bool:
+        """Whether the script was asked to end by this, and not by the user's Ctrl-C."""
+        return DONE in self._listen()
+
+    def close(self) -> None:
+        """End the command, if it still runs, and wait for the supervisor."""
+        if self._stop < 0:
+            return
+        self._listen()
+        os.write(self._stop, b"x")
+        os.close(self._stop)
+        self._stop = -1
+        try:
+            os.waitpid(self._pid, 0)
+        except ChildProcessError:
+            pass  # a script that calls os.wait() may have taken the status
+        os.close(self._news)
+
+    def check(self) -> None:
+        """Raise when the command was never run."""
+        if not self._command or STARTED in self._heard:
+            return
+        _, failed, code = self._heard.partition(FAILED)
+        if failed:
+            number = int(code.rstrip(DONE))
+            raise SkepError(f"-c: cannot start {self._command[0]!r}: {errno.errorcode.get(number)} ({os.strerror(number)})")
+        raise SkepError(f"-c: {self._command[0]!r} was not started: the script ended before it waited for events")
+
+    def _listen(self) -> bytes:
+        try:
+            self._heard += os.read(self._news, 64)
+        except BlockingIOError:
+            pass
+        return self._heard
+
+
+def _supervise(script: int, command: list[str], seconds: float | None, stop: int, news: int) -> None:
+    deadline = None if seconds is None else time.monotonic() + seconds
+    child = None
+    if command and _wait_until_ready(script, stop, deadline):
+        try:
+            child = _Command(command)
+            os.write(news, STARTED)
+        except OSError as error:
+            os.write(news, FAILED + str(error.errno).encode())
+            deadline = 0.0
+    poll = select.poll()
+    poll.register(stop, select.POLLIN)
+    if child is not None:
+        poll.register(child.pidfd, select.POLLIN)
+    left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
+    ready = {fd for fd, _ in poll.poll(left)}
+    if stop not in ready:
+        if ready:
+            time.sleep(DRAIN)
+        os.write(news, DONE)
+        os.kill(script, signal.SIGINT)
+        os.read(stop, 1)
+    if child is not None:
+        child.end()
+
+
+class _Command:
+    """The command, in a process group of its own."""
+
+    def __init__(self, words: list[str]) -> None:
+        actions = []
+        if os.isatty(0):
+            # A process group in the background stops when it reads from the terminal.
+            actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
+        restored = [signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE]
+        self.pid = os.posix_spawnp(words[0], words, os.environ, file_actions=actions, setpgroup=0, setsigdef=restored)
+        self.pidfd = os.pidfd_open(self.pid)
+
+    def end(self) -> None:
+        """End the whole group. The first process is not waited for before, so its number cannot mean another group."""
+        deadline = time.monotonic() + TERM_TO_KILL
+        self._signal(signal.SIGTERM)
+        while time.monotonic() < deadline and _group_alive(self.pid):
+            time.sleep(LOOK)
+        self._signal(signal.SIGKILL)
+        os.waitpid(self.pid, 0)
+
+    def _signal(self, number: int) -> None:
+        try:
+            os.killpg(self.pid, number)
+        except (ProcessLookupError, PermissionError):
+            pass
+
+
+def _group_alive(group: int) -> bool:
+    """Whether a process of the group still runs; a zombie does not."""
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            fields = _stat_fields(int(name))
+            if fields and fields[0] not in "ZX" and int(fields[2]) == group:
+                return True
+    return False
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """/proc/PID/stat from the state on; [] when there is no such process (proc(5))."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()
+    except OSError:
+        return []
+
+
+def _wait_until_ready(script: int, stop: int, deadline: float | None) -> bool:
+    """Wait until the script has attached its programs and waits (in sleep, poll, read, ...), so that it misses nothing.
+
+    Waiting shows as state S of its first thread. Loading and attaching never do: they compute (R) or wait for the
+    kernel uninterruptibly (D). False: the script or the time is over first.
+    """
+    waits = 0
+    opened: frozenset[str] = frozenset()
+    quiet_since = time.monotonic()
+    while deadline is None or time.monotonic() < deadline:
+        if select.select([stop], [], [], LOOK)[0]:
+            return False
+        waits = waits + 1 if _stat_fields(script)[:1] == ["S"] else 0
+        now = frozenset(_open_files(script))
+        if now != opened:
+            opened, quiet_since = now, time.monotonic()
+        has_program = any("bpf-prog" in name for name in opened)
+        if waits >= (WAITS if has_program else UNATTACHED_WAIT / LOOK):
+            return True
+        if has_program and time.monotonic() - quiet_since > QUIET:
+            return True
+    return False
+
+
+def _open_files(pid: int) -> list[str]:
+    """`fd:target` of each file that a process has open; [] where the kernel does not let us look."""
+    found = []
+    try:
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            found.append(f"{fd}:{os.readlink(f'/proc/{pid}/fd/{fd}')}")
+    except OSError:
+        pass
+    return found
