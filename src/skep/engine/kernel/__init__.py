@@ -1,0 +1,128 @@
+"""The kernel engine: maps, programs and links by bpf(2), perf_event_open(2) and tracefs.
+
+A hook family is a row of FAMILIES and a file with an `attach` function.
+"""
+
+from __future__ import annotations
+
+import os
+
+from skep.engine.kernel import kprobe, maps, programs, raw_tracepoint, rings, syscall, tracepoint
+from skep.engine.kernel.ladder import KernelLink
+from skep.engine.kernel.maps import KernelMap
+from skep.engine.kernel.programs import KernelProgram
+from skep.engine.kernel.rings import PerfRing, Ring
+from skep.engine.kernel.syscalls import syscall_prefix
+from skep.engine.kernel.tracefs import Tracefs, TracePipe
+from skep.errors import AttachError, UnsupportedError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from skep.engine import Hook, MapHandle, ProgramHandle
+    from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
+
+__all__ = ["FAMILIES", "KernelEngine", "KernelLink", "KernelMap", "KernelProgram", "PerfRing", "Ring", "TracePipe", "Tracefs"]
+
+FAMILIES = {
+    "kprobe": kprobe.attach,
+    "kretprobe": kprobe.attach,
+    "tracepoint": tracepoint.attach,
+    "raw_tracepoint": raw_tracepoint.attach,
+}
+
+
+class KernelEngine:
+    """The running kernel as an engine. Closing it closes what it holds itself; maps, programs and links are their owners'."""
+
+    name = "kernel"
+
+    def __init__(self) -> None:
+        if not syscall.supported_machine():
+            raise UnsupportedError(
+                f"the kernel engine does not know this machine's system calls ({os.uname().machine})", needs="x86-64 or arm64"
+            )
+        self._possible_cpus = 0
+        self._tracefs: Tracefs | None = None
+        self._btf: tuple[Object, int] | None = None
+
+    @property
+    def possible_cpus(self) -> int:
+        """CPUs that per-CPU maps have room for (not: CPUs that are online)."""
+        if not self._possible_cpus:
+            self._possible_cpus = max(syscall.read_cpus("possible")) + 1
+        return self._possible_cpus
+
+    @property
+    def online_cpus(self) -> list[int]:
+        """Numbers of the CPUs that run now; there may be holes."""
+        return syscall.read_cpus("online")
+
+    @property
+    def tracefs(self) -> Tracefs:
+        """tracefs, opened when first asked for."""
+        if self._tracefs is None:
+            self._tracefs = Tracefs()
+        return self._tracefs
+
+    def create_map(self, spec: MapSpec, owner: Object | None = None) -> KernelMap:
+        """A live map; `owner` is the object whose BTF the spec's type ids are of."""
+        typed = owner is not None and (spec.key_type or spec.value_type)
+        return maps.create_map(spec, self.possible_cpus, self._btf_fd(owner) if owner is not None and typed else 0)
+
+    def load_program(self, spec: ProgramSpec, kind: ProgramKind, maps: Mapping[str, MapHandle], owner: Object) -> KernelProgram:
+        """A loaded program; VerifierError, PrivilegeError or UnsupportedError when the kernel refuses it."""
+        return programs.load_program(spec, kind, maps, owner, self._btf_fd(owner) if spec.functions else 0)
+
+    def attach(self, hook: Hook, load: Callable[[ProgramKind], ProgramHandle]) -> KernelLink:
+        """Climb the family's ladder; `load` is asked for the program as the kind that a rung needs."""
+        family = FAMILIES.get(hook.family)
+        if family is None:
+            raise AttachError(f"cannot attach to {hook}: the kernel engine has the hook families {', '.join(FAMILIES)}")
+        return family(self, hook, load)
+
+    def open_perf_ring(self, map: KernelMap, cpu: int, pages: int, wakeup_events: int = 1) -> PerfRing:
+        """The perf ring of one CPU, already in the map; OSError with ENODEV when the CPU is offline."""
+        return rings.open_perf_ring(map, cpu, pages, wakeup_events)
+
+    def map_ring(self, map: KernelMap) -> Ring:
+        """A ring buffer's memory."""
+        return rings.map_ring(map)
+
+    def open_trace_pipe(self) -> TracePipe:
+        """A reader of what programs print."""
+        return TracePipe(self.tracefs)
+
+    def syscall_function(self, name: str) -> str:
+        """The kernel function of a system call, "__x64_sys_execve" for "execve"."""
+        return syscall_prefix() + name
+
+    def _btf_fd(self, owner: Object) -> int:
+        # the fd of the last object only: each emission is an object of its own, and maps and programs hold its BTF themselves
+        if self._btf is not None and self._btf[0] is owner:
+            return self._btf[1]
+        self._drop_btf()
+        if owner.btf is None:
+            return 0
+        fd = programs.load_btf(owner.btf.data)
+        self._btf = (owner, fd)
+        return fd
+
+    def _drop_btf(self) -> None:
+        if self._btf is not None and self._btf[1]:
+            os.close(self._btf[1])
+        self._btf = None
+
+    def close(self) -> None:
+        """Close the object's BTF and tracefs."""
+        self._drop_btf()
+        if self._tracefs is not None:
+            self._tracefs.close()
+            self._tracefs = None
+
+    def __enter__(self) -> KernelEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

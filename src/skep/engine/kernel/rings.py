@@ -1,0 +1,112 @@
+"""Memory shared with the kernel: perf rings (one per CPU) and ring buffers, opened and mapped for the readers in skep.buffers."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import struct
+
+from skep.engine.kernel import syscall
+from skep.errors import MapError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from skep.engine.kernel.maps import KernelMap
+
+_PAGE = mmap.PAGESIZE
+_PERF_COUNT_SW_BPF_OUTPUT = 10
+_BPF_ANY = 0
+
+
+class PerfRing:
+    """The ring of one CPU: `memory` is a metadata page and 2^n data pages, `fd` is for poll."""
+
+    __slots__ = ("cpu", "fd", "memory")
+
+    def __init__(self, cpu: int, fd: int, memory: mmap.mmap) -> None:
+        self.cpu = cpu
+        self.fd = fd
+        self.memory = memory
+
+    def close(self) -> None:
+        """Unmap and close; views of `memory` must be released before."""
+        if self.fd >= 0:
+            self.memory.close()
+            os.close(self.fd)
+            self.fd = -1
+
+
+class Ring:
+    """A ring buffer map: `consumer` is its writable page, `data` the producer's page and the data, mapped twice."""
+
+    __slots__ = ("consumer", "data", "fd", "size")
+
+    def __init__(self, fd: int, size: int, consumer: mmap.mmap, data: mmap.mmap) -> None:
+        self.fd = fd
+        self.size = size
+        self.consumer = consumer
+        self.data = data
+
+    def close(self) -> None:
+        """Unmap; the map's fd stays open, it is the map's."""
+        self.data.close()
+        self.consumer.close()
+
+
+def open_perf_ring(
+    map: KernelMap, cpu: int, pages: int, wakeup_events: int = 1, sample_type: int = syscall.PERF_SAMPLE_RAW
+) -> PerfRing:
+    """Open the BPF output event of one CPU, map it, enable it and put it into the map at the CPU's number (4.4).
+
+    `pages` is a power of two. OSError with ENODEV when the CPU is offline: skip it.
+    """
+    if pages < 1 or pages & (pages - 1):
+        raise ValueError(f"a perf ring has a power of two of pages, not {pages}")
+    fd = syscall.perf_event_open(
+        syscall.PERF_TYPE_SOFTWARE, _PERF_COUNT_SW_BPF_OUTPUT, cpu=cpu, sample_type=sample_type, wakeup_events=wakeup_events
+    )
+    if fd < 0:
+        raise OSError(-fd, f"perf buffer of CPU {cpu} for map {map.name!r}: perf_event_open: {syscall.errno_text(fd)}")
+    memory = None
+    try:
+        try:
+            memory = mmap.mmap(fd, (1 + pages) * _PAGE)
+        except OSError as error:
+            number = error.errno or errno.EIO
+            hint = (
+                "; the limit is kernel.perf_event_mlock_kb and RLIMIT_MEMLOCK: use fewer pages" if number == errno.EPERM else ""
+            )
+            raise OSError(
+                number, f"perf buffer of CPU {cpu}: mapping {pages} pages: {syscall.errno_text(number)}{hint}"
+            ) from error
+        result = syscall.ioctl(fd, syscall.PERF_EVENT_IOC_ENABLE)
+        if result < 0:
+            raise OSError(-result, f"perf buffer of CPU {cpu}: enabling: {syscall.errno_text(result)}")
+        # the slot lives as long as this map fd: it vanishes when the file that set it closes
+        map.update(struct.pack("=I", cpu), struct.pack("=I", fd), _BPF_ANY)
+    except BaseException:
+        if memory is not None:
+            memory.close()
+        os.close(fd)
+        raise
+    return PerfRing(cpu, fd, memory)
+
+
+def map_ring(map: KernelMap) -> Ring:
+    """Map a ring buffer (5.8): the consumer's page may be written, the producer's and the data only read."""
+    try:
+        consumer = mmap.mmap(map.fd, _PAGE)
+    except OSError as error:
+        raise _map_error(map, error) from error
+    try:
+        data = mmap.mmap(map.fd, _PAGE + 2 * map.max_entries, prot=mmap.PROT_READ, offset=_PAGE)
+    except OSError as error:
+        consumer.close()
+        raise _map_error(map, error) from error
+    return Ring(map.fd, map.max_entries, consumer, data)
+
+
+def _map_error(map: KernelMap, error: OSError) -> MapError:
+    number = error.errno or errno.EIO
+    return MapError(f"cannot map ring buffer {map.name!r}: {syscall.errno_text(number)}", errno=number, map_name=map.name)

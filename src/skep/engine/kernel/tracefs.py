@@ -1,0 +1,167 @@
+"""tracefs: where it is mounted, or a private mount that nobody else sees; tracepoints, format files, trace_pipe.
+
+Everything goes through one fd of its root, so nothing depends on a path and nothing on the machine changes.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+
+from skep.engine.kernel import syscall
+from skep.errors import PrivilegeError, UnsupportedError
+
+
+class Tracefs:
+    """An open tracefs; `how` says whether it was mounted already or opened privately."""
+
+    __slots__ = ("how", "root")
+
+    def __init__(self) -> None:
+        mounted = find_mount()
+        reason = "it is not mounted"
+        if mounted:
+            try:
+                self.root = os.open(mounted, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+                os.close(self.open("events", os.O_PATH))
+                self.how = f"mounted at {mounted}"
+                return
+            except OSError as error:
+                reason = f"it is mounted at {mounted}, but: {syscall.errno_text(error.errno or 0)}"
+        fd = syscall.open_filesystem(b"tracefs")
+        if fd < 0:
+            text = f"tracefs cannot be used: {reason}, and a private mount gives {syscall.errno_text(fd)}"
+            if fd in (-errno.EPERM, -errno.EACCES):
+                raise PrivilegeError(
+                    f"{text}; run as root, or let an administrator `mount -t tracefs tracefs /sys/kernel/tracing`",
+                    missing=["CAP_SYS_ADMIN"],
+                )
+            raise UnsupportedError(text, needs="a kernel with CONFIG_TRACING (tracefs)")
+        self.root = fd
+        self.how = "private mount"
+
+    def open(self, path: str, flags: int = os.O_RDONLY) -> int:
+        """An fd of a file below the root."""
+        return os.open(path, flags | os.O_CLOEXEC, dir_fd=self.root)
+
+    def read(self, path: str) -> bytes:
+        """The whole content of a file; OSError when it is not there."""
+        fd = self.open(path)
+        try:
+            parts = []
+            while part := os.read(fd, 65536):
+                parts.append(part)
+            return b"".join(parts)
+        finally:
+            os.close(fd)
+
+    def append(self, path: str, text: str) -> None:
+        """Write one line to a control file without truncating it."""
+        fd = self.open(path, os.O_WRONLY | os.O_APPEND)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+
+    def exists(self, path: str) -> bool:
+        """Whether the file is there."""
+        try:
+            os.stat(path, dir_fd=self.root)
+        except OSError:
+            return False
+        return True
+
+    def folders(self, path: str) -> list[str]:
+        """Names of the folders in a folder, sorted."""
+        fd = self.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            with os.scandir(fd) as entries:
+                return sorted(entry.name for entry in entries if entry.is_dir())
+        finally:
+            os.close(fd)
+
+    def tracepoint_id(self, category: str, event: str) -> int | None:
+        """What perf_event_open takes as config; None when there is no such tracepoint."""
+        try:
+            return int(self.read(f"events/{category}/{event}/id"))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def format(self, category: str, event: str) -> str:
+        """The text of the tracepoint's format file; FileNotFoundError when there is no such tracepoint."""
+        return self.read(f"events/{category}/{event}/format").decode()
+
+    def categories(self) -> list[str]:
+        """Names of the tracepoint categories."""
+        return self.folders("events")
+
+    def tracepoints(self, category: str | None = None) -> list[str]:
+        """All tracepoints as "category:event"."""
+        if category is None:  # one file holds them all, a hundred folders would be read otherwise
+            return self.read("available_events").decode().split()
+        return [f"{category}:{event}" for event in self.folders(f"events/{category}")]
+
+    def close(self) -> None:
+        """Close the root; a private mount goes with it."""
+        if self.root >= 0:
+            os.close(self.root)
+            self.root = -1
+
+
+def find_mount() -> str:
+    """Where tracefs is mounted whole, or an empty string."""
+    with open("/proc/self/mountinfo") as mounts:
+        for line in mounts:
+            left, _, right = line.partition(" - ")
+            if right.startswith("tracefs "):
+                fields = left.split(" ")
+                if fields[3] == "/":  # a bind mount of a part has another root
+                    return fields[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+    return ""
+
+
+class TracePipe:
+    """Lines of trace_pipe, where bpf_trace_printk writes. Reading takes them away from every other reader of the machine."""
+
+    __slots__ = ("_buffer", "_fd")
+
+    def __init__(self, tracefs: Tracefs) -> None:
+        try:
+            self._fd = tracefs.open("trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
+        except OSError as error:
+            raise UnsupportedError(
+                f"trace_pipe cannot be opened ({tracefs.how}): {syscall.errno_text(error.errno or 0)}"
+                + ("; another process reads it" if error.errno == errno.EBUSY else ""),
+                needs="read access to tracefs' trace_pipe, and no other reader",
+            ) from error
+        self._buffer = b""
+
+    def fileno(self) -> int:
+        """For select and poll."""
+        return self._fd
+
+    def readline(self, nonblocking: bool = False) -> bytes | None:
+        """The next line without its newline; None when nonblocking and there is no whole line yet."""
+        while True:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if newline:
+                self._buffer = rest
+                return line
+            try:
+                self._buffer += os.read(self._fd, 65536)
+                continue
+            except BlockingIOError:
+                pass
+            if nonblocking:
+                return None
+            # poll on trace_pipe wakes at once for a full page only on some kernels: look again four times a second
+            poller = select.poll()
+            poller.register(self._fd, select.POLLIN)
+            poller.poll(250)
+
+    def close(self) -> None:
+        """Close the pipe."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
