@@ -163,6 +163,10 @@ class Diagnostics:
         lines = _render_one(item.severity, item.message, outermost(item.first), outermost(item.last), color)
         for name, token in item.expansions():
             lines += _render_one("note", f"in expansion of macro '{name}'", token, token, color)
+        includer = outermost(item.first).file.includer if item.severity != "note" else None
+        while includer is not None:
+            lines += _render_one("note", "included from here", includer, includer, color)
+            includer = includer.file.includer
         for note in item.notes:
             lines += self._render(note, color)
         return lines

@@ -58,7 +58,7 @@ class Problem:
 class _Splices:
     """Removes backslash-newline pairs and maps offsets back to the original text."""
 
-    __slots__ = ("_starts", "_skipped", "text")
+    __slots__ = ("_skipped", "_starts", "text")
 
     def __init__(self, original: str) -> None:
         self._starts = [0]
@@ -150,7 +150,7 @@ def _scan(source: SourceFile, text: str, pos: int, tokens: list[Token], bol: boo
     """Appends tokens up to the first stray character; returns its place (past the end: none) and the flags there."""
     append = tokens.append
     for match in _SCAN.finditer(text, pos):
-        index = match.lastindex
+        index = match.lastindex or 0
         if index == _NEWLINE:
             bol = space = True
             continue

@@ -16,10 +16,10 @@ class SourceFile:
     """One text with its name; `system` is true for headers that the user did not write.
 
     `directory` is where `#include "..."` looks first. `markers` holds what `#line` said: (physical line from which it
-    counts, line number, file name).
+    counts, line number, file name). `includer` is the token of the `#include` that brought the file in.
     """
 
-    __slots__ = ("_starts", "directory", "markers", "name", "system", "text")
+    __slots__ = ("_starts", "directory", "includer", "markers", "name", "system", "text")
 
     def __init__(self, name: str, text: str, system: bool = False, directory: str = "") -> None:
         self.name = name
@@ -27,6 +27,7 @@ class SourceFile:
         self.system = system
         self.directory = directory
         self.markers: list[tuple[int, int, str]] = []
+        self.includer: Token | None = None
         self._starts: list[int] | None = None
 
     def _line_starts(self) -> list[int]:
