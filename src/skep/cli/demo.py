@@ -9,7 +9,7 @@ import argparse
 import os
 import sys
 
-from skep.errors import PrivilegeError, SkepError
+from skep.errors import SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ int count_execve(void *ctx) {
 """
 
 NOBODY = 65534
-COMMANDS = {"own": ("true", "id", "uname", "date", "ls"), "other": ("true", "id", "uname")}
 
 
 def main(arguments: list[str]) -> int:
@@ -37,34 +36,26 @@ def main(arguments: list[str]) -> int:
         prog="skep demo", description="Run some commands under two user ids and count their execve calls in the kernel."
     )
     parser.parse_args(arguments)
-    try:
-        return _demo()
-    except PrivilegeError as error:
-        raise PrivilegeError(
-            f"{error}.\nThe user engine will run this demo without any privilege, on processes that it starts itself; this "
-            "version does not have it yet.",
-            missing=error.missing,
-        ) from None
-
-
-def _demo() -> int:
     from skep import BPF
 
-    users = {os.geteuid(): COMMANDS["own"]}
-    if os.geteuid() == 0:
-        users[NOBODY] = COMMANDS["other"]
+    own = os.geteuid()
+    workload = {own: ("true", "id", "uname", "date", "ls")}
+    if own == 0:
+        workload[NOBODY] = ("true", "id", "uname")
     with BPF(text=PROGRAM) as b:
-        link = b.attach_kprobe(event=b.get_syscall_fnname("execve"), fn_name="count_execve")
-        print("Skep demo: execve calls per user id, counted by a BPF program")
-        print(f"engine: {b.engine.name} (Linux {os.uname().release})")
-        print(f"hook: {link}")
-        ran = [_run(uid, _find(name), b["workload"]) for uid, names in users.items() for name in names]
+        b.attach_kprobe(event=b.get_syscall_fnname("execve"), fn_name="count_execve")
+        print("execve calls per user id, counted by a BPF program:")
+        for uid, names in workload.items():
+            for name in names:
+                _run(uid, _find(name), b["workload"])
         counts = {uid.value: count.value for uid, count in b["counts"].items()}
-    print(f"{'user id':>8}  {'commands run':<25}  execve calls")
-    for uid, names in users.items():
-        print(f"{uid:>8}  {' '.join(names):<25}  {counts.get(uid, 0)}")
-    if counts != {uid: len(names) for uid, names in users.items()}:
-        raise SkepError(f"{len(ran)} commands ran, but the program counted {counts}")
+        for uid, names in workload.items():
+            print(f"  ID {uid}: {counts.get(uid, 0)}  ({', '.join(names)})")
+        print(f"engine: {b.engine.name} (Linux {os.uname().release})")
+        print(f"attached by: {b.links[0].how}")
+    expected = {uid: len(names) for uid, names in workload.items()}
+    if counts != expected:
+        raise SkepError(f"the demo ran {expected} commands per user id, but its program counted {counts}")
     return 0
 
 

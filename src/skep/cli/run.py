@@ -106,7 +106,7 @@ def _compile(script: str) -> CodeType:
     try:
         return compile(text, script, "exec", dont_inherit=True)
     except (SyntaxError, ValueError) as error:
-        sys.excepthook(type(error), error, None)
+        sys.excepthook(type(error), error.with_traceback(None), None)
         raise SystemExit(1) from None
 
 

@@ -1,0 +1,49 @@
+"""The `skep` command itself: help, version, unknown commands."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from typing import TYPE_CHECKING
+
+import pytest
+from support import ROOT
+
+from skep.cli import COMMANDS
+
+if TYPE_CHECKING:
+    from support import Skep
+
+
+def test_version_is_the_projects(skep: Skep) -> None:
+    from skep._version import VERSION
+
+    assert skep("--version").stdout == f"skep {VERSION}\n"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["tool"]["hatch"]["version"]["path"] == "src/skep/_version.py"
+
+
+def test_no_command_prints_the_usage_to_stderr(skep: Skep) -> None:
+    done = skep()
+    assert (done.stdout, done.returncode) == ("", 2)
+    assert done.stderr.startswith("usage: skep COMMAND ...\n")
+
+
+def test_unknown_command_names_the_known_ones(skep: Skep) -> None:
+    done = skep("rnu")
+    assert (done.stderr, done.returncode) == (f"skep: error: no command 'rnu'; there are: {', '.join(COMMANDS)}\n", 2)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(skep: Skep, command: str) -> None:
+    done = skep(command, "--help")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(f"usage: skep {command} ")
+
+
+def test_version_imports_no_heavy_module(skep: Skep) -> None:
+    heavy = {"llvmlite", "numpy", "rich", "argparse"}
+    code = f"import sys; from skep.cli import main; main(['--version']); print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], env=skep.environment, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[1] == "[]"

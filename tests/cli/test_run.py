@@ -1,0 +1,245 @@
+"""`skep run` around a script: arguments, ends, exit statuses, the command of -c. No BPF program takes part here."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import textwrap
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from support import Skep
+
+    Script = Callable[[str], str]
+
+FOREVER = """
+import time
+print("ready", flush=True)
+while True:
+    time.sleep(0.05)
+"""
+
+
+@pytest.fixture
+def script(tmp_path: Path) -> Script:
+    def write(text: str) -> str:
+        path = tmp_path / "script.py"
+        path.write_text(text)
+        return str(path)
+
+    return write
+
+
+def running(marker: str) -> list[int]:
+    """Processes whose command line holds the marker."""
+    found = []
+    for name in os.listdir("/proc"):
+        if name.isdigit():
+            try:
+                with open(f"/proc/{name}/cmdline", "rb") as file:
+                    if marker.encode() in file.read() and int(name) != os.getpid():
+                        found.append(int(name))
+            except OSError:
+                continue
+    return found
+
+
+def test_script_is_main_with_its_own_arguments_and_folder(skep: Skep, script: Script, tmp_path: Path) -> None:
+    (tmp_path / "beside.py").write_text("NAME = 'beside'")
+    path = script("import sys, beside\nprint(__name__, sys.argv, __file__, beside.NAME, sys.modules['__main__'].beside.NAME)")
+    done = skep("run", path, "-c", "x", "--engine", "y")
+    assert done.stdout == f"__main__ {[path, '-c', 'x', '--engine', 'y']} {path} beside beside\n"
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
+def test_import_bcc_is_skeps_even_beside_a_folder_named_bcc(skep: Skep, script: Script, tmp_path: Path) -> None:
+    (tmp_path / "bcc").mkdir()
+    done = skep("run", script("import bcc\nfrom bcc import BPF\nimport skep\nprint(bcc.BPF is BPF, issubclass(BPF, skep.BPF))"))
+    assert (done.stdout, done.stderr) == ("True True\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "stderr"),
+    [
+        ("raise SystemExit(7)", 7, ""),
+        ("import sys; sys.exit('gone')", 1, "gone\n"),
+        ("exit()", 0, ""),
+        ("import os; os._exit(9)", 9, ""),
+    ],
+)
+def test_exit_status_is_the_scripts(skep: Skep, script: Script, text: str, status: int, stderr: str) -> None:
+    done = skep("run", script(text))
+    assert (done.returncode, done.stderr) == (status, stderr)
+
+
+def test_scripts_own_exception_shows_the_scripts_frames_only(skep: Skep, script: Script) -> None:
+    path = script("def f():\n    raise ValueError('boom')\n\nf()\n")
+    done = skep("run", path)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "Traceback (most recent call last):\n"
+        f'  File "{path}", line 4, in <module>\n    f()\n'
+        f"  File \"{path}\", line 2, in f\n    raise ValueError('boom')\n"
+        "ValueError: boom\n"
+    )
+
+
+def test_syntax_error_of_a_script_is_shown_as_python_shows_it(skep: Skep, script: Script) -> None:
+    path = script("x = (\n")
+    done = skep("run", path)
+    assert done.returncode == 1
+    assert done.stderr == f"  File \"{path}\", line 1\n    x = (\n        ^\nSyntaxError: '(' was never closed\n"
+
+
+def test_error_of_skep_in_a_script_is_one_line_and_its_place(skep: Skep, script: Script) -> None:
+    path = script("from skep.errors import SkepError\n\nraise SkepError('no such thing')\n")
+    done = skep("run", path)
+    assert (done.returncode, done.stderr) == (1, f"skep: error: no such thing\nskep: raised at {path}:3\n")
+
+
+def test_debug_shows_the_traceback_of_an_error(skep: Skep, script: Script) -> None:
+    done = skep("run", script("from skep.errors import SkepError\nraise SkepError('no such thing')\n"), env={"SKEP_DEBUG": "1"})
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback (most recent call last):\n")
+    assert done.stderr.endswith("skep.errors.SkepError: no such thing\n")
+
+
+def test_missing_script_is_an_error_without_traceback(skep: Skep) -> None:
+    done = skep("run", "/nonexistent/script.py")
+    assert done.returncode == 1
+    assert done.stderr == "skep: error: cannot read the script '/nonexistent/script.py': No such file or directory\n"
+
+
+def test_duration_ends_the_script_with_status_0(skep: Skep, script: Script) -> None:
+    started = time.monotonic()
+    done = skep("run", "-d", "0.5", script(FOREVER))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
+    assert 0.5 <= time.monotonic() - started < 5
+
+
+def test_duration_reaches_the_script_as_keyboard_interrupt(skep: Skep, script: Script) -> None:
+    done = skep(
+        "run",
+        "-d",
+        "0.3",
+        script("import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('last')\n    raise SystemExit(3)"),
+    )
+    assert (done.stdout, done.returncode) == ("last\n", 3)
+
+
+@pytest.mark.parametrize("duration", ["0", "-1", "x", "nan"])
+def test_duration_that_is_no_time_is_refused(skep: Skep, duration: str) -> None:
+    done = skep("run", f"-d{duration}", "x.py")
+    assert done.returncode == 2
+    assert "argument -d" in done.stderr
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_signal_runs_finally_and_atexit_and_sets_the_status(skep: Skep, script: Script, number: int, status: int) -> None:
+    loop = textwrap.indent(FOREVER, "    ")
+    path = script(f"import atexit\natexit.register(print, 'atexit')\ntry:{loop}finally:\n    print('finally')\n")
+    process = skep.start("run", path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    process.send_signal(number)
+    out, err = process.communicate(timeout=20)
+    assert (out, err, process.returncode) == ("finally\natexit\n", "", status)
+
+
+def test_reader_that_goes_away_is_no_traceback(skep: Skep, script: Script) -> None:
+    path = script("while True:\n    print('line', flush=True)\n")
+    process = skep.start("run", path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "line\n"
+    process.stdout.close()
+    assert process.wait(20) == 141
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+
+
+def test_command_starts_when_the_script_waits_and_ends_it(skep: Skep, script: Script, tmp_path: Path) -> None:
+    mark = tmp_path / "mark"
+    path = script(
+        "import os, time\n"
+        "deadline = time.monotonic() + 0.5\n"
+        "while time.monotonic() < deadline:\n    pass\n"  # computing, as a compiler does
+        f"print('before', os.path.exists({str(mark)!r}), flush=True)\n"
+        f"try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('after', os.path.exists({str(mark)!r}))\n"
+    )
+    done = skep("run", "-c", f"touch {mark}", path)
+    assert (done.stdout, done.stderr, done.returncode) == ("before False\nafter True\n", "", 0)
+
+
+def test_command_is_split_in_words_and_no_shell_reads_it(skep: Skep, script: Script) -> None:
+    done = skep("run", "-c", """printf '%s|' 'a b' $HOME "c;d" """, script(FOREVER))
+    assert done.stdout == "ready\na b|$HOME|c;d|"
+
+
+def test_process_group_of_the_command_ends_with_the_script(skep: Skep, script: Script) -> None:
+    marker = f"86{os.getpid()}.5"
+    done = skep("run", "-d", "2", "-c", f"sh -c 'sleep {marker} & sleep {marker}'", script(FOREVER))
+    assert done.returncode == 0
+    assert running(marker) == []
+
+
+def test_command_ends_even_when_skep_is_killed(skep: Skep, script: Script) -> None:
+    marker = f"87{os.getpid()}.5"
+    process = skep.start("run", "-c", f"sleep {marker}", script(FOREVER))
+    deadline = time.monotonic() + 20
+    while not any(b"python" not in open(f"/proc/{pid}/cmdline", "rb").read() for pid in running(marker)):  # noqa: SIM115
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    while running(marker):
+        assert time.monotonic() < deadline, running(marker)
+        time.sleep(0.02)
+
+
+def test_command_that_cannot_start_is_an_error(skep: Skep, script: Script) -> None:
+    done = skep("run", "-c", "no-such-command -x", script(FOREVER))
+    assert (done.stderr, done.returncode) == (
+        "skep: error: -c: cannot start 'no-such-command': ENOENT (No such file or directory)\n",
+        1,
+    )
+
+
+def test_command_that_was_never_started_is_told(skep: Skep, script: Script) -> None:
+    done = skep("run", "-c", "true", script("print('done')"))
+    assert (done.stdout, done.returncode) == ("done\n", 1)
+    assert done.stderr == "skep: error: -c: 'true' was not started: the script ended before it waited for events\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [("", "-c: the command is empty"), ("sh -c 'x", '-c: cannot split "sh -c \'x" into words: No closing quotation')],
+)
+def test_command_that_is_no_command_is_an_error(skep: Skep, script: Script, command: str, message: str) -> None:
+    done = skep("run", "-c", command, script(FOREVER))
+    assert (done.stdout, done.stderr, done.returncode) == ("", f"skep: error: {message}\n", 1)
+
+
+def test_script_started_with_interrupts_ignored_still_ends_in_time(skep: Skep, script: Script) -> None:
+    """A shell without job control starts `skep run ... &` with SIGINT ignored."""
+    words = " ".join(f"'{word}'" for word in (*skep.command, "run", "-d", "0.3", script(FOREVER)))
+    done = subprocess.run(
+        ["sh", "-c", f"{words} & wait $!"], env=skep.environment, capture_output=True, text=True, timeout=20, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == ("ready\n", "", 0)
+
+
+def test_pid_is_refused_with_the_kernel_engine(skep: Skep, script: Script) -> None:
+    done = skep("run", "-p", "1", script(FOREVER))
+    assert done.returncode == 1
+    assert done.stderr == (
+        "skep: error: -p 1: only the user engine traces one process; the kernel engine sees every process of the machine "
+        "(filter in the program, with bpf_get_current_pid_tgid()). Give --engine user, or leave -p out\n"
+    )

@@ -1,0 +1,89 @@
+"""What tests and their fixtures are made of: the checkout, user ids, processes to look at, the `skep` command."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NOBODY = 65534
+# User ids that nothing else on a machine has, so that a count per user id is the test's own.
+FIRST_UID, SECOND_UID = 61_201, 61_202
+
+
+class Workload:
+    """Starts processes, under given user ids, and knows which ones were its own."""
+
+    def __init__(self) -> None:
+        self.pids: set[int] = set()
+        self._running: list[subprocess.Popen[str]] = []
+
+    def start(self, *command: str, uid: int | None = None) -> subprocess.Popen[str]:
+        """Start a command. Its path is looked up here: each try of execvp(3) along PATH would be an execve more."""
+        path = shutil.which(command[0])
+        assert path, command
+        user = {} if uid is None else {"user": uid, "group": uid, "extra_groups": []}
+        process = subprocess.Popen(
+            [path, *command[1:]],
+            text=True,
+            cwd="/",
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            **user,
+        )
+        self.pids.add(process.pid)
+        self._running.append(process)
+        return process
+
+    def run(self, *command: str, uid: int | None = None) -> int:
+        """Run a command to its end, which must be a success; its process id."""
+        process = self.start(*command, uid=uid)
+        output = process.communicate(timeout=60)
+        assert process.returncode == 0, (command, process.returncode, output)
+        return process.pid
+
+    def close(self) -> None:
+        for process in self._running:
+            if process.poll() is None:
+                process.kill()
+            process.communicate()
+
+
+class Skep:
+    """The `skep` command, as a process of its own."""
+
+    command = (sys.executable, "-m", "skep.cli")
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1"}
+
+    def __call__(
+        self, *words: str, env: dict[str, str] | None = None, before: tuple[str, ...] = (), cwd: Path = ROOT, timeout: float = 60
+    ) -> subprocess.CompletedProcess[str]:
+        """Run to the end. `before` is a command that runs the command, as setpriv does."""
+        return subprocess.run(
+            [*before, *self.command, *words],
+            cwd=cwd,
+            env={**self.environment, **(env or {})},
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=timeout,
+            check=False,
+        )
+
+    def start(self, *words: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self.command, *words],
+            cwd=cwd,
+            env=self.environment,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
