@@ -1,0 +1,1 @@
+"""Readers of perf buffers and ring buffers: from mapped memory to callbacks."""

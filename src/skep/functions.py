@@ -1,0 +1,63 @@
+"""Names of kernel functions: what system calls' functions are called here, and which functions a probe can go on."""
+
+from __future__ import annotations
+
+import os
+
+from skep.engine.kernel.syscalls import syscall_prefix
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# What system calls' functions begin with, by machine and ABI
+_PREFIXES = (
+    "sys_", "__x64_sys_", "__x32_compat_sys_", "__ia32_compat_sys_", "__arm64_sys_", "__s390x_sys_", "__s390_sys_",
+    "__riscv_sys_",
+)  # fmt: skip
+_KPROBE_PMU = "/sys/bus/event_source/devices/kprobe/type"
+_TRACEFS = ("/sys/kernel/tracing", "/sys/kernel/debug/tracing")
+_BLACKLIST = "/sys/kernel/debug/kprobes/blacklist"
+
+
+def without_syscall_prefix(name: str) -> str | None:
+    """`execve` for `sys_execve` or `__x64_sys_execve`; None for other functions."""
+    for prefix in _PREFIXES:
+        if name.startswith(prefix):
+            return name[len(prefix) :]
+    return None
+
+
+def kprobe_functions(pattern: str) -> set[str]:
+    """Functions whose whole name matches a regular expression and that a kprobe can go on.
+
+    A kernel without kprobes has none but the functions of system calls, which their tracepoints stand in for.
+    """
+    import re
+
+    matches = re.compile(pattern).fullmatch
+    if not os.path.exists(_KPROBE_PMU) and not any(os.path.exists(f"{folder}/kprobe_events") for folder in _TRACEFS):
+        prefix = syscall_prefix()
+        return {name for name in _symbols() if name.startswith(prefix) and matches(name)}
+    named = _first_file(f"{folder}/available_filter_functions" for folder in _TRACEFS)
+    names = {line.split(None, 1)[0] for line in named} if named is not None else set(_symbols())
+    refused = {line.split()[-1] for line in _first_file((_BLACKLIST,)) or ()}
+    return {name for name in names if matches(name) and name not in refused}
+
+
+def _symbols() -> Iterable[str]:
+    with open("/proc/kallsyms") as symbols:
+        for line in symbols:
+            _, kind, name = line.split(None, 3)[:3]
+            if kind in "tTwW":
+                yield name
+
+
+def _first_file(paths: Iterable[str]) -> list[str] | None:
+    for path in paths:
+        try:
+            with open(path) as file:
+                return file.readlines()
+        except OSError:
+            continue
+    return None

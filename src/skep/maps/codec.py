@@ -1,0 +1,106 @@
+"""Python values to the bytes of a map's keys and values, and back.
+
+A Codec is made once per map side from a ctypes type; what does not fit is a MapError that names the map and the side.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+
+from skep.errors import MapError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skep.btf import Btf
+
+_DATA: Any = ctypes._SimpleCData.__mro__[1]  # `_ctypes._CData`, the base of every ctypes class
+_INTEGERS: dict[int, Any] = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
+
+
+def type_of(btf: Btf | None, type_id: int, size: int) -> Any:
+    """The ctypes class of a BTF type; without a type an integer of that size, or that many bytes."""
+    if btf is not None and type_id:
+        from skep.btf import ctypes_type
+
+        return ctypes_type(btf, type_id)
+    return _INTEGERS.get(size) or ctypes.c_uint8 * size
+
+
+class Codec:
+    """One side (key or value) of one map: `ctype` and its bytes."""
+
+    __slots__ = ("ctype", "letter", "map_name", "side", "size", "unpack")
+
+    def __init__(self, ctype: Any, size: int, map_name: str, side: str) -> None:
+        if ctypes.sizeof(ctype) != size:
+            raise MapError(
+                f"{side} type {ctype.__name__} of map {map_name!r} has {ctypes.sizeof(ctype)} bytes, the map's {side} has {size}",
+                map_name=map_name,
+            )
+        self.ctype = ctype
+        self.size = size
+        self.map_name = map_name
+        self.side = side
+        self.letter: Any = ctype._type_ if issubclass(ctype, ctypes._SimpleCData) else ""
+        self.unpack: Callable[..., Any] = ctype.from_buffer_copy
+
+    def pack(self, value: Any) -> bytes:
+        """The bytes of a ctypes instance, an integer, a bytes-like object, or a tuple for a struct or an array."""
+        ctype = self.ctype
+        if type(value) is ctype:
+            return bytes(value)
+        if isinstance(value, int):
+            return self._pack_integer(value)
+        if isinstance(value, _DATA):
+            if ctypes.sizeof(value) == self.size:
+                return bytes(value)
+            if self.letter and isinstance(value, ctypes._SimpleCData) and isinstance(value.value, int):
+                return self._pack_integer(value.value)
+            raise self._error(f"{type(value).__name__} of {ctypes.sizeof(value)} bytes")
+        if isinstance(value, str):
+            value = value.encode()
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return self._pack_bytes(bytes(value))
+        if isinstance(value, (tuple, list)) and not self.letter:
+            try:
+                return bytes(ctype(*value))
+            except (TypeError, ValueError, IndexError) as error:
+                raise self._error(f"{value!r} ({error})") from None
+        if hasattr(value, "__index__"):  # numpy integers
+            return self._pack_integer(value.__index__())
+        raise self._error(f"{type(value).__name__} {value!r}")
+
+    def unpack_all(self, data: bytes, count: int) -> list[Any]:
+        """`count` values that lie one after another in `data`."""
+        if self.letter:  # through a typed memoryview: a quarter faster than an array of the type
+            return list(map(self.ctype, memoryview(data)[: count * self.size].cast(self.letter)))
+        return list((self.ctype * count).from_buffer_copy(data))
+
+    def _pack_integer(self, value: int) -> bytes:
+        if not self.letter:
+            raise self._error(f"int {value}")
+        bits = 8 * self.size
+        if not -(1 << bits - 1) <= value < 1 << bits:
+            raise MapError(f"{value} does not fit into {self._place()}: it has {self.size} bytes", map_name=self.map_name)
+        return (value & (1 << bits) - 1).to_bytes(self.size, sys.byteorder)
+
+    def _pack_bytes(self, value: bytes) -> bytes:
+        if len(value) < self.size and getattr(self.ctype, "_type_", None) is ctypes.c_char:
+            return value.ljust(self.size, b"\0")
+        if len(value) != self.size:
+            raise self._error(f"{len(value)} bytes")
+        return value
+
+    def _place(self) -> str:
+        return f"the {self.side} of map {self.map_name!r}"
+
+    def _error(self, got: str) -> MapError:
+        kind = "an integer" if self.letter else f"a {self.ctype.__name__}, a tuple"
+        return MapError(
+            f"{self._place()} is {self.ctype.__name__} ({self.size} bytes); got {got}; give {kind} or {self.size} bytes",
+            map_name=self.map_name,
+        )

@@ -1,0 +1,112 @@
+"""Views of the per-CPU kinds: a value is one element for each possible CPU."""
+
+from __future__ import annotations
+
+import ctypes
+
+from skep.errors import MapError
+from skep.maps.array import Array
+from skep.maps.codec import Codec
+from skep.maps.table import Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+
+class PerCpuCodec(Codec):
+    """Packs `elements` values of `element` type; the kernel gives each a multiple of 8 bytes (bpf_long_memcpy)."""
+
+    __slots__ = ("element", "elements", "stride")
+
+    def __init__(self, element: Any, size: int, elements: int, map_name: str) -> None:
+        Codec(element, size, map_name, "value")  # checks the size of one element
+        super().__init__(element * elements, size * elements, map_name, "value")
+        self.element = element
+        self.elements = elements
+        self.stride = (size + 7) // 8 * 8
+        if self.stride != size:
+            self.unpack = self._unpack_padded
+
+    def pack(self, value: Any) -> bytes:
+        if isinstance(value, int):
+            raise MapError(
+                f"{self._place()} has one element for each of {self.elements} CPUs: give that many, not one",
+                map_name=self.map_name,
+            )
+        packed = super().pack(value)
+        if self.stride * self.elements == self.size:
+            return packed
+        one = self.size // self.elements
+        return b"".join(packed[i : i + one].ljust(self.stride, b"\0") for i in range(0, self.size, one))
+
+    def unpack_all(self, data: bytes, count: int) -> list[Any]:
+        whole = self.stride * self.elements
+        return [self.unpack(data, offset) for offset in range(0, whole * count, whole)]
+
+    def _unpack_padded(self, data: bytes, offset: int = 0) -> Any:
+        one = self.size // self.elements
+        end = offset + self.stride * self.elements
+        return self.ctype.from_buffer_copy(b"".join(data[i : i + one] for i in range(offset, end, self.stride)))
+
+
+def _per_cpu_codec(table: Table, leaf_type: Any) -> Codec:
+    return PerCpuCodec(leaf_type, table.handle.spec.value_size, table.bpf.engine.possible_cpus, table.name)
+
+
+class PerCpuHash(Table):
+    """A hash with one value per possible CPU; `reducer(a, b)` makes one of them when given to `get_table`."""
+
+    reducer: Callable[[Any, Any], Any] | None = None
+    _leaf_codec = _per_cpu_codec
+
+    def getvalue(self, key: Any) -> Any:
+        """The array of elements, whatever `reducer` says."""
+        return Table.__getitem__(self, key)
+
+    def __getitem__(self, key: Any) -> Any:
+        return self.getvalue(key) if self.reducer is None else self.reduce(self.reducer, key)
+
+    def reduce(self, function: Callable[[Any, Any], Any], key: Any) -> Any:
+        """One value from the elements of all CPUs, taken two by two."""
+        elements = iter(self.getvalue(key))
+        result = next(elements)
+        for element in elements:
+            result = function(result, element)
+        return result
+
+    def sum(self, key: Any) -> Any:
+        """The elements' sum, as a 64-bit ctypes integer."""
+        return self._wide()(sum(self._integers(key)))
+
+    def max(self, key: Any) -> Any:
+        return self._wide()(max(self._integers(key)))
+
+    def min(self, key: Any) -> Any:
+        return self._wide()(min(self._integers(key)))
+
+    def average(self, key: Any) -> float:
+        elements = self._integers(key)
+        return sum(elements) / len(elements)
+
+    def _wide(self) -> Any:
+        element = self.Leaf._type_
+        return ctypes.c_int64 if element(-1).value == -1 else ctypes.c_uint64
+
+    def _integers(self, key: Any) -> list[int]:
+        if not issubclass(self.Leaf._type_, ctypes._SimpleCData):
+            raise MapError(
+                f"the values of map {self.name!r} are no integers: use getvalue(key) or reduce(function, key)", map_name=self.name
+            )
+        return list(self.getvalue(key))
+
+
+class PerCpuArray(Array, PerCpuHash):
+    """An array with one value per possible CPU."""
+
+    __getitem__ = PerCpuHash.__getitem__
+    _leaf_codec = _per_cpu_codec
+
+    def getvalue(self, key: Any) -> Any:
+        return Table.__getitem__(self, key)
