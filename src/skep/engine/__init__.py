@@ -8,6 +8,7 @@ from __future__ import annotations
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from mmap import mmap
     from typing import Protocol
 
     from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
@@ -43,17 +44,49 @@ if TYPE_CHECKING:
 
         def close(self) -> None: ...
 
+    class PerfRing(Protocol):
+        """The perf ring of one CPU: a metadata page (struct perf_event_mmap_page) and the data; `fd` is for poll."""
+
+        cpu: int
+        fd: int
+        memory: mmap
+
+        def close(self) -> None: ...
+
+    class Ring(Protocol):
+        """A ring buffer's memory: the page of the consumer position, and the producer's page with the data behind it, twice."""
+
+        fd: int
+        size: int
+        consumer: mmap
+        data: mmap
+
+        def close(self) -> None: ...
+
+    class TracePipe(Protocol):
+        """Lines that programs print."""
+
+        def fileno(self) -> int: ...
+        def readline(self, nonblocking: bool = False) -> bytes | None: ...
+        def close(self) -> None: ...
+
     class Engine(Protocol):
         """What runs programs: "kernel" or "user"."""
 
         name: str
-        possible_cpus: int
 
+        @property
+        def possible_cpus(self) -> int: ...
+        @property
+        def online_cpus(self) -> list[int]: ...
         def create_map(self, spec: MapSpec, owner: Object | None = None) -> MapHandle: ...
         def load_program(
             self, spec: ProgramSpec, kind: ProgramKind, maps: Mapping[str, MapHandle], owner: Object
         ) -> ProgramHandle: ...
         def attach(self, hook: Hook, load: Callable[[ProgramKind], ProgramHandle]) -> Link: ...
+        def open_perf_ring(self, map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1) -> PerfRing: ...
+        def map_ring(self, map: MapHandle) -> Ring: ...
+        def open_trace_pipe(self) -> TracePipe: ...
         def close(self) -> None: ...
 
 

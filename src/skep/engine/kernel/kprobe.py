@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skep.engine import Hook, ProgramHandle
     from skep.engine.kernel import KernelEngine
 
-_PMU = "/sys/bus/event_source/devices/kprobe"
+PMU = "/sys/bus/event_source/devices/kprobe"
 _EXIT = {"kprobe": ("enter", False), "kretprobe": ("exit", True)}
 _TRACEPOINT_TYPE = 5
 
@@ -65,18 +65,18 @@ def _function_names(function: str) -> tuple[str, ...]:
 
 
 def _require_pmu() -> None:
-    if not os.path.exists(f"{_PMU}/type"):
-        raise Refused(f"not in this kernel (no {_PMU}; CONFIG_KPROBE_EVENTS)")
+    if not os.path.exists(f"{PMU}/type"):
+        raise Refused(f"not in this kernel (no {PMU}; CONFIG_KPROBE_EVENTS)")
 
 
 def _attach_pmu(program: ProgramHandle, functions: tuple[str, ...], offset: int, is_return: bool) -> KernelLink:
     from ctypes import addressof, create_string_buffer
 
-    with open(f"{_PMU}/type") as file:
+    with open(f"{PMU}/type") as file:
         type = int(file.read())
     config = 0
     if is_return:
-        with open(f"{_PMU}/format/retprobe") as file:  # "config:0"
+        with open(f"{PMU}/format/retprobe") as file:  # "config:0"
             config = 1 << int(file.read().partition(":")[2])
     result = -errno.ENOENT
     for function in functions:
@@ -157,13 +157,12 @@ def _require_event(event: str) -> None:
 
 def _near(engine: KernelEngine, function: str) -> list[str]:
     """Functions that can be probed and system calls, with names like this one."""
-    if os.path.exists(_PMU) or engine.tracefs.exists("kprobe_events"):
+    if os.path.exists(PMU) or engine.tracefs.exists("kprobe_events"):
         return near_names(function, _functions())
     # nothing but system calls can be attached to here
     prefix = syscall_prefix()
-    calls = [
-        name.removeprefix("sys_enter_") for name in engine.tracefs.folders("events/syscalls") if name.startswith("sys_enter_")
-    ]
+    events = engine.tracefs.folders("events/syscalls")
+    calls = [name.removeprefix("sys_enter_") for name in events if name.startswith("sys_enter_")]
     return [prefix + call for call in near_names(syscall_of(function), calls)]
 
 

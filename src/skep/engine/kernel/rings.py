@@ -8,11 +8,12 @@ import os
 import struct
 
 from skep.engine.kernel import syscall
+from skep.engine.kernel.maps import ring_size
 from skep.errors import MapError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from skep.engine.kernel.maps import KernelMap
+    from skep.engine import MapHandle
 
 _PAGE = mmap.PAGESIZE
 _PERF_COUNT_SW_BPF_OUTPUT = 10
@@ -55,7 +56,7 @@ class Ring:
 
 
 def open_perf_ring(
-    map: KernelMap, cpu: int, pages: int, wakeup_events: int = 1, sample_type: int = syscall.PERF_SAMPLE_RAW
+    map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1, sample_type: int = syscall.PERF_SAMPLE_RAW
 ) -> PerfRing:
     """Open the BPF output event of one CPU, map it, enable it and put it into the map at the CPU's number (4.4).
 
@@ -67,7 +68,7 @@ def open_perf_ring(
         syscall.PERF_TYPE_SOFTWARE, _PERF_COUNT_SW_BPF_OUTPUT, cpu=cpu, sample_type=sample_type, wakeup_events=wakeup_events
     )
     if fd < 0:
-        raise OSError(-fd, f"perf buffer of CPU {cpu} for map {map.name!r}: perf_event_open: {syscall.errno_text(fd)}")
+        raise OSError(-fd, f"perf buffer of CPU {cpu} for map {map.spec.name!r}: perf_event_open: {syscall.errno_text(fd)}")
     memory = None
     try:
         try:
@@ -93,20 +94,23 @@ def open_perf_ring(
     return PerfRing(cpu, fd, memory)
 
 
-def map_ring(map: KernelMap) -> Ring:
+def map_ring(map: MapHandle) -> Ring:
     """Map a ring buffer (5.8): the consumer's page may be written, the producer's and the data only read."""
+    size = ring_size(map.spec.max_entries)
     try:
         consumer = mmap.mmap(map.fd, _PAGE)
     except OSError as error:
         raise _map_error(map, error) from error
     try:
-        data = mmap.mmap(map.fd, _PAGE + 2 * map.max_entries, prot=mmap.PROT_READ, offset=_PAGE)
+        data = mmap.mmap(map.fd, _PAGE + 2 * size, prot=mmap.PROT_READ, offset=_PAGE)
     except OSError as error:
         consumer.close()
         raise _map_error(map, error) from error
-    return Ring(map.fd, map.max_entries, consumer, data)
+    return Ring(map.fd, size, consumer, data)
 
 
-def _map_error(map: KernelMap, error: OSError) -> MapError:
+def _map_error(map: MapHandle, error: OSError) -> MapError:
     number = error.errno or errno.EIO
-    return MapError(f"cannot map ring buffer {map.name!r}: {syscall.errno_text(number)}", errno=number, map_name=map.name)
+    return MapError(
+        f"cannot map ring buffer {map.spec.name!r}: {syscall.errno_text(number)}", errno=number, map_name=map.spec.name
+    )

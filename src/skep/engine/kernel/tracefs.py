@@ -142,12 +142,17 @@ class TracePipe:
         return self._fd
 
     def readline(self, nonblocking: bool = False) -> bytes | None:
-        """The next line without its newline; None when nonblocking and there is no whole line yet."""
+        """The next line without its newline; None when nonblocking and there is no whole line yet.
+
+        Blank lines are passed over: newer kernels add a newline to a text that ends in one.
+        """
         while True:
             line, newline, rest = self._buffer.partition(b"\n")
             if newline:
                 self._buffer = rest
-                return line
+                if line:
+                    return line
+                continue
             try:
                 self._buffer += os.read(self._fd, 65536)
                 continue

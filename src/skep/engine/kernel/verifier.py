@@ -24,6 +24,7 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
         "the verifier knows no upper bound: limit the value first, `if (n > MAX) return 0;` or `n &= MAX - 1`",
     ),
     (("min value is negative",), "the value may be negative: use an unsigned type or test `>= 0` first"),
+    (("unbounded min value",), "the verifier knows no bounds of the value: use an unsigned type and limit it first"),
     (("unbounded variable-offset",), "the offset has no bound: limit the index before it is used"),
     (
         ("invalid mem access 'scalar'",),
@@ -49,6 +50,7 @@ HINTS: tuple[tuple[tuple[str, ...], str], ...] = (
     (("too many instructions",), "the verifier gave up after a million steps: shorten loops, or use bpf_loop() or __noinline"),
     (("program is too large",), "the verifier gave up after a million steps: shorten loops, or use bpf_loop() or __noinline"),
     (("unreleased reference",), "what was acquired or reserved must be released on every path: submit or discard the record"),
+    (("reference leak",), "what was acquired or reserved must be released on every path: submit or discard it"),
     (("reference has not been released",), "what was acquired or reserved must be released on every path: submit or discard it"),
     (("r0 !read_ok",), "the function ends without a result on some path: return a value"),
     (("r0 is not initialized",), "the function ends without a result on some path: return a value"),
@@ -123,11 +125,7 @@ def read_log(log: str) -> Report:
             reasons.clear()
         elif line.strip() and not line.startswith(_NOISE):
             reasons.append(line.strip())
-    if reasons:
-        report.reason = reasons[-1]
-        # "R1 unbounded..." then "R1 pointer arithmetic ...": the later line explains
-        if report.insn is None and len(reasons) > 1 and reasons[-1].startswith("("):
-            report.reason = reasons[-2]
+    report.reason = "; ".join(reasons[:3])  # the first says what, the others why
     return report
 
 

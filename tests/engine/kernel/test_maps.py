@@ -1,0 +1,248 @@
+"""Maps in the running kernel."""
+
+from __future__ import annotations
+
+import errno
+import os
+import struct
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+
+from skep.engine.kernel import maps, syscall
+from skep.errors import MapError, MapIndexError, MapKeyError
+from skep.object.model import MapSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from skep.engine.kernel import KernelEngine
+
+pytestmark = pytest.mark.kernel
+
+
+def u32(value: int) -> bytes:
+    return struct.pack("=I", value)
+
+
+def u64(value: int) -> bytes:
+    return struct.pack("=Q", value)
+
+
+def test_hash_keeps_what_is_written(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("h", 1, 4, 8, 4)) as map:
+        assert map.lookup(u32(7)) is None
+        map.update(u32(7), u64(70))
+        assert map.lookup(u32(7)) == u64(70)
+        assert map.lookup_and_delete(u32(7)) == u64(70)
+        assert map.delete(u32(7)) is False
+        map.update(u32(7), u64(71), 1)
+        with pytest.raises(MapKeyError, match="exists already"):
+            map.update(u32(7), u64(72), 1)
+        with pytest.raises(MapKeyError, match="no such CPU event or key"):
+            map.update(u32(8), u64(72), 2)
+        assert map.lookup(u32(7)) == u64(71)
+
+
+def test_full_hash_says_so(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("small", 1, 4, 8, 2)) as map:
+        for key in range(2):
+            map.update(u32(key), u64(0))
+        with pytest.raises(MapError, match="the map is full, max_entries is 2") as caught:
+            map.update(u32(2), u64(0))
+        assert caught.value.errno == errno.E2BIG
+        assert caught.value.map_name == "small"
+
+
+def test_array_index_out_of_range_is_an_index_error(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("a", 2, 4, 8, 3)) as map:
+        with pytest.raises(MapIndexError, match="index 3 is out of range, max_entries is 3"):
+            map.update(u32(3), u64(1))
+        with pytest.raises(MapError, match="cannot be deleted"):
+            map.delete(u32(0))
+        assert map.lookup(u32(3)) is None
+
+
+def test_wrong_sizes_are_told_before_the_kernel_sees_them(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("h", 1, 4, 8, 4)) as map:
+        with pytest.raises(MapError, match="the key has 8 bytes, this map's keys have 4"):
+            map.lookup(u64(1))
+        with pytest.raises(MapError, match="the value has 4 bytes, this map's values have 8"):
+            map.update(u32(1), u32(1))
+
+
+def test_next_key_visits_each_key_once(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("h", 1, 8, 4, 100)) as map:  # the key is larger than the value
+        for key in range(50):
+            map.update(u64(key), u32(key))
+        seen, key = [], map.next_key(None)
+        while key is not None:
+            seen.append(struct.unpack("=Q", key)[0])
+            key = map.next_key(key)
+        assert sorted(seen) == list(range(50))
+
+
+@pytest.mark.parametrize("entries", [0, 1, 511, 10_000])
+def test_batch_reads_all_entries_of_a_hash(engine: KernelEngine, entries: int) -> None:
+    with engine.create_map(MapSpec("h", 1, 4, 8, 10_000)) as map:
+        for key in range(entries):
+            map.update(u32(key), u64(key * 3))
+        keys, values, count = map.batch() or pytest.fail("no batch")
+        assert count == entries
+        read = dict(zip(struct.unpack(f"={count}I", keys), struct.unpack(f"={count}Q", values), strict=True))
+        assert read == {key: key * 3 for key in range(entries)}
+
+
+def test_batch_goes_on_where_it_was_in_a_map_larger_than_one_batch(engine: KernelEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(maps, "_BATCH_BYTES", 64 * 12)
+    with engine.create_map(MapSpec("h", 1, 4, 8, 5_000)) as map:
+        for key in range(5_000):
+            map.update(u32(key), u64(key))
+        keys, _, count = map.batch() or pytest.fail("no batch")
+        assert count == 5_000
+        assert sorted(struct.unpack("=5000I", keys)) == list(range(5_000))
+
+
+def test_batch_grows_when_a_bucket_does_not_fit(engine: KernelEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    real = syscall.bpf
+
+    def small(command: int, attr: syscall.Buffer) -> int:
+        calls.append(real(command, attr))
+        return calls[-1]
+
+    with engine.create_map(MapSpec("h", 1, 4, 8, 1_000)) as map:
+        for key in range(1_000):
+            map.update(u32(key), u64(key))
+        map.max_entries = 1  # room for one element; buckets of a nearly full table hold several
+        monkeypatch.setattr(maps, "_BATCH_BYTES", 0)
+        monkeypatch.setattr(maps.syscall, "bpf", small)
+        _, _, count = map.batch() or pytest.fail("no batch")
+        map.max_entries = 1_000
+    assert count == 1_000
+    assert -errno.ENOSPC in calls
+
+
+def test_batch_delete_empties_the_map(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("h", 1, 4, 8, 100)) as map:
+        for key in range(100):
+            map.update(u32(key), u64(key))
+        assert (map.batch(delete=True) or pytest.fail("no batch"))[2] == 100
+        assert map.next_key(None) is None
+
+
+def test_kinds_without_batch_say_so(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("p", 3, 4, 4, 4)) as programs, engine.create_map(MapSpec("a", 2, 4, 8, 4)) as array:
+        assert programs.batch() is None
+        assert array.batch(delete=True) is None
+        assert (array.batch() or pytest.fail("no batch"))[2] == 4
+
+
+def test_per_cpu_values_have_a_slot_for_each_possible_cpu(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("p", 6, 4, 4, 2)) as map:
+        size = 8 * engine.possible_cpus  # 4 bytes, padded
+        value = b"".join(struct.pack("=Q", cpu + 1) for cpu in range(engine.possible_cpus))
+        map.update(u32(1), value)
+        assert map.lookup(u32(1)) == value
+        keys, values, count = map.batch() or pytest.fail("no batch")
+        assert (len(keys), len(values), count) == (8, 2 * size, 2)
+        assert values[size:] == value
+
+
+def test_queue_gives_in_order_and_without_key(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("q", 22, 0, 4, 2)) as map:
+        map.update(b"", u32(1))
+        map.update(b"", u32(2))
+        with pytest.raises(MapError, match="the map is full, max_entries is 2"):
+            map.update(b"", u32(3))
+        assert map.lookup(b"") == u32(1)
+        assert [map.lookup_and_delete(b"") for _ in range(3)] == [u32(1), u32(2), None]
+
+
+def test_names_are_cut_and_cleaned(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("a-name/that is too long", 1, 4, 4, 1)) as map:
+        assert map.info()["name"] == "a_name_that_is_"
+
+
+def test_perf_array_without_size_has_one_slot_a_cpu_and_ring_sizes_are_rounded(engine: KernelEngine) -> None:
+    with engine.create_map(MapSpec("e", 4, 4, 4, 0)) as perf, engine.create_map(MapSpec("r", 27, 0, 0, 5000)) as ring:
+        assert perf.info()["max_entries"] == engine.possible_cpus
+        assert ring.info()["max_entries"] == 8192
+        assert ring.max_entries == 8192
+
+
+def test_data_section_is_filled_and_frozen(engine: KernelEngine) -> None:
+    spec = MapSpec(".rodata", 2, 4, 12, 1, flags=1 << 7, initial=b"hello", frozen=True)  # BPF_F_RDONLY_PROG
+    with engine.create_map(spec) as map:
+        assert map.lookup(u32(0)) == b"hello" + bytes(7)
+        with pytest.raises(MapError, match="frozen or read-only"):
+            map.update(u32(0), bytes(12))
+
+
+def test_map_of_maps_takes_an_fd_and_gives_an_id(engine: KernelEngine) -> None:
+    inner = MapSpec("inner", 2, 4, 8, 1)
+    with engine.create_map(MapSpec("outer", 12, 4, 4, 2, inner=inner)) as outer, engine.create_map(inner) as element:
+        outer.update(u32(0), u32(element.fd))
+        assert outer.lookup(u32(0)) == u32(int(element.info()["id"]))
+        with pytest.raises(MapError, match="not an fd of the object"):
+            outer.update(u32(1), u32(2**30))
+
+
+def test_impossible_maps_are_explained(engine: KernelEngine) -> None:
+    with pytest.raises(MapError, match="max_entries must not be 0"):
+        engine.create_map(MapSpec("h", 1, 4, 8, 0))
+    with pytest.raises(MapError, match=r"lpm_trie.*BPF_F_NO_PREALLOC"):
+        engine.create_map(MapSpec("t", 11, 8, 8, 1))
+    with pytest.raises(MapError, match="an array's key has 4 bytes"):
+        engine.create_map(MapSpec("a", 2, 8, 8, 1))
+
+
+def test_closed_map_is_told(engine: KernelEngine) -> None:
+    map = engine.create_map(MapSpec("h", 1, 4, 8, 1))
+    map.lookup(u32(0))
+    map.close()
+    for action in (lambda: map.lookup(u32(0)), lambda: map.delete(u32(0)), map.batch, lambda: map.next_key(None)):
+        with pytest.raises(MapError, match="map 'h' is closed"):
+            action()
+
+
+def test_map_fd_is_never_a_standard_stream(engine: KernelEngine) -> None:
+    saved = os.dup(0)
+    os.close(0)
+    try:
+        with engine.create_map(MapSpec("h", 1, 4, 8, 1)) as map:
+            assert map.fd >= 3
+            assert not os.path.exists("/proc/self/fd/0")
+    finally:
+        os.dup2(saved, 0)
+        os.close(saved)
+
+
+@pytest.fixture
+def bpffs(tmp_path: Path) -> Iterator[Path]:
+    """A bpffs of our own, unmounted after the test."""
+    folder = tmp_path / "bpf"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("mounting a bpffs needs root")
+    subprocess.run(["mount", "-t", "bpf", "skep-test", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_pinned_map_is_found_again(engine: KernelEngine, bpffs: Path) -> None:
+    spec = MapSpec("pinned", 1, 4, 8, 4, pin_path=str(bpffs / "pinned"))
+    with engine.create_map(spec) as first:
+        first.update(u32(1), u64(11))
+    with engine.create_map(spec) as second:
+        assert second.lookup(u32(1)) == u64(11)
+    other = MapSpec("pinned", 1, 4, 16, 4, pin_path=spec.pin_path)
+    with pytest.raises(MapError, match="value_size is 8, wanted 16"):
+        engine.create_map(other)
+
+
+def test_pin_outside_a_bpffs_says_what_to_mount(engine: KernelEngine, tmp_path: Path) -> None:
+    with pytest.raises(MapError, match="is this folder in a bpffs"):
+        engine.create_map(MapSpec("h", 1, 4, 8, 1, pin_path=str(tmp_path / "x")))
