@@ -44,7 +44,8 @@ _GOES_ON = re.compile(r"(?:\n[^\"\n]*){1,4}\"(?=[ \t]*[,;)])")
 class Problem:
     """What is wrong with an "other" token; `becomes` is the kind it has once reported, "" if it is dropped then.
 
-    `fatal`: nothing after it can be understood, and it counts in skipped groups too.
+    Those that are dropped may still be stringified by a macro. `fatal`: nothing after it can be understood, and it
+    counts in skipped groups too.
     """
 
     __slots__ = ("becomes", "fatal", "message")
@@ -127,14 +128,14 @@ def tokenize(source: SourceFile, diagnostics: Diagnostics | None = None) -> list
         quote = text[pos]
         if quote in _OPENING:
             stop, becomes, problem = _literal_problem(text, pos)
-            tokens.append(Token("other", becomes, source, pos, space, bol, None, None, problem))
+            tokens.append(Token("other", becomes, source, pos, space, bol, value=problem))
             pos = stop
         elif text.startswith("/*", pos):
             problem = Problem("missing '*/' at the end of this comment", fatal=True)
-            tokens.append(Token("other", "/*", source, pos, space, bol, None, None, problem))
+            tokens.append(Token("other", "/*", source, pos, space, bol, value=problem))
             pos = end
         else:
-            tokens.append(Token("other", quote, source, pos, space, bol, None, None, Problem(_describe_stray(quote))))
+            tokens.append(Token("other", quote, source, pos, space, bol, value=Problem(_describe_stray(quote))))
             pos += 1
         bol = space = False
     tokens.append(Token("eof", "", source, end, True, True))
@@ -164,7 +165,7 @@ def _scan(source: SourceFile, text: str, pos: int, tokens: list[Token], bol: boo
             return (start if start < len(text) else len(text) + 1), bol, space
         spelling = match[index]
         if index == _PUNCT and spelling in DIGRAPHS:
-            append(Token("punct", DIGRAPHS[spelling], source, start, space, bol, None, None, spelling))
+            append(Token("punct", DIGRAPHS[spelling], source, start, space, bol, value=spelling))
         else:
             append(Token(_KINDS[index], spelling, source, start, space, bol))
         bol = space = False
@@ -181,6 +182,13 @@ def report(token: Token, diagnostics: Diagnostics) -> bool:
         diagnostics.raise_if_errors()
     token.kind = problem.becomes or token.kind
     return bool(problem.becomes)
+
+
+def passes(token: Token, diagnostics: Diagnostics) -> bool:
+    """Reports and mends a broken literal or comment; a stray character goes on, for a macro may make a string of it."""
+    problem = token.value
+    assert isinstance(problem, Problem)
+    return report(token, diagnostics) if problem.becomes or problem.fatal else True
 
 
 def single_token(text: str) -> tuple[str, str] | None:

@@ -1,11 +1,11 @@
 """Macros of the preprocessor: a definition's parsing, and one call's replacement list with `#`, `##` and variadics.
 
-Follows C11 6.10.3 with hide sets (D. Prosser's algorithm for X3J11), plus GNU's `args...` and `, ## args` and __VA_OPT__.
+Follows C11 6.10.3, plus GNU's `args...` and `, ## args`, and __VA_OPT__.
 """
 
 from __future__ import annotations
 
-from skep.compiler.lexer import report, single_token
+from skep.compiler.lexer import passes, single_token
 from skep.compiler.source import Expansion, Token
 
 TYPE_CHECKING = False
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 # what an item of a prepared body does
 _TEXT, _ARGUMENT, _STRINGIFY, _PASTE, _OPTIONAL, _STRINGIFY_OPTIONAL = range(6)
-_NOTHING: frozenset[str] = frozenset()
 
 
 class Item:
@@ -35,10 +34,10 @@ class Macro:
     """A definition. `params` is None for an object-like macro; a variadic one's last parameter takes the rest.
 
     `items` is None if the body can be copied as it stands. `dynamic` makes the token of __LINE__ and the like.
-    `builtin` macros may be redefined in silence.
+    `builtin` macros may be redefined in silence. `active`: its replacement is being scanned, and its name stays as it is.
     """
 
-    __slots__ = ("body", "builtin", "dynamic", "items", "name", "params", "token", "variadic")
+    __slots__ = ("active", "body", "builtin", "dynamic", "items", "name", "params", "token", "variadic")
 
     def __init__(
         self,
@@ -60,6 +59,7 @@ class Macro:
         self.items = items
         self.builtin = builtin
         self.dynamic = dynamic
+        self.active = False
 
     def same_as(self, other: Macro) -> bool:
         """Whether C11 6.10.3p2 allows one to redefine the other: equal parameters, tokens and places of white space."""
@@ -72,11 +72,15 @@ class Macro:
 
 
 class Argument:
-    """One argument of a call: the tokens as written, and fully expanded when first asked for."""
+    """One argument of a call: the tokens as written, and fully expanded when first asked for.
 
-    __slots__ = ("_expand", "_expanded", "tokens")
+    `omitted`: the call does not have this variadic argument at all, not even an empty one.
+    """
 
-    def __init__(self, tokens: list[Token], expand: Callable[[list[Token]], list[Token]]) -> None:
+    __slots__ = ("_expand", "_expanded", "omitted", "tokens")
+
+    def __init__(self, tokens: list[Token], expand: Callable[[list[Token]], list[Token]], omitted: bool) -> None:
+        self.omitted = omitted
         self.tokens = tokens
         self._expand = expand
         self._expanded: list[Token] | None = None
@@ -104,7 +108,7 @@ def parse_definition(line: list[Token], directive: Token, diagnostics: Diagnosti
         if parsed is None:
             return None
         params, variadic, start = parsed
-    body = [token for token in line[start:] if token.kind != "other" or report(token, diagnostics)]
+    body = [token for token in line[start:] if token.kind != "other" or passes(token, diagnostics)]
     items = _prepare(body, params, variadic, diagnostics)
     return Macro(name.text, name, body, params=params, variadic=variadic, items=items, builtin=builtin)
 
@@ -207,42 +211,32 @@ def _closing(body: list[Token], at: int) -> int:
     return 0
 
 
-def replacement(
-    macro: Macro, call: Token, arguments: list[Argument], closing: Token | None, diagnostics: Diagnostics
-) -> list[Token]:
+def replacement(macro: Macro, call: Token, arguments: list[Argument], diagnostics: Diagnostics) -> list[Token]:
     """The tokens that take the place of one call, ready to be scanned again."""
     expansion = Expansion(macro.name, call)
-    hide = call.hide or _NOTHING
-    if closing is not None:
-        hide &= closing.hide or _NOTHING
-    hide |= {macro.name}
     if macro.items is None:
-        result = [_copy(token, token.space, hide, expansion) for token in macro.body]
+        result = [_copy(token, token.space, expansion) for token in macro.body]
     else:
-        result = _Call(macro, arguments, hide, expansion, diagnostics).substitute(macro.items)
+        result = _Call(macro, arguments, expansion, diagnostics).substitute(macro.items)
     if result:
         result[0].space = call.space
     return result
 
 
-def _copy(token: Token, space: bool, hide: frozenset[str], expansion: Expansion | None) -> Token:
-    return Token(token.kind, token.text, token.file, token.pos, space, False, hide, expansion, token.value)
+def _copy(token: Token, space: bool, expansion: Expansion | None) -> Token:
+    return Token(token.kind, token.text, token.file, token.pos, space, False, token.hide, expansion, token.value)
 
 
 class _Call:
     """One call's substitution (C11 6.10.3.1 to 6.10.3.3); an empty operand of `##` plays the placemarker."""
 
-    __slots__ = ("_unions", "arguments", "diagnostics", "expansion", "hide", "macro")
+    __slots__ = ("arguments", "diagnostics", "expansion", "macro")
 
-    def __init__(
-        self, macro: Macro, arguments: list[Argument], hide: frozenset[str], expansion: Expansion, diagnostics: Diagnostics
-    ) -> None:
+    def __init__(self, macro: Macro, arguments: list[Argument], expansion: Expansion, diagnostics: Diagnostics) -> None:
         self.macro = macro
         self.arguments = arguments
-        self.hide = hide
         self.expansion = expansion
         self.diagnostics = diagnostics
-        self._unions: dict[frozenset[str], frozenset[str]] = {}
 
     def substitute(self, items: list[Item]) -> list[Token]:
         result: list[Token] = []
@@ -253,11 +247,10 @@ class _Call:
                 continue
             beside_paste = pasting or (at + 1 < len(items) and items[at + 1].op == _PASTE)
             if pasting and self._is_gnu_comma(items, at, result):
-                # GNU: `, ## args` drops the comma if there are no arguments, and pastes nothing otherwise
+                # GNU: `, ## args` drops the comma if the call leaves the arguments out, and pastes nothing otherwise
                 right = self._operand(item, True)
-                if right:
-                    result += right
-                else:
+                result += right
+                if self.arguments[-1].omitted:
                     result.pop()
                 pasting, left_empty = False, not right
                 continue
@@ -284,7 +277,7 @@ class _Call:
         """What one item stands for; parameters beside `##` are taken as written."""
         token = item.token
         if item.op == _TEXT:
-            return [_copy(token, token.space, self.hide, self.expansion)]
+            return [_copy(token, token.space, self.expansion)]
         if item.op == _STRINGIFY:
             return [self._string(self.arguments[item.index].tokens, token)]
         if item.op == _ARGUMENT:
@@ -299,14 +292,7 @@ class _Call:
 
     def _take(self, tokens: list[Token], space: bool) -> list[Token]:
         """Copies of an argument's tokens; they keep their own place, for errors."""
-        unions = self._unions
-        result: list[Token] = []
-        for token in tokens:
-            old = token.hide or _NOTHING
-            hide = unions.get(old)
-            if hide is None:
-                hide = unions[old] = old | self.hide
-            result.append(_copy(token, token.space, hide, token.expansion))
+        result = [_copy(token, token.space, token.expansion) for token in tokens]
         if result:
             result[0].space = space
         return result
@@ -320,8 +306,11 @@ class _Call:
             if token.kind in ("str", "char"):
                 text = text.replace("\\", "\\\\").replace('"', '\\"')
             pieces.append(text)
-        text = f'"{"".join(pieces)}"'
-        return Token("str", text, operator.file, operator.pos, operator.space, False, self.hide, self.expansion)
+        text = "".join(pieces)
+        if (len(text) - len(text.rstrip("\\"))) % 2:
+            text = text[:-1]  # a stray backslash would take the closing quote with it; GCC and clang drop it too
+        text = f'"{text}"'
+        return Token("str", text, operator.file, operator.pos, operator.space, expansion=self.expansion)
 
     def _paste(self, left: Token, right: Token, operator: Token) -> list[Token]:
         made = single_token(_spelling(left) + _spelling(right))
@@ -331,8 +320,7 @@ class _Call:
                 f"'##' of '{left.text}' and '{right.text}' does not make one token", at_operator, code="bad-paste"
             )
             return [left, right]
-        hide = (left.hide or _NOTHING) & (right.hide or _NOTHING) | self.hide
-        return [Token(made[0], made[1], operator.file, operator.pos, left.space, False, hide, self.expansion)]
+        return [Token(made[0], made[1], operator.file, operator.pos, left.space, expansion=self.expansion)]
 
 
 def _spelling(token: Token) -> str:

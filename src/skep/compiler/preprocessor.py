@@ -1,6 +1,6 @@
 """The preprocessor: directives, macro calls and includes of a C11 text (with GNU's and clang's additions) to plain tokens.
 
-Reads with `pp_files`, expands with `pp_macros`, decides with `pp_expression`; `print_tokens` writes `skep cc -E`.
+Reads with `pp_files`, expands with `pp_expander`, decides with `pp_expression`; `print_tokens` writes `skep cc -E`.
 """
 
 from __future__ import annotations
@@ -8,10 +8,11 @@ from __future__ import annotations
 from time import localtime, strftime
 
 from skep.compiler.diagnostics import Diagnostics, closest
-from skep.compiler.lexer import Problem, report, tokenize
+from skep.compiler.lexer import Problem, passes, report, tokenize
+from skep.compiler.pp_expander import Expander, peek
 from skep.compiler.pp_expression import evaluate
 from skep.compiler.pp_files import Conditional, Found, HeaderSearch, OpenFile, builtin_header, read_source
-from skep.compiler.pp_macros import Argument, Macro, parse_definition, replacement
+from skep.compiler.pp_macros import Macro, parse_definition
 from skep.compiler.pp_output import command_line_token, is_prose, number_token, print_tokens, reads_as_words, spell, string_token
 from skep.compiler.source import SourceFile, Token, decode_string, outermost, where
 
@@ -19,12 +20,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from skep.compiler.diagnostics import Diagnostic
 
 __all__ = ["Preprocessor", "print_tokens"]
 
 _INCLUDE_DEPTH = 200
-_ARGUMENT_DEPTH = 150
 _COMMENT_HINT = "comments are '// ...' or '/* ... */'"
 # pragmas whose text the compiler reads, and which may name macros
 _EXPANDED_PRAGMAS = frozenset(("unroll", "nounroll", "clang", "GCC"))
@@ -52,8 +51,8 @@ class Preprocessor:
         self.diagnostics = diagnostics
         self.missing_headers: list[tuple[str, Token]] = []
         self._search = HeaderSearch(include_dirs, find_header)
-        # the text of a built-in macro is lexed when it is first used: there are hundreds
         self._macros: dict[str, Macro | str] = dict(builtin_macros or {})
+        self._expander = Expander(diagnostics, self._macros, self._next, self._opens_in_file)
         self._has = {
             "__has_attribute": has_attribute,
             "__has_builtin": has_builtin,
@@ -61,14 +60,10 @@ class Preprocessor:
             "__has_extension": _no_attribute,
         }
         self._files: list[OpenFile] = []
-        self._pending: list[Token] = []  # tokens to scan again, the next one last
         self._out: list[Token] = []
         self._once: set[str] = set()
         self._guards: dict[str, str] = {}
         self._counter = 0
-        self._depth = 0
-        self._in_condition = False
-        self._collecting: Token | None = None  # the macro whose arguments are being read
         self._directives: dict[str, Callable[[Token, list[Token]], None]] = {
             "define": self._define,
             "undef": self._undef,
@@ -100,7 +95,10 @@ class Preprocessor:
         ):
             self._macros[name] = Macro(name, origin, [], builtin=True, dynamic=dynamic)
         for name in (*self._has, "__has_include", "__has_include_next"):
-            self._macros[name] = Macro(name, origin, [], builtin=True, dynamic=self._has_operator)
+            # always off: an operator in #if, a plain name elsewhere
+            operator = Macro(name, origin, [], builtin=True)
+            operator.active = True
+            self._macros[name] = operator
         for define in defines:
             self._command_line_define(define)
         for name in undefines:
@@ -112,17 +110,19 @@ class Preprocessor:
         """The tokens of the text after preprocessing, "eof" last; problems go to the diagnostics."""
         self._files = [OpenFile(source)]
         out = self._out = []
-        pending = self._pending
+        pending = self._expander.pending
+        call = self._expander.call
         macros = self._macros
         while True:
             token = pending.pop() if pending else self._next()
+            if isinstance(token, Macro):
+                token.active = False
+                continue
             kind = token.kind
             if kind == "id":
                 macro = macros.get(token.text)
-                if macro is not None and (token.hide is None or token.text not in token.hide):
-                    if self._call(token, macro, pending, True):
-                        continue
-                    token.hide = None
+                if macro is not None and call(token, macro, pending, True):
+                    continue
             elif kind == "eof":
                 if self._close_file(token):
                     out.append(token)
@@ -130,6 +130,9 @@ class Preprocessor:
                 continue
             elif token.text == "#" and kind == "punct" and token.expansion is None:
                 self._stray_hash(token)
+                continue
+            elif kind == "other":
+                report(token, self.diagnostics)
                 continue
             out.append(token)
 
@@ -146,8 +149,16 @@ class Preprocessor:
                 if token.kind == "eof":
                     return token
             file.index += 1
-            if token.kind != "other" or report(token, self.diagnostics):
+            if token.kind != "other" or passes(token, self.diagnostics):
                 return token
+
+    def _opens_in_file(self) -> bool:
+        """Takes the file's next token if it is '('; one behind a directive does not count, as for GCC and clang."""
+        file = self._files[-1]
+        if file.tokens[file.index].text != "(":
+            return False
+        file.index += 1
+        return True
 
     def _close_file(self, eof: Token) -> bool:
         """Ends the file on top; true if it was the main one."""
@@ -169,149 +180,7 @@ class Preprocessor:
         last = line[-1] if line else token
         self.diagnostics.error(f"'#' does not start a comment in C; {_COMMENT_HINT}", token, last, code="hash-comment")
 
-    # macro calls
-
-    def _call(self, token: Token, macro: Macro | str, pending: list[Token], from_file: bool) -> bool:
-        """Expands a macro's name onto `pending`; false if it stays as it is. `from_file`: go on in the file if need be."""
-        if isinstance(macro, str):
-            macro = self._lex_builtin(token.text, macro)
-        if macro.dynamic is not None:
-            if macro.dynamic == self._has_operator or (macro.name == "_Pragma" and not from_file):
-                return False
-            made = macro.dynamic(token)
-            if made is not None:
-                pending.append(made)
-            return True
-        if macro.params is None:
-            pending += reversed(replacement(macro, token, [], None, self.diagnostics))
-            return True
-        if not self._opens_arguments(pending, from_file):
-            return False
-        collected = self._collect(token, macro, pending, from_file)
-        if collected is None:
-            return True
-        arguments, closing = collected
-        pending += reversed(replacement(macro, token, arguments, closing, self.diagnostics))
-        return True
-
-    def _opens_arguments(self, pending: list[Token], from_file: bool) -> bool:
-        """Whether the next token is '('; it is taken then."""
-        if pending:
-            if pending[-1].text != "(":
-                return False
-            pending.pop()
-            return True
-        if not from_file:
-            return False
-        file = self._files[-1]
-        while (token := file.tokens[file.index]).bol and token.text == "#" and token.kind == "punct":
-            # directives may stand between a macro's name and its '('; an #include there would end the search
-            if file.tokens[file.index + 1].text in ("include", "include_next"):
-                return False
-            file.index += 1
-            self._directive(file, token)
-        if token.text != "(":
-            return False
-        file.index += 1
-        return True
-
-    def _collect(self, name: Token, macro: Macro, pending: list[Token], from_file: bool) -> tuple[list[Argument], Token] | None:
-        """The arguments of a call up to its ')'; None, with an error reported, if there is no ')'."""
-        params = macro.params or ()
-        rest = len(params) - 1 if macro.variadic else -1
-        groups: list[list[Token]] = [[]]
-        depth = 0
-        outer, self._collecting = self._collecting, name
-        while True:
-            if pending:
-                token = pending.pop()
-            elif from_file:
-                token = self._next()
-            else:
-                token = Token("eof", "", name.file, name.pos)
-            if token.bol and token.kind != "eof":
-                token.bol, token.space = False, True
-            text = token.text
-            if token.kind == "punct":
-                if text == "(":
-                    depth += 1
-                elif text == ")":
-                    if depth == 0:
-                        break
-                    depth -= 1
-                elif text == "," and depth == 0 and len(groups) - 1 != rest:
-                    groups.append([])
-                    continue
-            elif token.kind == "eof":
-                self._collecting = outer
-                self.diagnostics.error(
-                    f"missing ')' after the arguments of macro '{macro.name}'",
-                    name,
-                    notes=self._definition_note(macro),
-                    code="macro-arguments",
-                )
-                return None
-            groups[-1].append(token)
-        self._collecting = outer
-        self._check_count(name, macro, groups, token)
-        return [Argument(group, self._expand_list) for group in groups], token
-
-    def _check_count(self, name: Token, macro: Macro, groups: list[list[Token]], closing: Token) -> None:
-        """Mends the number of arguments, after an error if it is wrong; GNU lets a call leave out the variadic one."""
-        wanted = len(macro.params or ())
-        given = 0 if groups == [[]] and wanted != 1 else len(groups)
-        least = wanted - 1 if macro.variadic else wanted
-        if given > wanted or given < least:
-            at_least = "at least " if macro.variadic else ""
-            self.diagnostics.error(
-                f"macro '{macro.name}' takes {at_least}{least} argument{'s' * (least != 1)}, but {given or 'none'} "
-                f"{'is' if given < 2 else 'are'} given",
-                name,
-                closing,
-                notes=self._definition_note(macro),
-                code="macro-arguments",
-            )
-        del groups[wanted:]
-        groups += ([] for _ in range(wanted - len(groups)))
-
-    def _expand_list(self, tokens: list[Token]) -> list[Token]:
-        """All macros expanded in a list that stands alone: an argument, or the line of a directive."""
-        if self._depth >= _ARGUMENT_DEPTH:
-            self.diagnostics.error(
-                f"macro calls are nested deeper than {_ARGUMENT_DEPTH} levels", tokens[0] if tokens else self._files[-1].tokens[0]
-            )
-            return []
-        self._depth += 1
-        out: list[Token] = []
-        pending = tokens[::-1]
-        while pending:
-            token = pending.pop()
-            if token.kind == "id":
-                text = token.text
-                macro = self._macros.get(text)
-                if self._in_condition and (text == "defined" or (macro is not None and text.startswith("__has_"))):
-                    token = self._condition_operator(token, pending)
-                elif (
-                    macro is not None
-                    and (token.hide is None or text not in token.hide)
-                    and self._call(token, macro, pending, False)
-                ):
-                    continue
-            out.append(token)
-        self._depth -= 1
-        return out
-
-    def _definition_note(self, macro: Macro) -> list[Diagnostic]:
-        return [] if macro.builtin else [self.diagnostics.note(f"'{macro.name}' is defined here", macro.token)]
-
     # definitions
-
-    def _lex_builtin(self, name: str, text: str) -> Macro:
-        line = tokenize(SourceFile("<built-in>", f"#define {name}{text}", True))[2:-1]
-        macro = parse_definition(line, line[0], self.diagnostics, builtin=True)
-        assert macro is not None, name
-        self._macros[name] = macro
-        return macro
 
     def _command_line_define(self, define: str) -> None:
         head, equals, body = define.partition("=")
@@ -464,36 +333,34 @@ class Preprocessor:
         if word.text not in ("if", "elif"):
             name = self._macro_name(word, line)
             return name is not None and (name.text in self._macros) == word.text.endswith("fdef")
-        line = [token for token in line if token.kind != "other" or report(token, self.diagnostics)]
+        line = [token for token in line if token.kind != "other" or passes(token, self.diagnostics)]
         before = self.diagnostics.errors
-        self._in_condition = True
-        expanded = self._expand_list(line)
-        self._in_condition = False
+        self._expander.condition = self._condition_operator
+        expanded = self._expander.expand(line)
+        self._expander.condition = None
         if self.diagnostics.errors > before:
             return False
         return evaluate(expanded, word, self.diagnostics) != 0
 
-    def _condition_operator(self, word: Token, pending: list[Token]) -> Token:
+    def _condition_operator(self, word: Token, pending: list[Token | Macro]) -> Token:
         """`defined X` and the `__has_...` operators to a number; takes their operand from `pending`."""
-        opened = bool(pending) and pending[-1].text == "("
-        if opened:
-            pending.pop()
+        opened = self._expander.opens_arguments(pending, False)
         operand: list[Token] = []
-        if word.text == "defined" or not opened:
-            operand = [pending.pop()] if pending and word.text == "defined" else []
-        else:
-            while pending and pending[-1].text != ")":
-                operand.append(pending.pop())
-        if not operand or (opened and not (pending and pending[-1].text == ")")):
-            self.diagnostics.error(
-                f"'{word.text}' needs {'a name' if word.text == 'defined' else 'an operand in parentheses'}", word
-            )
-            return number_token(0, word)
-        if opened:
+        while (token := peek(pending)) is not None and token.text != ")" and (opened or word.text == "defined"):
+            operand.append(token)
             pending.pop()
+            if word.text == "defined":
+                break
+        closed = opened and (token := peek(pending)) is not None and token.text == ")"
+        if closed:
+            pending.pop()
+        if not operand or opened != closed:
+            needs = "a name" if word.text == "defined" else "an operand in parentheses"
+            self.diagnostics.error(f"'{word.text}' needs {needs}", word, code="preprocessor-expression")
+            return number_token(0, word)
         if word.text == "defined":
             if operand[0].kind != "id":
-                self.diagnostics.error("'defined' needs a name", operand[0])
+                self.diagnostics.error("'defined' needs a name", operand[0], code="preprocessor-expression")
             return number_token(int(operand[0].text in self._macros), word)
         if word.text.startswith("__has_include"):
             header = self._header_name(operand, word)
@@ -510,8 +377,10 @@ class Preprocessor:
 
     def _include(self, word: Token, line: list[Token]) -> None:
         file = self._files[-1]
-        if self._collecting is not None:
-            self.diagnostics.error(f"#include inside the arguments of macro '{self._collecting.text}'", word, code="bad-include")
+        if self._expander.collecting is not None:
+            self.diagnostics.error(
+                f"#include inside the arguments of macro '{self._expander.collecting.text}'", word, code="bad-include"
+            )
             return
         header = self._header_name(line, word)
         if header is None:
@@ -545,9 +414,9 @@ class Preprocessor:
     def _header_name(self, line: list[Token], word: Token) -> tuple[str, bool] | None:
         """The name in an #include and whether it is in quotes; a macro is expanded first."""
         if line and line[0].text != "<" and line[0].kind != "str":
-            condition, self._in_condition = self._in_condition, False
-            line = self._expand_list(line)
-            self._in_condition = condition
+            condition, self._expander.condition = self._expander.condition, None
+            line = self._expander.expand(line)
+            self._expander.condition = condition
         if line and line[0].kind == "str" and line[0].text.startswith('"'):
             return line[0].text[1:-1], True
         if line and line[0].text == "<":
@@ -574,7 +443,7 @@ class Preprocessor:
         )
 
     def _line(self, word: Token, line: list[Token]) -> None:
-        line = self._expand_list(line)
+        line = self._expander.expand(line)
         if not line or not line[0].text.isdigit() or (len(line) > 1 and line[1].kind != "str"):
             self.diagnostics.error("#line needs a line number, and perhaps a file name in quotes", word, code="bad-directive")
             return
@@ -594,15 +463,18 @@ class Preprocessor:
             self._once.add(file.path)
             return
         if line and line[0].text in _EXPANDED_PRAGMAS:
-            line = self._expand_list(line)
+            line = self._expander.expand(line)
         self._out.append(Token("pragma", spell(line), word.file, word.pos, True, True))
 
     def _pragma_operator(self, token: Token) -> Token | None:
         """`_Pragma("...")`: takes the operand; the pragma goes out at once."""
         operand: list[Token] = []
-        if self._opens_arguments(self._pending, True):
+        if self._expander.opens_arguments(self._expander.pending, True):
             while len(operand) < 2:
-                operand.append(self._pending.pop() if self._pending else self._next())
+                following = peek(self._expander.pending)
+                operand.append(self._next() if following is None else following)
+                if following is not None:
+                    self._expander.pending.pop()
                 if operand[-1].kind == "eof":
                     break
         if len(operand) < 2 or operand[0].kind != "str" or operand[1].text != ")":
@@ -624,6 +496,3 @@ class Preprocessor:
     def _counter_macro(self, token: Token) -> Token:
         self._counter += 1
         return number_token(self._counter - 1, token)
-
-    def _has_operator(self, token: Token) -> Token | None:
-        raise AssertionError(token)  # a mark: _expand_list evaluates these in #if, and they are plain names elsewhere

@@ -78,9 +78,9 @@ class Token:
     """One preprocessing token.
 
     `kind` is "id" (keywords too), "num", "str", "char", "punct", "pragma" or "eof"; "other" only before the preprocessor.
-    Digraphs have the `text` of what they stand for; `value` keeps their spelling. `space` and `bol` say that white
-    space or a line end comes before. A macro argument keeps the expansion that it had outside the call, so that errors
-    point at what the user wrote.
+    Digraphs have the `text` of what they stand for; `value` keeps their spelling. `space` and `bol` say that white space
+    or a line end comes before; a name with `hide` is never expanded again. A macro argument keeps the expansion that it
+    had outside the call, so that errors point at what the user wrote.
     """
 
     __slots__ = ("bol", "expansion", "file", "hide", "kind", "pos", "space", "text", "value")
@@ -93,7 +93,7 @@ class Token:
         pos: int,
         space: bool = False,
         bol: bool = False,
-        hide: frozenset[str] | None = None,
+        hide: bool | None = None,
         expansion: Expansion | None = None,
         value: object = None,
     ) -> None:
