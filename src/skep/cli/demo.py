@@ -13,7 +13,7 @@ from skep.errors import SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from skep.maps import Table
+    from skep.maps.table import Table
 
 PROGRAM = r"""
 BPF_HASH(workload, u32, u8);   // the process ids to count, written by Python: other processes run on this machine too
@@ -39,7 +39,7 @@ def main(arguments: list[str]) -> int:
     from skep import BPF
 
     own = os.geteuid()
-    workload = {own: ("true", "id", "uname", "date", "ls")}
+    workload: dict[int, tuple[str, ...]] = {own: ("true", "id", "uname", "date", "ls")}
     if own == 0:
         workload[NOBODY] = ("true", "id", "uname")
     with BPF(text=PROGRAM) as b:
