@@ -8,10 +8,10 @@ from __future__ import annotations
 import errno
 import os
 import struct
-from ctypes import addressof, c_char, create_string_buffer, memmove
+from ctypes import addressof, c_char, c_void_p, create_string_buffer, memmove
 
 from skep.engine.kernel import syscall
-from skep.engine.kernel.syscall import errno_text
+from skep.engine.kernel.syscall import errno_text, last_errno
 from skep.errors import MapError, MapIndexError, MapKeyError, PrivilegeError
 
 TYPE_CHECKING = False
@@ -32,6 +32,10 @@ _SLEEPING = frozenset((PROG_ARRAY, PERF_EVENT_ARRAY, CGROUP_ARRAY, ARRAY_OF_MAPS
 
 _F_NUMA_NODE = 1 << 2
 _ELEM_SIZE = 32
+_BPF, _SIZE, _COMMANDS = syscall.BPF, syscall.ELEMENT_SIZE, syscall.ELEMENT_COMMANDS
+_UPDATE, _DELETE, _NEXT_KEY = (
+    _COMMANDS[command] for command in (syscall.MAP_UPDATE_ELEM, syscall.MAP_DELETE_ELEM, syscall.MAP_GET_NEXT_KEY)
+)
 _BATCH_BYTES = 1 << 20  # one batch's keys and values; hash buckets are far smaller, and a bigger one doubles it
 _NO_BATCH = (-syscall.ENOTSUPP, -errno.EOPNOTSUPP, -errno.EINVAL)
 _PAGE = os.sysconf("SC_PAGESIZE")
@@ -61,7 +65,7 @@ def ring_size(size: int) -> int:
 class _Scratch:
     """Buffers and packed attribute of one element call; pooled, because a call from another thread may come in between."""
 
-    __slots__ = ("attr", "key", "key_address", "value", "value_address")
+    __slots__ = ("attr", "key", "key_address", "pointer", "value", "value_address")
 
     def __init__(self, fd: int, key_size: int, value_size: int) -> None:
         self.key: Buffer = (c_char * max(key_size, 1))()
@@ -71,6 +75,7 @@ class _Scratch:
         self.attr: Buffer = create_string_buffer(
             struct.pack("=IIQQQ", fd, 0, self.key_address if key_size else 0, self.value_address, 0), _ELEM_SIZE
         )
+        self.pointer = c_void_p(addressof(self.attr))
 
 
 class KernelMap:
@@ -89,7 +94,7 @@ class KernelMap:
         if spec.type in _PER_CPU:
             self.value_size = (spec.value_size + 7) // 8 * 8 * possible_cpus
         self._pool: list[_Scratch] = []
-        self._call = _releasing_call if spec.type in _SLEEPING else syscall.bpf_quick
+        self._call = syscall.element_call_releasing if spec.type in _SLEEPING else syscall.element_call
         self._batch_kind = True
 
     # element operations: a pool instead of a lock, list.pop and list.append are atomic
@@ -123,11 +128,14 @@ class KernelMap:
         scratch = self._scratch()
         if key:
             scratch.key.raw = key
-        result = self._call(command, scratch.attr, _ELEM_SIZE)
-        value = scratch.value.raw[: self.value_size] if result >= 0 else None
+        if self._call(_BPF, _COMMANDS[command], scratch.pointer, _SIZE) < 0:
+            number = last_errno()
+            self._pool.append(scratch)
+            if number != errno.ENOENT:
+                raise self._error(command, -number, key)
+            return None
+        value: bytes = scratch.value.raw[: self.value_size]
         self._pool.append(scratch)
-        if result < 0 and result != -errno.ENOENT:
-            raise self._error(command, result, key)
         return value
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
@@ -142,24 +150,28 @@ class KernelMap:
         memmove(scratch.value_address, value, len(value))
         if flags:
             struct.pack_into("=Q", scratch.attr, 24, flags)
-        result = self._call(syscall.MAP_UPDATE_ELEM, scratch.attr, _ELEM_SIZE)
+        number = last_errno() if self._call(_BPF, _UPDATE, scratch.pointer, _SIZE) < 0 else 0
         if flags:
             struct.pack_into("=Q", scratch.attr, 24, 0)
         self._pool.append(scratch)
-        if result < 0:
-            raise self._error(syscall.MAP_UPDATE_ELEM, result, key)
+        if number:
+            raise self._error(syscall.MAP_UPDATE_ELEM, -number, key)
 
     def delete(self, key: bytes) -> bool:
         """Remove one element; False when it was not there."""
         if len(key) != self.key_size:
             self._check_size("key", key, self.key_size)
-        # a scratch of its own: the attribute of a delete must be zero where the value pointer would be
-        buffer = create_string_buffer(key, max(len(key), 1))
-        attr = create_string_buffer(struct.pack("=IIQ", self._open_fd(), 0, addressof(buffer)), _ELEM_SIZE)
-        result = self._call(syscall.MAP_DELETE_ELEM, attr, _ELEM_SIZE)
-        if result < 0 and result != -errno.ENOENT:
-            raise self._error(syscall.MAP_DELETE_ELEM, result, key)
-        return result >= 0
+        scratch = self._scratch()
+        if key:
+            scratch.key.raw = key
+        # the attribute of a delete must be zero where the value's address is in the others
+        struct.pack_into("=Q", scratch.attr, 16, 0)
+        number = last_errno() if self._call(_BPF, _DELETE, scratch.pointer, _SIZE) < 0 else 0
+        struct.pack_into("=Q", scratch.attr, 16, scratch.value_address)
+        self._pool.append(scratch)
+        if number and number != errno.ENOENT:
+            raise self._error(syscall.MAP_DELETE_ELEM, -number, key)
+        return not number
 
     def next_key(self, key: bytes | None) -> bytes | None:
         """The key after `key` (None: the first); None at the end. A key that is gone starts again at the first."""
@@ -169,13 +181,13 @@ class KernelMap:
         else:
             self._check_size("key", key, self.key_size)
             scratch.key.raw = key
-        result = self._call(syscall.MAP_GET_NEXT_KEY, scratch.attr, _ELEM_SIZE)
-        following = scratch.value.raw[: self.key_size] if result >= 0 else None
+        number = last_errno() if self._call(_BPF, _NEXT_KEY, scratch.pointer, _SIZE) < 0 else 0
+        following: bytes | None = None if number else scratch.value.raw[: self.key_size]
         if key is None and self.key_size:
             struct.pack_into("=Q", scratch.attr, 8, scratch.key_address)
         self._pool.append(scratch)
-        if result < 0 and result != -errno.ENOENT:
-            raise self._error(syscall.MAP_GET_NEXT_KEY, result, key or b"")
+        if number and number != errno.ENOENT:
+            raise self._error(syscall.MAP_GET_NEXT_KEY, -number, key or b"")
         return following
 
     def batch(self, *, delete: bool = False) -> tuple[bytes, bytes, int] | None:
@@ -313,10 +325,6 @@ class KernelMap:
         reason = reasons.get((command, number), "")
         text = f"{what}: {reason + ': ' if reason else ''}{errno_text(number)}"
         return MapError(text, errno=number, map_name=self.name)
-
-
-def _releasing_call(command: int, attr: Buffer, _size: int) -> int:
-    return syscall.bpf(command, attr)
 
 
 def create_map(spec: MapSpec, possible_cpus: int, btf_fd: int) -> KernelMap:
