@@ -7,17 +7,15 @@ import os
 
 from skep.btf.kernel_id import kernel_identity
 from skep.btf.reader import Btf
+from skep.cache import Cache
 from skep.errors import ObjectError, UnsupportedError
 
 PATH = "/sys/kernel/btf/vmlinux"
 _loaded: dict[str, Btf] = {}  # one kernel, one BTF: its index and decoded types are shared by the whole process
 
 
-def kernel_btf() -> Btf:
-    """The kernel's type information; SKEP_BTF=FILE names another (raw BTF, or an ELF file with a .BTF section).
-
-    Requires Linux 5.4 with CONFIG_DEBUG_INFO_BTF=y; raises UnsupportedError without it.
-    """
+def load() -> Btf:
+    """See skep.btf.kernel_btf."""
     path = os.environ.get("SKEP_BTF") or PATH
     if path not in _loaded:
         _loaded[path] = _load(path)
@@ -38,8 +36,6 @@ def _load(path: str) -> Btf:
         raise UnsupportedError(f"{path} cannot be read: {error.strerror}", needs="read access to the kernel's BTF") from error
     if path != PATH:
         return Btf(_btf_section(path, data) if data[:4] == b"\x7fELF" else data)
-    from skep.cache import Cache
-
     cache = Cache()
     key = cache.key("btf-index", kernel_identity(path)) if cache.enabled else ""
     index = cache.get(key) if key else None

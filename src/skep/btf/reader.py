@@ -5,7 +5,6 @@ A full decode of the kernel's 126,000 types takes seconds; the walk for the spar
 
 from __future__ import annotations
 
-from array import array
 from bisect import bisect_right
 from struct import Struct as Format
 from struct import pack, unpack_from
@@ -17,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from mmap import mmap
+    from typing import Any
 
 # One entry of the index per this many types: small enough to walk from, large enough that the index is 16 KB.
 STRIDE = 32
@@ -90,13 +90,16 @@ class Btf:
         self._words = memoryview(data)[self._types_at : self._types_at + type_len].cast("I")
         self._sizes = _Sizes()
         self._types: dict[int, types.Type] = {}
+        self.ctypes_types: dict[tuple[int, bool], type[Any]] = {}  # filled by skep.btf.ctypes_types
         self._found: dict[tuple[str, str], int | None] = {}
-        self._starts = array("I")
+        # A memoryview, not an array.array: importing `array` brings in collections.abc, 1 ms.
+        self._starts: memoryview[int] = memoryview(b"").cast("I")
         if not index or not self._take_index(index):
             self._walk()
 
     def _walk(self) -> None:
-        words, sizes, starts = self._words, self._sizes, self._starts
+        words, sizes = self._words, self._sizes
+        starts: list[int] = []
         position, end = 0, len(words)
         steps = range(STRIDE)
         step = 0
@@ -110,6 +113,7 @@ class Btf:
             pass
         if position != end:
             raise ObjectError("BTF: the last type is cut off")
+        self._starts = memoryview(pack(f"{len(starts)}I", *starts)).cast("I")
         self.count = self.first_id + (len(starts) - 1) * STRIDE + step if starts else self.first_id
 
     def index(self) -> bytes:
@@ -120,7 +124,7 @@ class Btf:
         if len(index) % 4 or len(index) < 8:
             return False
         count, words = unpack_from("<II", index)
-        starts = array("I", index[8:])
+        starts = memoryview(index)[8:].cast("I")
         if words != len(self._words) or (count - self.first_id + STRIDE - 1) // STRIDE != len(starts):
             return False
         self.count = count

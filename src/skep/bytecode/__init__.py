@@ -1,0 +1,8 @@
+"""BPF bytecode: decode, encode, and print in the kernel's syntax."""
+
+from __future__ import annotations
+
+from skep.bytecode.instruction import Instruction, decode, encode
+from skep.bytecode.printer import disassemble
+
+__all__ = ["Instruction", "decode", "disassemble", "encode"]
