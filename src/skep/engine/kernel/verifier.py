@@ -142,8 +142,8 @@ def verifier_error(program: str, kind: str, log: str, number: int, source_of: Ca
     """The exception for a refused program; `source_of(insn)` gives the C line where the log itself has none."""
     report = read_log(log)
     source = report.source_line
-    if not source and report.insn is not None:
-        source = source_of(report.insn)
+    if " @ " not in source and report.insn is not None:  # the log names file and line since 6.8
+        source = source_of(report.insn) or source
     reason = report.reason or f"the kernel says {errno_text(number)} and nothing more"
     hint = hint_for(reason)
     if not hint and reason.startswith("R") and "invalid mem access" in reason:
