@@ -371,7 +371,7 @@ class Preprocessor:
         name = operand[-1].text  # `gnu::packed` is asked for as `packed`
         if name.startswith("__") and name.endswith("__") and word.text != "__has_builtin":
             name = name[2:-2]
-        return number_token(self._has[word.text](name), word)
+        return number_token(int(self._has[word.text](name)), word)
 
     # includes
 

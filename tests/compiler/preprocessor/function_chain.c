@@ -1,0 +1,3 @@
+#define f() g
+#define g() f
+f()()()() g()()()

@@ -1,0 +1,3 @@
+#define AB BA
+#define BA AB
+AB BA
