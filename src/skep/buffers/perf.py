@@ -134,9 +134,10 @@ class PerfRingReader:
                 words[_DATA_TAIL] = tail
         finally:
             words[_DATA_TAIL] = self._tail = tail
+            # a traceback keeps this frame, and memory with views cannot be unmapped
+            del words
             self._draining = False
             if self._closed:
-                del words
                 self._release()
         return samples
 

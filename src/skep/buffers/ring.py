@@ -76,9 +76,10 @@ class RingBuffer:
                 consumer[0] = position
         finally:
             consumer[0] = position
+            # a traceback keeps this frame, and memory with views cannot be unmapped
+            del consumer, words
             self._draining = False
             if self._closed:
-                del consumer, words
                 self._release()
         return records
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import sys
+from struct import Struct
+from struct import error as struct_error
 
 from skep.errors import MapError
 
@@ -33,7 +35,7 @@ def type_of(btf: Btf | None, type_id: int, size: int) -> Any:
 class Codec:
     """One side (key or value) of one map: `ctype` and its bytes."""
 
-    __slots__ = ("ctype", "letter", "map_name", "side", "size", "unpack")
+    __slots__ = ("_pack_native", "ctype", "letter", "map_name", "side", "size", "unpack")
 
     def __init__(self, ctype: Any, size: int, map_name: str, side: str) -> None:
         if ctypes.sizeof(ctype) != size:
@@ -46,6 +48,7 @@ class Codec:
         self.map_name = map_name
         self.side = side
         self.letter: Any = ctype._type_ if issubclass(ctype, ctypes._SimpleCData) else ""
+        self._pack_native = Struct(self.letter).pack if self.letter and self.letter in "BHILQbhilq" else None
         self.unpack: Callable[..., Any] = ctype.from_buffer_copy
 
     def pack(self, value: Any) -> bytes:
@@ -54,6 +57,11 @@ class Codec:
         if type(value) is ctype:
             return bytes(value)
         if isinstance(value, int):
+            if self._pack_native is not None:
+                try:
+                    return self._pack_native(value)
+                except struct_error:  # negative for an unsigned type, or too large
+                    pass
             return self._pack_integer(value)
         if isinstance(value, _DATA):
             if ctypes.sizeof(value) == self.size:
@@ -67,7 +75,7 @@ class Codec:
             return self._pack_bytes(bytes(value))
         if isinstance(value, (tuple, list)) and not self.letter:
             try:
-                return bytes(ctype(*value))
+                return bytes(_build(ctype, value))
             except (TypeError, ValueError, IndexError) as error:
                 raise self._error(f"{value!r} ({error})") from None
         if hasattr(value, "__index__"):  # numpy integers
@@ -104,3 +112,16 @@ class Codec:
             f"{self._place()} is {self.ctype.__name__} ({self.size} bytes); got {got}; give {kind} or {self.size} bytes",
             map_name=self.map_name,
         )
+
+
+def _build(ctype: Any, value: Any) -> Any:
+    """A struct or array from a tuple of its members; the gaps that BTF's ctypes types name `__pad_N` are not counted."""
+    if not isinstance(value, (tuple, list)):
+        return value
+    fields = getattr(ctype, "_fields_", None)
+    if fields is None:
+        return ctype(*[_build(ctype._type_, item) for item in value])
+    named = [field for field in fields if not field[0].startswith("__pad_")]
+    if len(value) > len(named):
+        raise TypeError("too many initializers")
+    return ctype(**{field[0]: _build(field[1], item) for field, item in zip(named, value, strict=False)})

@@ -78,21 +78,21 @@ class PerCpuHash(Table):
 
     def sum(self, key: Any) -> Any:
         """The elements' sum, as a 64-bit ctypes integer."""
-        return self._wide()(sum(self._integers(key)))
+        return self._wide(sum(self._integers(key)))
 
     def max(self, key: Any) -> Any:
-        return self._wide()(max(self._integers(key)))
+        return self._wide(max(self._integers(key)))
 
     def min(self, key: Any) -> Any:
-        return self._wide()(min(self._integers(key)))
+        return self._wide(min(self._integers(key)))
 
     def average(self, key: Any) -> float:
         elements = self._integers(key)
         return sum(elements) / len(elements)
 
-    def _wide(self) -> Any:
-        element = self.Leaf._type_
-        return ctypes.c_int64 if element(-1).value == -1 else ctypes.c_uint64
+    def _wide(self, value: int) -> Any:
+        signed = self.Leaf._type_(-1).value == -1
+        return ctypes.c_int64(value) if signed else ctypes.c_uint64(value)
 
     def _integers(self, key: Any) -> list[int]:
         if not issubclass(self.Leaf._type_, ctypes._SimpleCData):

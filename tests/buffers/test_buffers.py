@@ -1,0 +1,272 @@
+"""Perf and ring buffers, read from the running kernel: nothing invented, nothing lost in silence."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from sample import attach, open_sample
+
+from skep import BPF
+from skep.errors import MapError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.kernel
+
+TEXT = b"forty-four bytes in all"
+RECORD = 56  # a sample of 44 bytes in the ring: header 8, size 4, data, up to a multiple of 8
+
+
+@pytest.fixture
+def bpf() -> Iterator[BPF]:
+    with open_sample() as sample:
+        yield sample
+
+
+@pytest.fixture
+def one_cpu() -> Iterator[int]:
+    """This process on one CPU, the highest, so that all its events go to one ring."""
+    allowed = os.sched_getaffinity(0)
+    cpu = max(allowed)
+    os.sched_setaffinity(0, {cpu})
+    yield cpu
+    os.sched_setaffinity(0, allowed)
+
+
+def test_events_arrive_whole_in_order_and_on_their_cpu_through_many_wraps(bpf: BPF, one_cpu: int) -> None:
+    got: list[tuple[int, int, int, bytes, int]] = []
+
+    def take(cpu: int, data: int, size: int) -> None:
+        event = bpf["events"].event(data)
+        got.append((cpu, event.pid, event.n, event.text, size))
+
+    bpf["events"].open_perf_buffer(take, page_cnt=1)
+    call = attach(bpf, "send")
+    delivered = 0
+    for _ in range(200):  # 8000 bytes a round would not fit: 30 records of 56 bytes do, and do not divide 4096
+        call(30)
+        delivered += bpf.perf_buffer_poll(0)
+    assert delivered == 6000
+    # the size counts the padding: what is asked for plus its own 4 bytes, up to a multiple of 8
+    assert got == [(one_cpu, os.getpid(), n, TEXT, RECORD - 12) for n in range(1, 6001)]
+    assert bpf["events"].lost == 0
+
+
+def test_the_size_is_what_the_kernel_wrote_before_the_data(bpf: BPF) -> None:
+    sizes: list[tuple[int, int]] = []
+    bpf["events"].open_perf_buffer(lambda _cpu, data, size: sizes.append((size, ctypes.c_uint32.from_address(data - 4).value)))
+    attach(bpf, "send")(3)
+    bpf.perf_buffer_consume()
+    assert sizes == [(44, 44)] * 3
+
+
+def test_a_full_buffer_counts_what_it_lost(bpf: BPF, one_cpu: int, capsys: pytest.CaptureFixture[str]) -> None:
+    got: list[int] = []
+    lost: list[int] = []
+    bpf["events"].open_perf_buffer(lambda _cpu, data, _size: got.append(data), page_cnt=1, lost_cb=lost.append)
+    call = attach(bpf, "send")
+    call(300)
+    bpf.perf_buffer_poll()
+    assert len(got) == 4096 // RECORD
+    call(1)  # the kernel reports losses with the next record that fits
+    bpf.perf_buffer_poll()
+    assert len(got) + sum(lost) == 301
+    assert bpf["events"].lost == sum(lost) == 300 - 4096 // RECORD
+    bpf["events"].open_perf_buffer(lambda *_: None, page_cnt=1)
+    call(300)
+    bpf.perf_buffer_poll()
+    call(1)
+    bpf.perf_buffer_poll()
+    assert capsys.readouterr().err == f"Possibly lost {sum(lost)} samples\n"
+
+
+def test_an_exception_in_a_callback_comes_out_and_later_records_wait(bpf: BPF, one_cpu: int) -> None:
+    got: list[int] = []
+
+    def take(_cpu: int, data: int, _size: int) -> None:
+        event = bpf["events"].event(data)
+        if event.n == 3:
+            raise ZeroDivisionError("mine")
+        got.append(event.n)
+
+    bpf["events"].open_perf_buffer(take)
+    attach(bpf, "send")(5)
+    with pytest.raises(ZeroDivisionError, match="mine"):
+        bpf.perf_buffer_poll()
+    assert got == [1, 2]
+    assert bpf.perf_buffer_poll() == 2
+    assert got == [1, 2, 4, 5]
+
+
+def test_a_callback_may_close_everything(bpf: BPF, one_cpu: int) -> None:
+    got: list[int] = []
+
+    def take(_cpu: int, data: int, _size: int) -> None:
+        got.append(data)
+        bpf.cleanup()
+
+    bpf["events"].open_perf_buffer(take)
+    attach(bpf, "send")(5)
+    bpf.perf_buffer_poll()
+    assert len(got) == 1
+    with pytest.raises(MapError, match=r"no perf buffer is open to poll: call b\[\"name\"\].open_perf_buffer\(callback\) first"):
+        bpf.perf_buffer_poll(0)
+
+
+def test_a_signal_ends_a_poll_that_waits_for_ever(bpf: BPF) -> None:
+    def end(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    bpf["events"].open_perf_buffer(lambda *_: None)
+    before = signal.signal(signal.SIGALRM, end)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(KeyboardInterrupt):
+            bpf.perf_buffer_poll()
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_poll_waits_in_milliseconds(bpf: BPF) -> None:
+    bpf["events"].open_perf_buffer(lambda *_: None)
+    start = time.monotonic()
+    assert bpf.perf_buffer_poll(timeout=150) == 0
+    assert 0.14 < time.monotonic() - start < 5
+
+
+def test_fewer_events_than_wakeup_events_arrive_when_the_time_is_over(bpf: BPF) -> None:
+    got: list[int] = []
+    bpf["events"].open_perf_buffer(lambda _cpu, data, _size: got.append(data), wakeup_events=100)
+    attach(bpf, "send")(3)
+    bpf.perf_buffer_poll(100)
+    assert len(got) == 3
+
+
+def test_page_count_must_be_a_power_of_two(bpf: BPF) -> None:
+    with pytest.raises(MapError, match="perf buffer 'events': page_cnt must be a power of two, not 12; use 16"):
+        bpf["events"].open_perf_buffer(print, page_cnt=12)
+    with pytest.raises(MapError, match="not 0; use 1"):
+        bpf["events"].open_perf_buffer(print, page_cnt=0)
+
+
+def test_opening_again_replaces_the_callback(bpf: BPF) -> None:
+    first: list[int] = []
+    second: list[int] = []
+    bpf["events"].open_perf_buffer(lambda _cpu, data, _size: first.append(data))
+    bpf["events"].open_perf_buffer(lambda _cpu, data, _size: second.append(data))
+    attach(bpf, "send")(2)
+    bpf.perf_buffer_poll()
+    assert (len(first), len(second)) == (0, 2)
+
+
+def test_event_takes_an_address_or_bytes(bpf: BPF) -> None:
+    event, record = bpf["events"].event, bytearray(44)
+    address = ctypes.addressof(ctypes.c_char.from_buffer(record))
+    record[0] = 9
+    assert event(address).pid == event(ctypes.c_void_p(address)).pid == event(bytes(record)).pid == 9
+    seen = event(address)
+    record[0] = 10
+    assert seen.pid == 10  # BCC's meaning: a view
+    with pytest.raises(MapError, match=r"a record of 8 bytes from 'events' is shorter than event \(44 bytes\)"):
+        event(bytes(8))
+    with pytest.raises(MapError, match="the type of the records of 'untyped' is not known"):
+        bpf["untyped"].event(address)
+
+
+def test_iteration_gives_decoded_copies_and_forgets_nothing_between_two_loops(bpf: BPF, one_cpu: int) -> None:
+    events = bpf["events"]
+    call = attach(bpf, "send")
+    seen = []
+    iterator = iter(events)
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    bpf["control"][2] = 0
+    events.open_perf_buffer  # noqa: B018 - the loop opens it
+    first = _after_open(iterator, call)
+    seen.append(first.n)
+    for event in events:
+        seen.append(event.n)
+        if len(seen) == 5:
+            break
+    assert seen == [1, 2, 3, 4, 5]
+    events.open_perf_buffer(lambda *_: None)
+    with pytest.raises(MapError, match="go to a callback already"):
+        next(iter(events))
+
+
+def _after_open(iterator: Any, call: Any) -> Any:
+    """The first event of a loop that opens its buffer when it starts: the calls are made a moment later, by a signal."""
+    before = signal.signal(signal.SIGALRM, lambda *_: call(5))
+    signal.setitimer(signal.ITIMER_REAL, 0.1)
+    try:
+        return next(iterator)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+
+
+def test_ring_buffer_gives_all_records_but_discarded_ones(bpf: BPF) -> None:
+    got: list[tuple[str, int, int, bytes, int]] = []
+
+    def take(context: str, data: int, size: int) -> None:
+        event = bpf["ring"].event(data)
+        got.append((context, event.pid, event.n, event.text, size))
+
+    bpf["ring"].open_ring_buffer(take, "context")
+    call = attach(bpf, "put")
+    delivered = 0
+    for _ in range(100):
+        call(60)
+        delivered += bpf.ring_buffer_poll(0)
+    assert delivered == 4000
+    assert got == [("context", os.getpid(), n, TEXT, 44) for n in range(1, 6001) if n % 3]
+    assert bpf.ring_buffer_consume() == 0
+
+
+def test_a_negative_result_of_a_ring_callback_ends_the_round(bpf: BPF) -> None:
+    got: list[int] = []
+
+    def take(_context: object, data: int, _size: int) -> int:
+        got.append(bpf["ring"].event(data).n)
+        return -1 if len(got) == 2 else 0
+
+    bpf["ring"].open_ring_buffer(take)
+    attach(bpf, "put")(8)
+    assert bpf.ring_buffer_poll() == 2
+    assert bpf.ring_buffer_poll() == 4
+    assert got == [1, 2, 4, 5, 7, 8]
+
+
+def test_an_exception_in_a_ring_callback_comes_out_and_later_records_wait(bpf: BPF) -> None:
+    got: list[int] = []
+
+    def take(_context: object, data: int, _size: int) -> None:
+        number = bpf["ring"].event(data).n
+        if number == 2:
+            raise SystemExit(3)
+        got.append(number)
+
+    bpf["ring"].open_ring_buffer(take)
+    attach(bpf, "put")(5)
+    with pytest.raises(SystemExit):
+        bpf.ring_buffer_poll()
+    assert bpf.ring_buffer_consume() == 2
+    assert got == [1, 4, 5]
+
+
+def test_a_ring_callback_may_close_everything(bpf: BPF) -> None:
+    bpf["ring"].open_ring_buffer(lambda *_: bpf.close())
+    attach(bpf, "put")(5)
+    assert bpf.ring_buffer_poll() == 1
+    with pytest.raises(MapError, match="no ring buffer is open"):
+        bpf.ring_buffer_consume()
+
+
+def test_a_ring_buffer_has_no_keys(bpf: BPF) -> None:
+    assert len(bpf["ring"]) == 0
+    with pytest.raises(MapError, match="'ring' is a ring buffer: it has no keys"):
+        bpf["ring"][0]
