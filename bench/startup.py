@@ -36,7 +36,7 @@ print("attached", flush=True)
 b.cleanup()
 """
 BPFTRACE = f"""
-BEGIN {{ printf("attached\\n"); exit(); }}
+interval:ms:1 {{ printf("attached\\n"); exit(); }}
 tracepoint:{TRACEPOINT} {{ @[uid] = count(); }}
 """
 

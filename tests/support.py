@@ -8,10 +8,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
 # User ids that nothing else on a machine has, so that a count per user id is the test's own.
 FIRST_UID, SECOND_UID = 61_201, 61_202
+
+
+def as_user(uid: int) -> str:
+    """Words for `skep run -c` that run the rest of the command under a user id; skips where that is not possible."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root: runs a command under another user id")
+    if shutil.which("setpriv") is None:
+        pytest.skip("setpriv (util-linux) is not installed")
+    return f"setpriv --reuid={uid} --regid={uid} --clear-groups"
 
 
 class Workload:

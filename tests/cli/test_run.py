@@ -204,12 +204,19 @@ def test_command_ends_even_when_skep_is_killed(skep: Skep, script: Script) -> No
         time.sleep(0.02)
 
 
-def test_command_that_cannot_start_is_an_error(skep: Skep, script: Script) -> None:
-    done = skep("run", "-c", "no-such-command -x", script(FOREVER))
-    assert (done.stderr, done.returncode) == (
-        "skep: error: -c: cannot start 'no-such-command': ENOENT (No such file or directory)\n",
-        1,
-    )
+def test_command_that_does_not_exist_is_told_before_the_script_starts(skep: Skep, script: Script) -> None:
+    done = skep("run", "-c", "no-such-command -x", script(FOREVER), env={"PATH": "/bin:/usr/bin"})
+    assert (done.stdout, done.returncode) == ("", 1)
+    assert done.stderr == "skep: error: -c: there is no command 'no-such-command' (PATH is /bin:/usr/bin)\n"
+
+
+def test_command_that_cannot_start_is_an_error(skep: Skep, script: Script, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_bytes(b"\x7fELF and no more")
+    broken.chmod(0o755)
+    done = skep("run", "-c", str(broken), script(FOREVER))
+    assert (done.stdout, done.returncode) == ("ready\n", 1)
+    assert done.stderr == f"skep: error: -c: cannot start '{broken}': ENOEXEC (Exec format error)\n"
 
 
 def test_command_that_was_never_started_is_told(skep: Skep, script: Script) -> None:

@@ -53,14 +53,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output has gone (`| head`): the interpreter's own last flush must not meet it again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
+    except Exception as error:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace is not None else ""
+        report(
+            SkepError(f"this is a fault of Skep itself{place}: {type(error).__name__}: {error}; please report it"), cause=error
+        )
+        return 1
 
 
-def report(error: SkepError, place: str = "") -> None:
+def report(error: SkepError, place: str = "", *, cause: Exception | None = None) -> None:
     """Print an error for a person: to stderr, without a traceback unless SKEP_DEBUG is set."""
     if os.environ.get("SKEP_DEBUG", "0") not in ("", "0"):
         import traceback
 
-        traceback.print_exception(error)
+        traceback.print_exception(cause or error)
         return
     sys.stdout.flush()
     # A compiler's diagnostics say `file:line:col: error:` themselves, as editors expect them at the start of a line.

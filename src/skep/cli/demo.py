@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import sys
 
 from skep.errors import SkepError
@@ -61,11 +62,10 @@ def main(arguments: list[str]) -> int:
 
 def _find(name: str) -> str:
     """The path of a command. execvp(3) would try each folder of PATH: an execve call for each."""
-    for folder in os.get_exec_path():
-        path = os.path.join(folder, name)
-        if os.access(path, os.X_OK):
-            return path
-    raise SkepError(f"the demo runs {name!r}, which is not on PATH ({os.environ.get('PATH', '')})")
+    path = shutil.which(name)
+    if path is None:
+        raise SkepError(f"the demo runs {name!r}, which is not on PATH ({os.environ.get('PATH', '')})")
+    return path
 
 
 def _run(uid: int, path: str, workload: Table) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import shutil
 import signal
 import sys
 import time
@@ -36,6 +37,12 @@ class Supervisor:
 
     def __init__(self, command: Sequence[str], seconds: float | None) -> None:
         self._command = list(command)
+        path = ""
+        if command:
+            # posix_spawnp(3) would try each folder of PATH, and each try is an execve call that the script's programs see.
+            path = shutil.which(command[0]) or ""
+            if not path:
+                raise SkepError(f"-c: there is no command {command[0]!r} (PATH is {os.environ.get('PATH', '')})")
         sys.stdout.flush()
         stop, self._stop = os.pipe()
         self._news, news = os.pipe()
@@ -48,7 +55,7 @@ class Supervisor:
                     signal.signal(number, signal.SIG_IGN)  # these are for the script; its end is what ends this process
                 os.close(self._stop)
                 os.close(self._news)
-                _supervise(script, self._command, seconds, stop, news)
+                _supervise(script, path, self._command, seconds, stop, news)
             except BaseException:
                 sys.excepthook(*sys.exc_info())
             finally:
@@ -93,12 +100,12 @@ class Supervisor:
         return self._heard
 
 
-def _supervise(script: int, command: list[str], seconds: float | None, stop: int, news: int) -> None:
+def _supervise(script: int, path: str, command: list[str], seconds: float | None, stop: int, news: int) -> None:
     deadline = None if seconds is None else time.monotonic() + seconds
     child = None
-    if command and _wait_until_ready(script, stop, deadline):
+    if path and _wait_until_ready(script, stop, deadline):
         try:
-            child = _Command(command)
+            child = _Command(path, command)
             os.write(news, STARTED)
         except OSError as error:
             os.write(news, FAILED + str(error.errno).encode())
@@ -122,13 +129,13 @@ def _supervise(script: int, command: list[str], seconds: float | None, stop: int
 class _Command:
     """The command, in a process group of its own."""
 
-    def __init__(self, words: list[str]) -> None:
+    def __init__(self, path: str, words: list[str]) -> None:
         actions = []
         if os.isatty(0):
             # A process group in the background stops when it reads from the terminal.
             actions.append((os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0))
         restored = [signal.SIGINT, signal.SIGHUP, signal.SIGTERM, signal.SIGPIPE]
-        self.pid = os.posix_spawnp(words[0], words, os.environ, file_actions=actions, setpgroup=0, setsigdef=restored)
+        self.pid = os.posix_spawn(path, words, os.environ, file_actions=actions, setpgroup=0, setsigdef=restored)
         self.pidfd = os.pidfd_open(self.pid)
 
     def end(self) -> None:

@@ -1,0 +1,109 @@
+"""The mission's three programs, as Skep's examples and as BCC scripts, over commands whose system calls are known."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from support import FIRST_UID, ROOT, as_user
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from support import Skep
+
+pytestmark = pytest.mark.kernel
+
+# One execve for each true and each sleep, and sh's own.
+FIVE = '/bin/sh -c "for i in 1 2 3 4 5; do /bin/true; /bin/sleep 0.2; done; {0}"'
+
+
+def last_counts(output: str) -> dict[int, int]:
+    """The counts of the last line that has some."""
+    line = [line for line in output.splitlines() if line.startswith("ID ")][-1]
+    return {int(uid): int(count) for uid, count in re.findall(r"ID (\d+): (\d+)", line)}
+
+
+def test_hello_map_counts_every_execve_of_the_command(skep: Skep) -> None:
+    done = skep("run", "-d", "20", "-c", f"{as_user(FIRST_UID)} {FIVE.format(':')}", "examples/hello_map.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert last_counts(done.stdout)[FIRST_UID] == 11
+
+
+def test_bcc_hello_map_runs_unmodified(skep: Skep) -> None:
+    command = f"{as_user(FIRST_UID)} {FIVE.format('/bin/sleep 2.5')}"
+    done = skep("run", "-d", "20", "-c", command, "examples/bcc/hello_map.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert last_counts(done.stdout)[FIRST_UID] == 12
+
+
+@pytest.mark.parametrize("script", ["examples/hello_perf.py", "examples/bcc/hello_perf.py"])
+def test_hello_perf_prints_who_calls_execve(skep: Skep, script: str) -> None:
+    done = skep("run", "-d", "20", "-c", f"{as_user(FIRST_UID)} /bin/sh -c '/bin/true; /bin/true; exit 0'", script)
+    assert (done.returncode, done.stderr) == (0, "")
+    # The document prints command and message without a space between them.
+    lines = re.findall(rf"^(\d+) {FIRST_UID} (\w+?) ?Hello World$", done.stdout, re.MULTILINE)
+    assert [name for _, name in lines] == ["setpriv", "sh", "sh"]
+    assert len({pid for pid, _ in lines}) == 3
+
+
+# Each line is one system call that neither script ignores, by number, from a task with a name of its own.
+SYSTEM_CALLS = """
+import ctypes, os
+libc = ctypes.CDLL(None)
+timer = ctypes.c_int()
+open("/proc/self/comm", "w").write("tail-test")
+libc.syscall(110)                                        # getppid
+libc.syscall(222, 0, None, ctypes.byref(timer))          # timer_create
+libc.syscall(225, timer)                                 # timer_getoverrun
+libc.syscall(226, timer)                                 # timer_delete
+libc.syscall(21, b"/", 0)                                # access: ignored
+os.execv("/bin/true", ["true"])
+"""
+
+
+@pytest.mark.parametrize("script", ["examples/hello_tail.py", "examples/bcc/hello_tail.py"])
+def test_hello_tail_prints_a_line_for_each_system_call(skep: Skep, script: str, tmp_path: Path) -> None:
+    program = tmp_path / "calls.py"
+    program.write_text(SYSTEM_CALLS)
+    done = skep("run", "-d", "20", "-c", f"{sys.executable} {program}", script)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = re.findall(r"^ *tail-test-\d+ .*?: \w+: (.*)$", done.stdout, re.MULTILINE)
+    # What the interpreter itself calls in between (and the document's script does not ignore) is left out.
+    calls = [line for line in lines if line == "Another syscall: 110" or not line.startswith("Another")]
+    assert calls == [
+        "Another syscall: 110",
+        "Creating a timer",
+        "Some other timer operation",
+        "Deleting a timer",
+        "Executing a program",
+    ]
+    assert "Another syscall: 21" not in lines
+
+
+@pytest.mark.parametrize("name", ["hello_map", "hello_perf", "hello_tail"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_example_runs_by_itself_and_ends_by_a_signal(skep: Skep, name: str, number: int) -> None:
+    process = subprocess.Popen(
+        [sys.executable, f"examples/{name}.py"],
+        cwd=ROOT,
+        env=skep.environment,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        time.sleep(2.0)
+        assert process.poll() is None, process.communicate()
+        process.send_signal(number)
+        _, err = process.communicate(timeout=20)
+    finally:
+        process.kill()
+        process.wait()
+    assert (err, process.returncode) == ("", 0 if number == signal.SIGINT else -number)
