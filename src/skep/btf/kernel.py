@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
+import sys
 
 from skep.btf.kernel_id import kernel_identity
 from skep.btf.reader import Btf
@@ -46,16 +47,15 @@ def _load(path: str) -> Btf:
 
 
 def _map(path: str) -> bytes | mmap.mmap:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        try:
-            # Linux 6.16 and newer map it, and only privately: a shared mapping, Python's default, is EACCES.
-            return mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ)
-        except (OSError, ValueError):
-            with open(fd, "rb", closefd=False) as file:
-                return file.read()
-    finally:
-        os.close(fd)
+    with open(path, "rb", buffering=0) as file:
+        if sys.version_info >= (3, 13):
+            # Linux 6.16 and newer map it, and only privately: a shared mapping, Python's default, is EACCES. Before
+            # Python 3.13 a mapping keeps a duplicate of the fd open, for as long as the process: reading costs 4 ms.
+            try:
+                return mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ, trackfd=False)
+            except (OSError, ValueError):
+                pass
+        return file.read()
 
 
 def _btf_section(path: str, data: bytes | mmap.mmap) -> bytes:
