@@ -14,6 +14,7 @@ from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.lexer import tokenize
 from skep.compiler.preprocessor import Preprocessor, print_tokens
 from skep.compiler.source import SourceFile, Token
+from skep.errors import CompileError
 
 CASES = sorted((Path(__file__).parent / "preprocessor").glob("*.c"))
 COMPILERS = ["gcc", "clang"]
@@ -343,7 +344,18 @@ def test_wrong_number_of_arguments_leaves_no_other_errors_behind() -> None:
 
 def test_calls_nested_too_deep_are_an_error_and_no_traceback() -> None:
     result = Result("#define f(x) x\n" + "f(" * 400 + "1" + ")" * 400)
-    assert result.heads[0].endswith("error: macro calls are nested deeper than 150 levels")
+    assert result.heads[0].endswith("error: macro calls are nested deeper than 100 levels")
+
+
+def test_condition_nested_too_deep_is_an_error_and_no_traceback() -> None:
+    result = Result("#if " + "(" * 2000 + "1" + ")" * 2000 + "\n#endif")
+    assert result.heads == ["a.c:1:2: error: the expression of this #if is nested too deeply"]
+
+
+def test_macros_that_double_without_end_are_stopped() -> None:
+    text = "".join(f"#define A{i} A{i + 1} A{i + 1}\n" for i in range(40)) + "A0"
+    with pytest.raises(CompileError, match="macros expand to more than 1,000,000 tokens"):
+        Result(text)
 
 
 def test_printed_text_keeps_lines_and_spaces() -> None:

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from skep.compiler.diagnostics import Diagnostic, Diagnostics
 
-_ARGUMENT_DEPTH = 150
+_ARGUMENT_DEPTH = 100  # each level takes six frames of Python's stack
+_TOKEN_LIMIT = 1_000_000  # a dozen macros that double their text would fill the memory
 
 
 class Expander:
@@ -25,7 +26,17 @@ class Expander:
     whose arguments are being read.
     """
 
-    __slots__ = ("_depth", "_next_token", "_opens_in_file", "collecting", "condition", "diagnostics", "macros", "pending")
+    __slots__ = (
+        "_depth",
+        "_made",
+        "_next_token",
+        "_opens_in_file",
+        "collecting",
+        "condition",
+        "diagnostics",
+        "macros",
+        "pending",
+    )
 
     def __init__(
         self,
@@ -44,6 +55,7 @@ class Expander:
         self._next_token = next_token
         self._opens_in_file = opens_in_file
         self._depth = 0
+        self._made = 0
 
     def call(self, token: Token, macro: Macro | str, pending: list[Token | Macro], from_file: bool) -> bool:
         """Expands a macro's name onto `pending`; false if it stays as it is. `from_file`: go on in the file if need be."""
@@ -69,6 +81,10 @@ class Expander:
                 return True
             arguments = collected
         tokens = replacement(macro, token, arguments, self.diagnostics)
+        self._made += len(tokens)
+        if self._made > _TOKEN_LIMIT:
+            self.diagnostics.error(f"macros expand to more than {_TOKEN_LIMIT:,} tokens", token, code="macro-limit")
+            self.diagnostics.raise_if_errors()
         macro.active = True
         pending.append(macro)
         pending += reversed(tokens)

@@ -69,9 +69,13 @@ def evaluate(tokens: list[Token], directive: Token, diagnostics: Diagnostics) ->
         if not tokens:
             raise _BadExpressionError(f"#{directive.text} needs an expression", directive)
         return _Parser(tokens, directive).whole()
+    except RecursionError:
+        diagnostics.error(
+            f"the expression of this #{directive.text} is nested too deeply", directive, code="preprocessor-expression"
+        )
     except _BadExpressionError as error:
         diagnostics.error(str(error), error.token, code="preprocessor-expression")
-        return 0
+    return 0
 
 
 class _Parser:
