@@ -201,7 +201,8 @@ def test_interrupt_during_a_load_is_raised(engine: KernelEngine, owner: Object, 
 
     def load_for_ever() -> None:
         while True:
-            engine.load_program(spec, kind("xdp"), {}, owner).close()
+            with engine.load_program(spec, kind("xdp"), {}, owner):
+                pass
 
     try:
         with pytest.raises(KeyboardInterrupt):

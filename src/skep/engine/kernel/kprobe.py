@@ -126,7 +126,7 @@ def _place(function: str, offset: int) -> str:
 
 def _probe_error(result: int, functions: tuple[str, ...], offset: int) -> str:
     names = " or ".join(functions)
-    if result == -errno.EINVAL and not _exist(functions):  # tracefs says EINVAL for an unknown symbol too (6.5 and newer)
+    if result == -errno.EINVAL and not _exist(functions):  # what tracefs says of an unknown symbol on 6.12
         return f"no such function in this kernel: {names}: {syscall.errno_text(result)}"
     reasons = {
         -errno.ENOENT: f"no such function in this kernel: {names}",

@@ -44,9 +44,8 @@ _MAKES_FD = frozenset(
     (MAP_CREATE, PROG_LOAD, OBJ_GET, PROG_GET_FD_BY_ID, MAP_GET_FD_BY_ID, RAW_TRACEPOINT_OPEN, BTF_LOAD, LINK_CREATE)
 )
 
-# Signals that may interrupt a load: a person or a supervisor wants an end. All others (timers, profilers, SIGCHLD) wait.
-_INTERRUPTING = (1, 2, 3, 15)  # SIGHUP SIGINT SIGQUIT SIGTERM, the same on every architecture
-_LOAD_ATTEMPTS = 20
+_LOAD_ATTEMPTS = 20  # SIGSTOP cannot be blocked
+_SIGSET_BYTES = 128  # glibc's and musl's sigset_t
 _SIG_SETMASK = 2
 
 PERF_TYPE_SOFTWARE, PERF_TYPE_TRACEPOINT = 1, 2
@@ -113,23 +112,26 @@ def bpf(command: int, attr: Buffer) -> int:
 def prog_load(attr: Buffer) -> int:
     """BPF_PROG_LOAD: an fd or -errno.
 
-    The verifier gives up with EAGAIN on any pending signal (4.20), so a 5 ms timer starves a load for ever: all signals but the
-    ending ones are blocked for its duration. Ctrl-C still ends it: Python's handler runs between two attempts.
+    The verifier gives up with EAGAIN on any pending signal (4.20), so a 5 ms timer starves a load for ever: signals wait
+    until it is over. Python's handler then runs in here, so that a KeyboardInterrupt does not lose the fd.
     """
-    wanted = (1 << 64) - 1
-    for number in _INTERRUPTING:
-        wanted &= ~(1 << (number - 1))
-    previous = create_string_buffer(128)  # glibc's sigset_t
-    blocked = create_string_buffer(wanted.to_bytes(8, "little"), 128)
-    _pthread_sigmask(_SIG_SETMASK, blocked, previous)
+    previous = create_string_buffer(_SIGSET_BYTES)
+    _pthread_sigmask(_SIG_SETMASK, None, previous)
+    fd = -1
     try:
-        for _ in range(_LOAD_ATTEMPTS):
-            result = bpf(PROG_LOAD, attr)
-            if result != -errno.EAGAIN:
-                break
-        return result
-    finally:
-        _pthread_sigmask(_SIG_SETMASK, previous, None)
+        try:
+            _pthread_sigmask(_SIG_SETMASK, create_string_buffer(b"\xff" * _SIGSET_BYTES, _SIGSET_BYTES), None)
+            for _ in range(_LOAD_ATTEMPTS):
+                fd = bpf(PROG_LOAD, attr)
+                if fd != -errno.EAGAIN:
+                    break
+        finally:
+            _pthread_sigmask(_SIG_SETMASK, previous, None)
+    except BaseException:
+        if fd >= 0:
+            os.close(fd)
+        raise
+    return fd
 
 
 def perf_event_open(
