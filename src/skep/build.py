@@ -45,8 +45,11 @@ def build(
 
 
 def _depends_on_files(text: str, cflags: Sequence[str]) -> bool:
-    """Whether files of the user's may be part of the text: their changes would not be seen by the key."""
-    return '#include "' in text.replace("# ", "#") or any(flag.startswith(("-I", "-i")) for flag in cflags)
+    """Whether files of the user's may be part of the result: the key would not see them change."""
+    if "__has_include" in text or any(flag.startswith(("-I", "-i")) for flag in cflags):
+        return True
+    directives = (line.partition("#")[2].lstrip() for line in text.splitlines() if "#" in line)
+    return any(line.startswith(("include", "import", "embed")) and "<" not in line for line in directives)
 
 
 def _identity(text: str, file: str, cflags: Sequence[str], contexts: Mapping[str, str], target: str) -> list[bytes]:
@@ -72,15 +75,23 @@ def _identity(text: str, file: str, cflags: Sequence[str], contexts: Mapping[str
 
 
 def _compiler_state() -> str:
-    """The newest change of the compiler's files: an edited or upgraded compiler must not meet its old results."""
+    """The newest change of what makes objects: an edited or upgraded compiler must not meet its old results."""
+    here = os.path.dirname(__file__)
+    return str(max(_newest(os.path.join(here, folder)) for folder in ("compiler", "object")))
+
+
+def _newest(folder: str) -> int:
     newest = 0
-    for folder in ("compiler", "compiler/headers", "object"):
-        try:
-            with os.scandir(os.path.join(os.path.dirname(__file__), folder)) as entries:
-                newest = max(newest, *(entry.stat().st_mtime_ns for entry in entries if entry.name.endswith((".py", ".h"))))
-        except (OSError, ValueError):  # inside a zip, or an empty folder: the version tells
-            continue
-    return str(newest)
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.endswith((".py", ".h")):
+                    newest = max(newest, entry.stat().st_mtime_ns)
+                elif entry.name != "__pycache__" and entry.is_dir():
+                    newest = max(newest, _newest(entry.path))
+    except OSError:  # installed in a zip: the version has to do
+        pass
+    return newest
 
 
 def _report(diagnostics: str) -> None:
