@@ -308,6 +308,44 @@ def test_what_a_program_prints_arrives_as_fields(bpf: BPF) -> None:
     assert text in {message % (n, os.getpid()) for n in range(1, number + 1)}
 
 
+PAD = " " * 13
+
+
+class Lines:
+    """A trace_pipe of given lines; None is a moment without any. Ctrl-C comes after the last."""
+
+    def __init__(self, *lines: bytes | None) -> None:
+        self.lines = list(lines)
+
+    def readline(self, nonblocking: bool = False) -> bytes | None:
+        while self.lines:
+            line = self.lines.pop(0)
+            if line is not None or nonblocking:
+                return line
+        raise KeyboardInterrupt
+
+    def close(self) -> None:
+        self.lines.clear()
+
+
+@kernel
+@pytest.mark.parametrize(
+    ("fmt", "printed"),
+    [
+        (None, f"{PAD}cat-12 [000] ..... 1.5: bpf_trace_printk: one\nCPU:0 [LOST 3 EVENTS]\n{PAD}cat-13 [001] x 2: f: two\n"),
+        ("{1} {0} {5}", "12 cat one\n13 cat two\n"),
+    ],
+)
+def test_trace_print_writes_every_line_before_an_end(
+    bpf: BPF, fmt: str | None, printed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, last = b"             cat-12 [000] ..... 1.5: bpf_trace_printk: one", b"             cat-13 [001] x 2: f: two"
+    bpf._trace_pipe = Lines(None, first, b"CPU:0 [LOST 3 EVENTS]", None, last)
+    with pytest.raises(KeyboardInterrupt):
+        bpf.trace_print(fmt)
+    assert capsys.readouterr().out == printed
+
+
 # The end
 
 

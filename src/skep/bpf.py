@@ -33,6 +33,8 @@ _AUTOLOAD = {
 }  # fmt: skip
 _DEFAULT_CONTEXT = "kprobe"  # what the compiler takes a context for when neither name nor section says more
 
+_LINES_AT_ONCE = 500  # of trace_pipe, when more come without an end
+
 
 class LoadedFunction:
     """A loaded program, as `load_func` returns it."""
@@ -404,14 +406,30 @@ class BPF:
                 return fields
 
     def trace_print(self, fmt: str | None = None) -> None:
-        """Print lines of trace_pipe for ever; `fmt` is filled with the fields of `trace_fields`: "{1} {5}"."""
-        while True:
-            if fmt is None:
-                line = self.trace_readline()
-                print(line.decode(errors="replace") if line is not None else "", flush=True)
-            else:
-                shown = [field.decode(errors="replace") if isinstance(field, bytes) else field for field in self.trace_fields()]
-                print(fmt.format(*shown), flush=True)
+        """Print lines of trace_pipe for ever; `fmt` is filled with the fields of `trace_fields`: "{1} {5}".
+
+        Lines that wait together are written together: a program that traces system calls sees each write, and would answer
+        every line with another.
+        """
+        lines: list[str] = []
+        try:
+            while True:
+                line = self.trace_readline(nonblocking=True)
+                if line is None or len(lines) >= _LINES_AT_ONCE:
+                    _write_lines(lines)
+                if line is None:
+                    line = self.trace_readline()
+                if line is None:
+                    return
+                if fmt is None:
+                    lines.append(line.decode(errors="replace"))
+                    continue
+                fields = parse_trace_line(line)
+                if fields is not None:
+                    texts = [field.decode(errors="replace") if isinstance(field, bytes) else field for field in fields]
+                    lines.append(fmt.format(*texts))
+        finally:
+            _write_lines(lines)
 
     # The end
 
@@ -484,6 +502,14 @@ def parse_trace_line(line: bytes) -> tuple[bytes, int, int, bytes, float, bytes]
         return line[:16].lstrip(), int(pid), int(cpu.strip(b"[]")), flags, float(seconds), rest.partition(b": ")[2]
     except ValueError:
         return None
+
+
+def _write_lines(lines: list[str]) -> None:
+    if lines:
+        text = "\n".join(lines) + "\n"
+        lines.clear()
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
 
 def _str(name: Text) -> str:
