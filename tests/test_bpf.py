@@ -176,9 +176,13 @@ def test_a_kprobe_on_a_system_call_counts_its_calls(bpf: BPF) -> None:
 @kernel
 def test_all_functions_that_match_are_attached(bpf: BPF) -> None:
     prefix = bpf.get_syscall_prefix()
-    bpf.attach_kprobe(event_re=prefix + b"getp+id", fn_name="on_call")
-    assert {link.hook.target for link in bpf.links} == {prefix.decode() + "getpid", prefix.decode() + "getppid"}
-    assert bpf.get_kprobe_functions(prefix + b"getp+id") == {prefix + b"getpid", prefix + b"getppid"}
+    pattern = prefix + b"getp(gid|riority)"
+    bpf.attach_kprobe(event_re=pattern, fn_name="on_call")
+    assert {link.hook.target.encode() for link in bpf.links} == {prefix + b"getpgid", prefix + b"getpriority"}
+    assert bpf.get_kprobe_functions(pattern) == {prefix + b"getpgid", prefix + b"getpriority"}
+    os.getpgid(0)
+    os.getpriority(os.PRIO_PROCESS, 0)
+    assert bpf["counts"][os.getpid()].value == 2
     with pytest.raises(AttachError, match=r"cannot attach 'on_call' to kprobe 'nothing\.\*': no function matches"):
         bpf.attach_kprobe(event_re="nothing.*", fn_name="on_call")
 
