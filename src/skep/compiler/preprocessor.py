@@ -106,6 +106,13 @@ class Preprocessor:
 
     # the main loop
 
+    def macro_text(self, name: str) -> str:
+        """The body of an object-like macro that the text defined, "" if there is none; for `#define BPF_LICENSE`."""
+        macro = self._macros.get(name)
+        if not isinstance(macro, Macro) or macro.builtin:
+            return ""
+        return "".join((" " if t.space and i else "") + t.text for i, t in enumerate(macro.body))
+
     def run(self, source: SourceFile) -> list[Token]:
         """The tokens of the text after preprocessing, "eof" last; problems go to the diagnostics."""
         self._files = [OpenFile(source)]

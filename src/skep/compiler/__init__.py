@@ -1,0 +1,162 @@
+"""The compiler: C text in BCC's dialect to a BPF object (or C text to code for this machine).
+
+Passes, one module each: lexer, preprocessor, parser, checker, (origins,) emitter; LLVM does the rest in `skep.llvm`.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable, Mapping, Sequence
+
+from skep.compiler.diagnostics import Diagnostics
+from skep.compiler.source import SourceFile, Token
+from skep.errors import CompileError
+
+
+class Compiled:
+    """What a compilation gives: `data` (ELF object, or text for other `emit`), and rendered warnings."""
+
+    __slots__ = ("data", "diagnostics")
+
+    def __init__(self, data: bytes, diagnostics: str) -> None:
+        self.data = data
+        self.diagnostics = diagnostics
+
+
+class Flags:
+    """The compiler flags that programs give: -D, -U, -I, -include is refused; warnings (-W, -w) and -O are accepted."""
+
+    def __init__(self, flags: Sequence[str]) -> None:
+        self.defines: list[str] = []
+        self.undefines: list[str] = []
+        self.include_dirs: list[str] = []
+        self.quiet = False
+        words = list(flags)
+        while words:
+            word = words.pop(0)
+            if word[:2] in ("-D", "-U", "-I"):
+                argument = word[2:] or (words.pop(0) if words else "")
+                if not argument:
+                    raise CompileError(f"cflags: '{word}' needs an argument")
+                {"D": self.defines, "U": self.undefines, "I": self.include_dirs}[word[1]].append(argument)
+            elif word == "-w":
+                self.quiet = True
+            elif not word.startswith(("-W", "-O", "-g", "-f", "-m", "-std=", "-v")):
+                raise CompileError(f"cflags: '{word}' is not a flag that Skep knows; it takes -D, -U, -I, -w and ignores -W..., -O..., -f...")
+        for define in self.defines:
+            if define.partition("=")[0] == "BPF_LICENSE":
+                raise CompileError("cflags: the licence is part of the program: write #define BPF_LICENSE in the text")
+
+
+def compile_source(
+    text: str,
+    *,
+    file: str = "<text>",
+    cflags: Sequence[str] = (),
+    contexts: Mapping[str, str] | None = None,
+    target: str = "bpf",
+    emit: str = "object",
+    opt_level: int = 2,
+    tracepoint_fields: Callable[[str, str], str | None] | None = None,
+) -> Compiled:
+    """Compile one text.
+
+    `contexts` names the context model of programs that differs from what their section says ({"hello": "syscall_enter"}).
+    `emit` is "object", "asm", "ir" (LLVM's, after optimisation) or "preprocessed". Raises CompileError.
+    """
+    diagnostics = Diagnostics()
+    flags = Flags(cflags)
+    source = SourceFile(file, text, directory=os.path.dirname(file) if os.path.isfile(file) else "")
+    if emit == "preprocessed":
+        from skep.compiler.preprocessor import print_tokens
+
+        tokens, _, _ = _preprocess(source, diagnostics, flags, target)
+        diagnostics.raise_if_errors()
+        return Compiled(print_tokens(tokens).encode("utf-8", "surrogateescape"), diagnostics.render())
+
+    from skep.llvm import Worker
+
+    with Worker(target, emit, opt_level) as worker:
+        ir, frames = front_end(source, diagnostics, flags, target, contexts, tracepoint_fields)
+        data, messages, status = worker.finish(ir)
+    if status or not data:
+        raise CompileError(_backend_message(messages, status))
+    if emit == "object" and target == "bpf":
+        from skep.compiler.stack import check_stack
+
+        check_stack(data, frames, diagnostics)
+    return Compiled(data, "" if flags.quiet else diagnostics.render())
+
+
+def run_on_host(text: str, *, file: str = "<text>", cflags: Sequence[str] = (), arguments: Sequence[str] = (), opt_level: int = 2) -> int:
+    """Compile for this machine, call main with the arguments, give its exit status."""
+    from skep.llvm import Worker
+
+    diagnostics = Diagnostics()
+    source = SourceFile(file, text, directory=os.path.dirname(file) if os.path.isfile(file) else "")
+    with Worker("host", "run", opt_level, (file, *arguments)) as worker:
+        ir, _ = front_end(source, diagnostics, Flags(cflags), "host", None, None)
+        _, _, status = worker.finish(ir)
+    return status
+
+
+Frames = dict[str, list[tuple[int, str, Token]]]
+
+
+def front_end(
+    source: SourceFile,
+    diagnostics: Diagnostics,
+    flags: Flags,
+    target: str,
+    contexts: Mapping[str, str] | None,
+    tracepoint_fields: Callable[[str, str], str | None] | None,
+) -> tuple[str, Frames]:
+    """Everything before LLVM: gives the IR, and the locals of each function for messages about the stack."""
+    from skep.compiler.checker import check
+    from skep.compiler.emitter import Emitter
+    from skep.compiler.kernel_types import KernelTypes
+
+    tokens, missing, license = _preprocess(source, diagnostics, flags, target)
+    kernel = KernelTypes(_kernel_btf, tracepoint_fields)
+    unit = check(tokens, diagnostics, kernel, target=target, missing_headers=missing)
+    if license:
+        unit.license = license
+    emitter = Emitter(unit, diagnostics, source, target=target, machine=platform.machine(), contexts=contexts or {})
+    return emitter.module(), emitter.frames
+
+
+def _kernel_btf() -> object:
+    from skep.btf import kernel_btf
+
+    return kernel_btf()
+
+
+def _preprocess(
+    source: SourceFile, diagnostics: Diagnostics, flags: Flags, target: str
+) -> tuple[list[Token], list[tuple[str, Token]], str]:
+    from skep.compiler import dialect
+    from skep.compiler.preprocessor import Preprocessor
+
+    macros = dict(dialect.COMMON_MACROS)
+    if target == "bpf":
+        macros |= dialect.MACROS
+        macros |= dialect.register_macros(platform.machine())
+    else:
+        macros |= dialect.HOST_MACROS
+    preprocessor = Preprocessor(
+        diagnostics, include_dirs=flags.include_dirs, builtin_macros=macros, defines=flags.defines, undefines=flags.undefines
+    )
+    tokens = preprocessor.run(source)
+    return tokens, preprocessor.missing_headers, preprocessor.macro_text("BPF_LICENSE")
+
+
+def _backend_message(messages: str, status: int) -> str:
+    """What LLVM said, shortened to its last words; a crash of the worker is named."""
+    lines = [line for line in messages.strip().splitlines() if line.strip()]
+    said = lines[-1] if lines else f"the worker ended with status {status}"
+    for line in lines:
+        if "error:" in line or "LLVM ERROR" in line:
+            said = line
+            break
+    return f"LLVM could not make code of this program: {said}"

@@ -1,0 +1,465 @@
+"""Calls, as the checker sees them: functions, kernel helpers, compiler builtins and the dialect's map methods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skep.compiler import ast, dialect, tree
+from skep.compiler import types as ct
+from skep.compiler.diagnostics import closest
+from skep.compiler.source import Token
+from skep.compiler.types import FunctionType, PointerType, RecordType, Type
+
+if TYPE_CHECKING:
+    from skep.compiler.checker import Checker
+    from skep.compiler.expressions import Expressions
+
+_VOID_POINTER = PointerType(ct.VOID)
+_MEMORY = {"memcpy": 3, "memmove": 3, "memset": 3, "memcmp": 3}
+_BITS = {
+    "bswap16": (ct.USHORT, ct.USHORT), "bswap32": (ct.UINT, ct.UINT), "bswap64": (ct.ULONG, ct.ULONG),
+    "ctz": (ct.UINT, ct.INT), "ctzl": (ct.ULONG, ct.INT), "ctzll": (ct.ULLONG, ct.INT),
+    "clz": (ct.UINT, ct.INT), "clzl": (ct.ULONG, ct.INT), "clzll": (ct.ULLONG, ct.INT),
+    "ffs": (ct.INT, ct.INT), "ffsl": (ct.LONG, ct.INT), "ffsll": (ct.LLONG, ct.INT),
+    "popcount": (ct.UINT, ct.INT), "popcountl": (ct.ULONG, ct.INT), "popcountll": (ct.ULLONG, ct.INT),
+    "parity": (ct.UINT, ct.INT), "abs": (ct.INT, ct.INT), "labs": (ct.LONG, ct.LONG),
+}  # fmt: skip
+# name after __sync_ / __atomic_: (LLVM operation, result is the new value, has a memory order argument)
+_ATOMIC_OPS = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor", "nand": "nand"}
+# what a tracing program may print; others are refused by the kernel at run time with -EINVAL, silently
+_PRINT_INTS = {"d": True, "i": True, "u": False, "x": False, "X": False, "o": False, "c": True}
+
+
+class Calls:
+    """`call` is the entry; it needs the expression checker for the arguments."""
+
+    def __init__(self, checker: Checker, expressions: Expressions) -> None:
+        self.c = checker
+        self.e = expressions
+
+    def call(self, node: ast.Call) -> tree.Node:
+        function = node.function
+        if isinstance(function, ast.MemberAccess) and not function.arrow and isinstance(function.base, ast.Name):
+            symbol = self.c.lookup(function.base.name)
+            if isinstance(symbol, tree.MapInfo):
+                return self.method(node, function, symbol)
+        if isinstance(function, ast.Name):
+            name = function.name
+            if name.startswith(("__builtin_", "__sync_", "__atomic_")):
+                return self.builtin(node, name)
+            symbol = self.c.lookup(name)
+            if symbol is None:
+                return self.unknown(node, function)
+            if self.c.bpf and name == "bpf_trace_printk" and node.args and isinstance(node.args[0], ast.String):
+                return self.trace_printk(node)
+        called = self.e.value(function)
+        if not isinstance(called.type, PointerType) or not isinstance(called.type.to, FunctionType):
+            self.c.error(f"'{called.type}' is not a function", node, code="call")
+            return self.e.number(node, 0)
+        type = called.type.to
+        name = function.name if isinstance(function, ast.Name) else "the function"
+        args = self.arguments(node, type, f"{name}()")
+        result = type.returns.unqualified()
+        if isinstance(called, tree.Const):
+            helper = function.name[4:] if isinstance(function, ast.Name) else ""
+            if len(args) > 5:
+                self.c.error(f"{name}() takes at most 5 arguments in all", node, code="arguments")
+            return tree.CallHelper(node.first, node.last, result, helper, int(called.value), args)
+        if isinstance(called, tree.AddressOf) and isinstance(called.operand, tree.FunctionRef):
+            return tree.CallFunction(node.first, node.last, result, called.operand.function, args)
+        return tree.CallPointer(node.first, node.last, result, called, args)
+
+    def unknown(self, node: ast.Call, function: ast.Name) -> tree.Node:
+        for arg in node.args:
+            self.e.value(arg)
+        near = self.c.suggestion(function.name)
+        if self.c.bpf and function.name.startswith("bpf_"):
+            self.c.error(f"the kernel has no helper '{function.name}'{near}", function, code="unknown-helper")
+        elif self.c.bpf and function.name in dialect.MAP_MACROS:
+            self.c.error(f"{function.name} declares a map: write it outside functions", function, code="map")
+        else:
+            why = "; a BPF program can call only helpers and functions in this text" if self.c.bpf and not near else ""
+            self.c.error(f"function '{function.name}' is not declared{near}{why}", function, code="undeclared")
+        return self.e.number(node, 0)
+
+    def arguments(self, node: ast.Call, type: FunctionType, name: str) -> list[tree.Node]:
+        args = [self.e.value(a) for a in node.args]
+        wanted = len(type.params)
+        if type.prototyped and (len(args) < wanted or (len(args) > wanted and not type.variadic)):
+            few = "few" if len(args) < wanted else "many"
+            params = ", ".join(_parameter(n, t) for n, t in type.params) or "no arguments"
+            least = "at least " if type.variadic else ""
+            self.c.error(
+                f"too {few} arguments for {name}: {len(args)} given, {least}{wanted} needed: ({params})", node, code="arguments"
+            )
+            return [self.e.number(node, 0)] * wanted
+        converted = []
+        for i, arg in enumerate(args):
+            if i < wanted and type.prototyped:
+                converted.append(self.e.assignable(arg, type.params[i][1], f"argument {i + 1} of {name}", node.args[i]))
+            else:
+                converted.append(self.default_promotion(arg))
+        return converted
+
+    def default_promotion(self, arg: tree.Node) -> tree.Node:
+        """C11 6.5.2.2p6: what an argument without a parameter type becomes."""
+        if isinstance(arg.type, ct.FloatType) and arg.type.width == 4:
+            return self.e.convert(arg, ct.DOUBLE)
+        return self.e.promoted(arg) if ct.is_integer(arg.type) else arg
+
+    # --- map methods
+
+    def map_member(self, node: ast.MemberAccess, base: tree.MapRef) -> tree.Node:
+        """`map.x` that is not a call: the key and leaf members that BCC's typeof tricks use."""
+        type = {"key": base.map.key, "leaf": base.map.value}.get(node.name.text)
+        if type is not None:
+            null = self.e.convert(self.e.number(node, 0), PointerType(type))
+            return tree.Deref(node.first, node.last, type, null)
+        self.c.error(
+            f"'{node.name.text}' of map '{base.map.name}' is not a value; a method is called: "
+            f"{base.map.name}.{node.name.text}(...)", node.name, code="map-method",
+        )  # fmt: skip
+        return self.e.number(node, 0)
+
+    def methods_of(self, info: tree.MapInfo) -> list[str]:
+        found = []
+        for name in dialect.METHODS:
+            kinds = dialect.METHOD_KINDS.get(name)
+            if (kinds is not None and info.kind in kinds) or (kinds is None and info.key is not None and info.kind in _KEYED_KINDS):
+                found.append(name)
+        return found
+
+    def method(self, node: ast.Call, access: ast.MemberAccess, info: tree.MapInfo) -> tree.Node:
+        name = access.name.text
+        known = self.methods_of(info)
+        args = [self.e.value(a) for a in node.args]
+        if name not in known:
+            near = closest(name, known)
+            hint = f"; did you mean '{near}'?" if near else f"; it has: {', '.join(known) or 'none'}"
+            self.c.error(f"{info.kind} map '{info.name}' has no method '{name}'{hint}", access.name, code="map-method")
+            return self.e.number(node, 0)
+        params, text = dialect.METHODS[name]
+        if info.kind in dialect.ARRAYS:
+            text = dialect.ARRAY_METHODS.get(name, text)
+        call = f"{info.name}.{name}()"
+        least = sum("=" not in kind for _, kind in params)
+        if not least <= len(args) <= len(params):
+            few = "few" if len(args) < least else "many"
+            usage = ", ".join(f"[{n}]" if "=" in kind else n for n, kind in params)
+            self.c.error(f"too {few} arguments: {info.name}.{name}({usage})", node, code="arguments")
+            return self.e.number(node, 0)
+        if name in ("increment", "atomic_increment") and (info.value is None or not ct.is_integer(info.value)):
+            self.c.error(f"{call} needs a map of integers; '{info.name}' holds '{info.value}'", access.name, code="map-method")
+            return self.e.number(node, 0)
+        return self._expand(node, access.name, info, text, params, args, call)
+
+    def _expand(
+        self, node: ast.Call, at: Token, info: tree.MapInfo, text: str, params: tuple[tuple[str, str], ...],
+        args: list[tree.Node], call: str,
+    ) -> tree.Node:  # fmt: skip
+        from skep.compiler.checker import Scope, Typedef
+
+        scope = Scope()
+        scope.names["MAP"] = info
+        if info.key is not None:
+            scope.names["KEY"] = Typedef(info.key, None)
+        if info.value is not None:
+            scope.names["VALUE"] = Typedef(info.value, None)
+        items: list[tree.Statement] = []
+        for i, (param, kind) in enumerate(params):
+            kind, _, default = kind.partition("=")
+            arg = args[i] if i < len(args) else self.e.number(node, int(default))
+            source = node.args[i] if i < len(args) else node
+            value = self._argument(arg, kind, info, call, param, source)
+            var = tree.Variable(param, value.type, "local", at)
+            init = tree.Init(at, value.type, False)
+            init.items.append((0, None, value.type, value))
+            items.append(tree.Declare(at, var, init))
+            scope.names[param] = var
+        self.c.scopes.append(scope)
+        result = self.e.value(self.c.template(text, call[:-2], at))
+        self.c.scopes.pop()
+        block = tree.Block(at, items, at)
+        return tree.StatementExpr(node.first, node.last, result.type, block, result)
+
+    def _argument(self, arg: tree.Node, kind: str, info: tree.MapInfo, call: str, param: str, source: ast.Node) -> tree.Node:
+        if kind in ("key*", "value*"):
+            what, type = ("key", info.key) if kind == "key*" else ("value", info.value)
+            assert type is not None
+            return self._pointer_argument(arg, type, what, call, source)
+        if kind in ("ctx", "data", "value"):
+            if not isinstance(arg.type, PointerType):
+                hint = f"; write '&{source.name}'" if isinstance(source, ast.Name) else ""
+                self.c.error(f"{call} wants a pointer for its {param}, not '{arg.type}'{hint}", source, code="map-argument")
+                return self.e.convert(self.e.number(arg, 0), _VOID_POINTER)
+            if kind == "data" and info.record is None and isinstance(arg.type.to, RecordType | ct.IntType | ct.ArrayType):
+                info.record = arg.type.to.unqualified()
+            return self.e.convert(arg, _VOID_POINTER)
+        if kind == "key":
+            assert info.key is not None
+            if isinstance(arg.type, PointerType) and not isinstance(info.key, PointerType):
+                self.c.error(
+                    f"{call} wants the key itself, '{info.key}', not a pointer '{arg.type}'" + _without_ampersand(source),
+                    source, code="map-argument",
+                )  # fmt: skip
+                return self.e.convert(self.e.number(arg, 0), info.key) if ct.is_scalar(info.key) else arg
+            return self.e.assignable(arg, info.key, f"the key of {call}", source)
+        if not ct.is_integer(arg.type):
+            self.c.error(f"{call} wants an integer for its {param}, not '{arg.type}'", source, code="map-argument")
+            return self.e.number(arg, 0)
+        return self.e.promoted(arg)
+
+    def _pointer_argument(self, arg: tree.Node, type: Type, what: str, call: str, source: ast.Node) -> tree.Node:
+        pointer = PointerType(type.with_quals(ct.CONST))
+        if not isinstance(arg.type, PointerType):
+            hint = f"; write '&{source.name}'" if isinstance(source, ast.Name) else "; put it into a variable and write '&variable'"
+            self.c.error(
+                f"{call} wants a pointer to the {what}, '{PointerType(type)}', not '{arg.type}' itself{hint}", source,
+                code="map-argument",
+            )  # fmt: skip
+            return self.e.convert(self.e.number(arg, 0), pointer)
+        to = arg.type.to
+        if to.complete and not isinstance(to, ct.VoidType) and to.size < type.size:
+            self.c.error(
+                f"{call}: the {what} has {type.size} bytes ('{type}'), but this points to {to.size} ('{to}')", source,
+                code="map-argument",
+            )  # fmt: skip
+        return self.e.convert(arg, pointer)
+
+    # --- bpf_trace_printk
+
+    def trace_printk(self, node: ast.Call) -> tree.Node:
+        """`bpf_trace_printk("text", ...)`: the literal's size is filled in, as BCC does."""
+        first = node.args[0]
+        assert isinstance(first, ast.String)
+        text = self.e.string(first)
+        args = [self.default_promotion(self.e.value(a)) for a in node.args[1:]]
+        if len(args) > 3:
+            self.c.error(f"bpf_trace_printk() prints at most 3 values, and here are {len(args)}", node.args[4], code="printk")
+            args = args[:3]
+        self.check_format(text, args, node)
+        size = self.e.number(first, len(text.data), ct.UINT)
+        return tree.CallHelper(node.first, node.last, ct.INT, "trace_printk", 6, [self.e.decay(text), size, *args])
+
+    def check_format(self, text: tree.StringData, args: list[tree.Node], node: ast.Call) -> None:
+        """Warn of what the kernel would refuse at run time, when nobody looks at the helper's result."""
+        format = text.data.decode("utf-8", "replace")
+        at = used = strings = 0
+        while (at := format.find("%", at)) >= 0:
+            at += 1
+            start = at
+            while at < len(format) and format[at] in "-+ #0123456789.":
+                at += 1
+            length = 0
+            while at < len(format) and format[at] == "l":
+                length += 1
+                at += 1
+            letter = format[at : at + 1]
+            at += 1
+            if letter == "%":
+                continue
+            strings += letter == "s"
+            if letter not in _PRINT_INTS and letter not in "ps":
+                spelled = "%" + format[start:at].rstrip("\0")
+                self.c.warning(
+                    f"bpf_trace_printk() does not know '{spelled}'; it knows %d %i %u %x %ld %lu %lx %lld %llu %llx %p %s %c", text,
+                    code="printk-format",
+                )  # fmt: skip
+                return
+            if used < len(args):
+                self._check_value(args[used], letter, length, node.args[used + 1])
+            used += 1
+        if used != len(args):
+            self.c.warning(
+                f"the text has {used} place{'s' * (used != 1)} for values, and {len(args)} {'are' if len(args) != 1 else 'is'} given",
+                text, code="printk-format",
+            )  # fmt: skip
+
+    def _check_value(self, arg: tree.Node, letter: str, length: int, source: ast.Node) -> None:
+        spelled = "%" + "l" * length + letter
+        if letter == "s":
+            if not isinstance(arg.type, PointerType):
+                self.c.warning(f"'{spelled}' prints a string, and this is '{arg.type}'", source, code="printk-format")
+        elif letter != "p" and ct.is_integer(arg.type) and arg.type.size == 8 and length == 0:
+            self.c.warning(
+                f"'{spelled}' prints 32 bits of this '{arg.type}'; '%ll{letter}' prints all 64", source, code="printk-format"
+            )
+
+    # --- builtins
+
+    def builtin(self, node: ast.Call, name: str) -> tree.Node:
+        if name.startswith("__builtin_"):
+            short = name[10:]
+            if short in _MEMORY:
+                return self._memory(node, short)
+            if short in _BITS:
+                return self._bits(node, short)
+            method = self._special.get(short)
+            if method is not None:
+                return method(self, node)
+        else:
+            found = self._atomic(node, name)
+            if found is not None:
+                return found
+        self.c.error(f"'{name}' is not a builtin that Skep knows", node.function, code="builtin")
+        return self.e.number(node, 0)
+
+    def _take(self, node: ast.Call, count: int) -> list[tree.Node] | None:
+        args = [self.e.value(a) for a in node.args]
+        if len(args) != count:
+            name = node.function.name if isinstance(node.function, ast.Name) else ""
+            self.c.error(f"{name}() takes {count} argument{'s' * (count != 1)}, and {len(args)} are given", node, code="arguments")
+            return None
+        return args
+
+    def _memory(self, node: ast.Call, name: str) -> tree.Node:
+        args = self._take(node, 3)
+        if args is None:
+            return self.e.number(node, 0)
+        for i in (0, 1) if name != "memset" else (0,):
+            if not isinstance(args[i].type, PointerType):
+                hint = f"; write '&{s.name}'" if isinstance(s := node.args[i], ast.Name) else ""
+                self.c.error(f"{name}() wants a pointer, not '{args[i].type}'{hint}", node.args[i], code="type")
+                return self.e.number(node, 0)
+        if name == "memset":
+            args[1] = self.e.assignable(args[1], ct.INT, "argument 2 of memset()", node.args[1])
+        args[2] = self.e.assignable(args[2], ct.ULONG, f"argument 3 of {name}()", node.args[2])
+        if self.c.bpf and tree.const_int(args[2]) is None:
+            self.c.error(
+                f"{name}() in BPF needs a constant size: it becomes loads and stores; for a changing size use "
+                "bpf_probe_read_kernel() or a loop with a bound", node.args[2], code="constant",
+            )  # fmt: skip
+            return self.e.number(node, 0)
+        result = ct.INT if name == "memcmp" else _VOID_POINTER
+        return tree.CallBuiltin(node.first, node.last, result, name, args)
+
+    def _bits(self, node: ast.Call, name: str) -> tree.Node:
+        args = self._take(node, 1)
+        if args is None:
+            return self.e.number(node, 0)
+        takes, gives = _BITS[name]
+        arg = self.e.assignable(args[0], takes, f"argument 1 of __builtin_{name}()", node.args[0])
+        value = tree.const_int(arg)
+        if value is not None and name.startswith("bswap"):
+            return self.e.number(node, int.from_bytes(value.to_bytes(takes.size, "little"), "big"), gives)
+        if value is not None and (value or not name.startswith(("ctz", "clz"))):
+            return self.e.number(node, gives.wrap(_fold_bits(name, value & takes.maximum if not takes.signed else value, takes)), gives)
+        return tree.CallBuiltin(node.first, node.last, gives, name, [arg])
+
+    def _expect(self, node: ast.Call) -> tree.Node:
+        args = self._take(node, 2)
+        if args is None or not all(ct.is_scalar(a.type) for a in args):
+            return self.e.number(node, 0)
+        args = [self.e.convert(a, ct.LONG) for a in args]
+        if isinstance(args[0], tree.Const):
+            return args[0]
+        return tree.CallBuiltin(node.first, node.last, ct.LONG, "expect", args)
+
+    def _constant_p(self, node: ast.Call) -> tree.Node:
+        args = self._take(node, 1)
+        if args is None or isinstance(args[0], tree.Const):
+            return self.e.number(node, int(args is not None))
+        if isinstance(args[0], tree.AddressOf) and isinstance(args[0].operand, tree.StringData):
+            return self.e.number(node, 1)
+        if not ct.is_integer(args[0].type):
+            return self.e.number(node, 0)
+        return tree.CallBuiltin(node.first, node.last, ct.INT, "constant_p", args)
+
+    def _choose(self, node: ast.Call) -> tree.Node:
+        if len(node.args) != 3:
+            self._take(node, 3)
+            return self.e.number(node, 0)
+        return self.e.check(node.args[1 if self.c.constant(node.args[0], "the choice") else 2])
+
+    def _same(self, node: ast.Call) -> tree.Node:
+        """Field accesses use the running kernel's own layout here, so there is nothing to preserve."""
+        if len(node.args) != 1:
+            self._take(node, 1)
+            return self.e.number(node, 0)
+        return self.e.value(node.args[0])
+
+    def _stop(self, node: ast.Call) -> tree.Node:
+        self._take(node, 0)
+        assert isinstance(node.function, ast.Name)
+        return tree.CallBuiltin(node.first, node.last, ct.VOID, node.function.name[10:], [])
+
+    def _va(self, node: ast.Call) -> tree.Node:
+        assert isinstance(node.function, ast.Name)
+        if self.c.bpf:
+            self.c.error("BPF functions take a fixed number of arguments", node, code="variadic")
+        args = [self.e.value(a) for a in node.args]
+        return tree.CallBuiltin(node.first, node.last, ct.VOID, node.function.name[10:], args)
+
+    _special = {  # noqa: RUF012
+        "expect": _expect, "constant_p": _constant_p, "choose_expr": _choose, "preserve_access_index": _same, "unreachable": _stop,
+        "trap": _stop, "va_start": _va, "va_end": _va, "va_copy": _va,
+    }  # fmt: skip
+
+    def _atomic(self, node: ast.Call, name: str) -> tree.Node | None:
+        args = [self.e.value(a) for a in node.args]
+        family, _, what = name.strip("_").partition("_")
+        if what == "synchronize" or what in ("thread_fence", "signal_fence"):
+            return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [])
+        if not args or not isinstance(args[0].type, PointerType) or not ct.is_scalar(args[0].type.to):
+            self.c.error(f"{name}() works on a pointer to an integer, not '{args[0].type if args else 'nothing'}'", node, code="type")
+            return self.e.number(node, 0)
+        type = args[0].type.to.unqualified()
+
+        def value(i: int) -> tree.Node:
+            if i >= len(args):
+                self.c.error(f"{name}() needs more arguments", node, code="arguments")
+                return self.e.convert(self.e.number(node, 0), type)
+            return self.e.assignable(args[i], type, f"argument {i + 1} of {name}()", node.args[i])
+
+        words = what.removesuffix("_n").split("_")
+        if words[0] == "fetch" and words[-1] in _ATOMIC_OPS:
+            return self._rmw(node, type, _ATOMIC_OPS[words[-1]], [args[0], value(1)], new=False)
+        if words[-1] == "fetch" and words[0] in _ATOMIC_OPS:
+            return self._rmw(node, type, _ATOMIC_OPS[words[0]], [args[0], value(1)], new=True)
+        if what in ("lock_test_and_set", "exchange_n"):
+            return self._rmw(node, type, "xchg", [args[0], value(1)], new=False)
+        if what in ("val_compare_and_swap", "bool_compare_and_swap"):
+            result = ct.BOOL if what.startswith("bool") else type
+            return tree.CallBuiltin(node.first, node.last, result, "cmpxchg", [args[0], value(1), value(2)])
+        if what == "compare_exchange_n" and len(args) >= 3:
+            return tree.CallBuiltin(node.first, node.last, ct.BOOL, "compare_exchange", [args[0], args[1], value(2)])
+        if what in ("load_n",):
+            return tree.CallBuiltin(node.first, node.last, type, "atomic_load", [args[0]])
+        if what in ("store_n", "lock_release"):
+            stored = value(1) if what == "store_n" else self.e.convert(self.e.number(node, 0), type)
+            return tree.CallBuiltin(node.first, node.last, ct.VOID, "atomic_store", [args[0], stored])
+        return None
+
+    @staticmethod
+    def _rmw(node: ast.Call, type: Type, op: str, args: list[Any], *, new: bool) -> tree.Node:
+        return tree.CallBuiltin(node.first, node.last, type, "atomic_new" if new else "atomic_old", [op, *args])
+
+
+_KEYED_KINDS = {
+    "hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "array_of_maps", "hash_of_maps",
+    "devmap", "devmap_hash", "cpumap", "xskmap", "sockmap", "sockhash", "stack_trace",
+}  # fmt: skip
+
+
+def _parameter(name: str, type: Type) -> str:
+    return type.spell(name) if not type.alias else f"{type} {name}".strip()
+
+
+def _without_ampersand(source: ast.Node) -> str:
+    if isinstance(source, ast.Unary) and source.op == "&" and isinstance(source.operand, ast.Name):
+        return f"; write '{source.operand.name}'"
+    return ""
+
+
+def _fold_bits(name: str, value: int, type: ct.IntType) -> int:
+    base = name.rstrip("l")
+    if base == "ctz":
+        return (value & -value).bit_length() - 1
+    if base == "clz":
+        return type.bits - value.bit_length()
+    if base == "ffs":
+        return (value & -value).bit_length()
+    if base in ("popcount", "parity"):
+        count = value.bit_count()
+        return count if base == "popcount" else count & 1
+    return abs(value)

@@ -1,0 +1,221 @@
+"""Debug metadata of the LLVM module: LLVM's BPF back end makes BTF, function and line information of it."""
+
+from __future__ import annotations
+
+from skep.compiler import types as ct
+from skep.compiler.source import SourceFile, Token, where
+from skep.compiler.types import Record, Type
+
+_ENCODING = {"bool": 2, "float": 4, "signed": 5, "signed_char": 6, "unsigned": 7, "unsigned_char": 8}  # DW_ATE_*
+
+
+def quote(text: str) -> str:
+    """A metadata string in LLVM's syntax."""
+    data = text.encode("utf-8", "surrogateescape")
+    return '"' + "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:02X}" for b in data) + '"'
+
+
+class DebugInfo:
+    """Numbered metadata nodes; equal nodes are shared."""
+
+    def __init__(self, main: SourceFile) -> None:
+        self.nodes: list[str] = []
+        self._shared: dict[str, str] = {}
+        self._records: dict[int, str] = {}
+        self._keep: list[object] = []  # ids are keys above
+        self._files: dict[str, str] = {}
+        self._locations: dict[tuple[str, str, int, int], str] = {}
+        self.unit = self._reserve()
+        self.file = self.source_file(main)
+        self.globals: list[str] = []
+        self._depth = 0  # how many pointers lead to the type at hand
+
+    def _reserve(self) -> str:
+        self.nodes.append("")
+        return f"!{len(self.nodes) - 1}"
+
+    def _set(self, node: str, text: str) -> None:
+        self.nodes[int(node[1:])] = text
+
+    def node(self, text: str) -> str:
+        """The number of a node with this text."""
+        found = self._shared.get(text)
+        if found is None:
+            found = self._reserve()
+            self._set(found, text)
+            self._shared[text] = found
+        return found
+
+    def source_file(self, file: SourceFile) -> str:
+        found = self._files.get(file.name)
+        if found is None:
+            # the text goes along so that LLVM need not find the file to quote its lines
+            found = self.node(f'!DIFile(filename: {quote(file.name)}, directory: "", source: {quote(file.text)})')
+            self._files[file.name] = found
+        return found
+
+    def finish(self) -> str:
+        self._set(
+            self.unit,
+            f'distinct !DICompileUnit(language: DW_LANG_C11, file: {self.file}, producer: "skep", isOptimized: true, '
+            f"runtimeVersion: 0, emissionKind: FullDebug, globals: {self.node('!{' + ', '.join(self.globals) + '}')})",
+        )
+        flags = [self.node('!{i32 2, !"Debug Info Version", i32 3}'), self.node('!{i32 7, !"Dwarf Version", i32 5}')]
+        lines = [f"!llvm.dbg.cu = !{{{self.unit}}}", f"!llvm.module.flags = !{{{', '.join(flags)}}}"]
+        lines += [f"!{i} = {text}" for i, text in enumerate(self.nodes)]
+        return "\n".join(lines)
+
+    # --- places
+
+    def location(self, token: Token, scope: str) -> str:
+        """A DILocation for the user's text that a token came from."""
+        file, _, line, column = where(token)
+        key = (file.name, scope, line, column)
+        found = self._locations.get(key)
+        if found is None:
+            own = self.source_file(file)
+            if own != self.file:
+                scope = self.node(f"!DILexicalBlockFile(scope: {scope}, file: {own}, discriminator: 0)")
+            found = self.node(f"!DILocation(line: {line}, column: {column}, scope: {scope})")
+            self._locations[key] = found
+        return found
+
+    def subprogram(
+        self, name: str, type: ct.FunctionType, token: Token, params: list[tuple[str, Type]], *, local: bool, tags: tuple[str, ...] = ()
+    ) -> str:
+        """A function; its parameters keep their names in BTF."""
+        file, _, line, _ = where(token)
+        where_ = self.source_file(file)
+        found = self._reserve()
+        types = [self.type(type.returns), *(self.type(t) for _, t in params)]
+        signature = self.node(f"!DISubroutineType(types: {self.node('!{' + ', '.join(types) + '}')})")
+        variables = [
+            self.node(f"!DILocalVariable(name: {quote(n)}, arg: {i + 1}, scope: {found}, file: {where_}, line: {line}, type: {self.type(t)})")
+            for i, (n, t) in enumerate(params)
+        ]
+        annotations = ""
+        if tags:
+            entries = [self.node(f'!{{!"btf_decl_tag", !{quote(tag)}}}') for tag in tags]
+            annotations = f", annotations: {self.node('!{' + ', '.join(entries) + '}')}"
+        self._set(
+            found,
+            f"distinct !DISubprogram(name: {quote(name)}, scope: {where_}, file: {where_}, line: {line}, type: {signature}, "
+            f"scopeLine: {line}, spFlags: {'DISPFlagLocalToUnit | ' if local else ''}DISPFlagDefinition | DISPFlagOptimized, "
+            f"unit: {self.unit}, retainedNodes: {self.node('!{' + ', '.join(variables) + '}')}{annotations})",
+        )
+        return found
+
+    def global_variable(self, name: str, type_node: str, token: Token, *, local: bool) -> str:
+        file, _, line, _ = where(token)
+        where_ = self.source_file(file)
+        var = self.node(
+            f"distinct !DIGlobalVariable(name: {quote(name)}, scope: {self.unit}, file: {where_}, line: {line}, type: {type_node}, "
+            f"isLocal: {'true' if local else 'false'}, isDefinition: true)"
+        )
+        found = self.node(f"!DIGlobalVariableExpression(var: {var}, expr: !DIExpression())")
+        self.globals.append(found)
+        return found
+
+    # --- types
+
+    def type(self, t: Type) -> str:
+        """The node of a type ("null" for void)."""
+        if t.alias and not isinstance(t, ct.VoidType):
+            bare = t.unqualified()
+            plain = bare._copy()
+            plain.alias = ""
+            node = self.node(f"!DIDerivedType(tag: DW_TAG_typedef, name: {quote(t.alias)}, file: {self.file}, baseType: {self.type(plain)})")
+            return self._qualified(node, t.quals)
+        return self._qualified(self._plain(t), t.quals)
+
+    def _qualified(self, node: str, quals: int) -> str:
+        for bit, tag in ((ct.CONST, "const"), (ct.VOLATILE, "volatile")):
+            if quals & bit:
+                node = self.node(f"!DIDerivedType(tag: DW_TAG_{tag}_type, baseType: {node})")
+        return node
+
+    def _plain(self, t: Type) -> str:
+        match t:
+            case ct.VoidType():
+                return "null"
+            case ct.IntType():
+                kind = "signed" if t.signed else "unsigned"
+                if t.rank == ct.BOOL_RANK:
+                    kind = "bool"
+                elif t.name.endswith("char"):
+                    kind += "_char"
+                return self.node(f"!DIBasicType(name: {quote(t.name)}, size: {t.size * 8}, encoding: {_ENCODING[kind]})")
+            case ct.FloatType():
+                return self.node(f"!DIBasicType(name: {quote(t.name)}, size: {t.size * 8}, encoding: {_ENCODING['float']})")
+            case ct.PointerType():
+                self._depth += 1
+                to = self.type(t.to)
+                self._depth -= 1
+                return self.pointer(to)
+            case ct.ArrayType():
+                return self.array(self.type(t.of), t.count or 0, t.size)
+            case ct.FunctionType():
+                types = ", ".join([self.type(t.returns), *(self.type(p) for _, p in t.params), *(["null"] if t.variadic else [])])
+                return self.node(f"!DISubroutineType(types: {self.node('!{' + types + '}')})")
+            case ct.EnumType():
+                d = t.definition
+                entries = [self.node(f"!DIEnumerator(name: {quote(n)}, value: {v})") for n, v in d.enumerators]
+                return self.node(
+                    f"!DICompositeType(tag: DW_TAG_enumeration_type, name: {quote(d.tag)}, file: {self.file}, "
+                    f"baseType: {self.type(d.underlying)}, size: {t.size * 8}, elements: {self.node('!{' + ', '.join(entries) + '}')})"
+                )
+            case ct.RecordType():
+                return self._record(t.record)
+        raise AssertionError(t)
+
+    def pointer(self, to: str) -> str:
+        return self.node(f"!DIDerivedType(tag: DW_TAG_pointer_type, baseType: {to}, size: 64)")
+
+    def array(self, of: str, count: int, size: int) -> str:
+        subrange = self.node("!{" + self.node(f"!DISubrange(count: {count})") + "}")
+        return self.node(f"!DICompositeType(tag: DW_TAG_array_type, baseType: {of}, size: {size * 8}, elements: {subrange})")
+
+    def record(self, kind: str, name: str, size: int, members: list[tuple[str, str, int, int]]) -> str:
+        """A struct made here; members are (name, type node, bit offset, bit size)."""
+        entries = [
+            self.node(f"!DIDerivedType(tag: DW_TAG_member, name: {quote(n)}, file: {self.file}, baseType: {t}, size: {bits}, offset: {at})")
+            for n, t, at, bits in members
+        ]
+        tag = "structure" if kind == "struct" else "union"
+        named = f"name: {quote(name)}, " if name else ""
+        return self.node(
+            f"!DICompositeType(tag: DW_TAG_{tag}_type, {named}file: {self.file}, size: {size * 8}, "
+            f"elements: {self.node('!{' + ', '.join(entries) + '}')})"
+        )
+
+    def _record(self, record: Record) -> str:
+        found = self._records.get(id(record))
+        if found is not None:
+            return found
+        tag = "structure" if record.kind == "struct" else "union"
+        if not record.defined or (record.from_kernel and self._depth):
+            # a kernel type behind a pointer: its name is enough, its members would pull half the kernel in
+            text = f"!DICompositeType(tag: DW_TAG_{tag}_type, name: {quote(record.tag)}, file: {self.file}, flags: DIFlagFwdDecl)"
+            return self.node(text)
+        found = self._records[id(record)] = self._reserve()
+        self._keep.append(record)
+        entries = []
+        for m in record.members:
+            node = self.type(m.type)
+            flags = ", flags: DIFlagBitField" if m.bits is not None else ""
+            bits = m.bits if m.bits is not None else m.type.size * 8
+            named = f"name: {quote(m.name)}, " if m.name else ""
+            entries.append(
+                self.node(
+                    f"!DIDerivedType(tag: DW_TAG_member, {named}scope: {found}, file: {self.file}, baseType: {node}, "
+                    f"size: {bits}, offset: {m.offset * 8 + m.bit_offset}{flags})"
+                )
+            )
+        named = f"name: {quote(record.tag)}, " if record.tag else ""
+        line = where(record.token)[2] if record.token is not None else 0
+        self._set(
+            found,
+            f"distinct !DICompositeType(tag: DW_TAG_{tag}_type, {named}file: {self.file}, line: {line}, size: {record.size * 8}, "
+            f"elements: {self.node('!{' + ', '.join(entries) + '}')})",
+        )
+        return found

@@ -1,0 +1,211 @@
+"""BCC's dialect as tables: map declarations, map methods, macros. A new map kind, method or macro is a row here.
+
+Method bodies are C, checked like a user's text: MAP is the map, KEY and VALUE are its types, arguments have the names
+given in `params`. The meaning of each is BCC's (docs/reference_guide.md of iovisor/bcc).
+"""
+
+from __future__ import annotations
+
+# macro: (map kind, "" = the macro's own type string; parameters for the parser; fixed key; fixed value; flags)
+# parameter kinds: name, type, expr, string; "?" marks an optional one
+_KEYED = (("name", "name"), ("key", "type?"), ("leaf", "type?"), ("size", "expr?"))
+_INDEXED = (("name", "name"), ("leaf", "type?"), ("size", "expr?"))
+_SIZED = (("name", "name"), ("size", "expr"))
+_NAMED = (("name", "name"),)
+_TABLE = (("type", "string"), ("key", "type"), ("leaf", "type"), ("name", "name"), ("size", "expr"))
+NO_PREALLOC = 1
+
+MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = {
+    "BPF_HASH": ("hash", _KEYED, "", "", 0),
+    "BPF_PERCPU_HASH": ("percpu_hash", _KEYED, "", "", 0),
+    "BPF_LRU_HASH": ("lru_hash", _KEYED, "", "", 0),
+    "BPF_LPM_TRIE": ("lpm_trie", _KEYED, "", "", NO_PREALLOC),
+    "BPF_ARRAY": ("array", _INDEXED, "int", "", 0),
+    "BPF_PERCPU_ARRAY": ("percpu_array", _INDEXED, "int", "", 0),
+    "BPF_HISTOGRAM": ("histogram", (("name", "name"), ("key", "type?"), ("size", "expr?")), "", "", 0),
+    "BPF_PERF_OUTPUT": ("perf_event_array", _NAMED, "int", "u32", 0),
+    "BPF_PERF_ARRAY": ("perf_event_array", _SIZED, "int", "u32", 0),
+    "BPF_RINGBUF_OUTPUT": ("ringbuf", (("name", "name"), ("pages", "expr")), "-", "-", 0),
+    "BPF_PROG_ARRAY": ("prog_array", _SIZED, "u32", "u32", 0),
+    "BPF_CGROUP_ARRAY": ("cgroup_array", _SIZED, "int", "u32", 0),
+    "BPF_STACK_TRACE": ("stack_trace", _SIZED, "int", "struct bpf_stacktrace", 0),
+    "BPF_QUEUE": ("queue", (("name", "name"), ("leaf", "type"), ("size", "expr"), ("flags", "expr?")), "-", "", 0),
+    "BPF_STACK": ("stack", (("name", "name"), ("leaf", "type"), ("size", "expr"), ("flags", "expr?")), "-", "", 0),
+    "BPF_DEVMAP": ("devmap", _SIZED, "int", "int", 0),
+    "BPF_CPUMAP": ("cpumap", _SIZED, "int", "u32", 0),
+    "BPF_XSKMAP": ("xskmap", _SIZED, "int", "int", 0),
+    "BPF_TABLE": ("", _TABLE, "", "", 0),
+    "BPF_F_TABLE": ("", (*_TABLE, ("flags", "expr")), "", "", 0),
+    "BPF_TABLE_PINNED": ("", (*_TABLE, ("path", "string"), ("flags", "expr?")), "", "", 0),
+}
+DEFAULT_SIZE = {"histogram": 64}
+TABLE_TYPES = {"prog": "prog_array", "perf_output": "perf_event_array", "perf_array": "perf_event_array", "stacktrace": "stack_trace"}
+
+# enum bpf_map_type (uapi/linux/bpf.h); checked against the kernel's BTF by a test
+MAP_TYPES = {
+    name: number
+    for number, name in enumerate(
+        "unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array lru_hash "
+        "lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash cgroup_storage "
+        "reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash struct_ops ringbuf inode_storage "
+        "task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array".split()
+    )
+}
+KEYLESS = {"ringbuf", "user_ringbuf", "queue", "stack", "bloom_filter"}
+ARRAYS = {"array", "percpu_array"}
+
+# method: (parameters, body). Parameter kinds: key* value* (pointers to the map's types), key (by value), ctx, data
+# (pointer to a record), value (any), int. "name=text" gives a default.
+METHODS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
+    "lookup": ((("key", "key*"),), "(VALUE *)bpf_map_lookup_elem(MAP, key)"),
+    "lookup_or_try_init": (
+        (("key", "key*"), ("leaf", "value*")),
+        "({ VALUE *_leaf = bpf_map_lookup_elem(MAP, key);"
+        " if (!_leaf) { bpf_map_update_elem(MAP, key, leaf, 1); _leaf = bpf_map_lookup_elem(MAP, key); } _leaf; })",
+    ),
+    "lookup_or_init": (
+        (("key", "key*"), ("leaf", "value*")),
+        "({ VALUE *_leaf = bpf_map_lookup_elem(MAP, key);"
+        " if (!_leaf) { bpf_map_update_elem(MAP, key, leaf, 1); _leaf = bpf_map_lookup_elem(MAP, key);"
+        " if (!_leaf) return 0; } _leaf; })",
+    ),
+    "update": ((("key", "key*"), ("leaf", "value*")), "(int)bpf_map_update_elem(MAP, key, leaf, 0)"),
+    "insert": ((("key", "key*"), ("leaf", "value*")), "(int)bpf_map_update_elem(MAP, key, leaf, 1)"),
+    "delete": ((("key", "key*"),), "(int)bpf_map_delete_elem(MAP, key)"),
+    "increment": (
+        (("key", "key"), ("by", "int=1")),
+        "({ VALUE *_leaf = bpf_map_lookup_elem(MAP, &key); if (_leaf) *_leaf += by;"
+        " else { VALUE _first = by; bpf_map_update_elem(MAP, &key, &_first, 1); } })",
+    ),
+    "atomic_increment": (
+        (("key", "key"), ("by", "int=1")),
+        "({ VALUE *_leaf = bpf_map_lookup_elem(MAP, &key); if (_leaf) __sync_fetch_and_add(_leaf, by);"
+        " else { VALUE _first = by; if (bpf_map_update_elem(MAP, &key, &_first, 1)) {"
+        " _leaf = bpf_map_lookup_elem(MAP, &key); if (_leaf) __sync_fetch_and_add(_leaf, by); } } })",
+    ),
+    "perf_submit": (
+        (("ctx", "ctx"), ("data", "data"), ("size", "int")),
+        "(int)bpf_perf_event_output(ctx, MAP, 0xffffffffULL, data, size)",
+    ),
+    "perf_submit_skb": (
+        (("ctx", "ctx"), ("skb_len", "int"), ("data", "data"), ("size", "int")),
+        "(int)bpf_perf_event_output(ctx, MAP, (unsigned long long)skb_len << 32 | 0xffffffffULL, data, size)",
+    ),
+    "perf_read": ((("cpu", "int"),), "bpf_perf_event_read(MAP, cpu)"),
+    "perf_counter_value": (
+        (("cpu", "int"), ("data", "value"), ("size", "int")),
+        "(int)bpf_perf_event_read_value(MAP, cpu, data, size)",
+    ),
+    "ringbuf_output": ((("data", "data"), ("size", "int"), ("flags", "int=0")), "(int)bpf_ringbuf_output(MAP, data, size, flags)"),
+    "ringbuf_reserve": ((("size", "int"),), "bpf_ringbuf_reserve(MAP, size, 0)"),
+    "ringbuf_submit": ((("data", "data"), ("flags", "int=0")), "bpf_ringbuf_submit(data, flags)"),
+    "ringbuf_discard": ((("data", "data"), ("flags", "int=0")), "bpf_ringbuf_discard(data, flags)"),
+    "ringbuf_query": ((("flags", "int"),), "bpf_ringbuf_query(MAP, flags)"),
+    "call": ((("ctx", "ctx"), ("index", "int")), "(void)bpf_tail_call(ctx, MAP, index)"),
+    "get_stackid": ((("ctx", "ctx"), ("flags", "int")), "(int)bpf_get_stackid(ctx, MAP, flags)"),
+    "check_current_task": ((("index", "int"),), "(int)bpf_current_task_under_cgroup(MAP, index)"),
+    "redirect_map": ((("index", "int"), ("flags", "int=0")), "(int)bpf_redirect_map(MAP, index, flags)"),
+    "push": ((("leaf", "value*"), ("flags", "int=0")), "(int)bpf_map_push_elem(MAP, leaf, flags)"),
+    "pop": ((("leaf", "value*"),), "(int)bpf_map_pop_elem(MAP, leaf)"),
+    "peek": ((("leaf", "value*"),), "(int)bpf_map_peek_elem(MAP, leaf)"),
+}
+# on an array every index exists, so nothing is inserted
+ARRAY_METHODS: dict[str, str] = {
+    "increment": "({ VALUE *_leaf = bpf_map_lookup_elem(MAP, &key); if (_leaf) *_leaf += by; })",
+    "atomic_increment": "({ VALUE *_leaf = bpf_map_lookup_elem(MAP, &key); if (_leaf) __sync_fetch_and_add(_leaf, by); })",
+}
+# which map kinds a method is for; methods not named here are for every map with keys
+METHOD_KINDS: dict[str, tuple[str, ...]] = {
+    "perf_submit": ("perf_event_array",), "perf_submit_skb": ("perf_event_array",), "perf_read": ("perf_event_array",),
+    "perf_counter_value": ("perf_event_array",), "ringbuf_output": ("ringbuf",), "ringbuf_reserve": ("ringbuf",),
+    "ringbuf_submit": ("ringbuf",), "ringbuf_discard": ("ringbuf",), "ringbuf_query": ("ringbuf",), "call": ("prog_array",),
+    "get_stackid": ("stack_trace",), "check_current_task": ("cgroup_array",), "redirect_map": ("devmap", "cpumap", "xskmap"),
+    "push": ("queue", "stack"), "pop": ("queue", "stack"), "peek": ("queue", "stack"),
+}  # fmt: skip
+
+# registers by machine: PT_REGS_PARM1.., the system call's arguments, result, instruction and stack pointers
+REGISTERS = {
+    "x86_64": {
+        "PARM": ("di", "si", "dx", "cx", "r8", "r9"), "SYSCALL": ("di", "si", "dx", "r10", "r8", "r9"),
+        "RC": "ax", "IP": "ip", "SP": "sp", "FP": "bp", "RET": "sp",
+    },
+    "aarch64": {
+        "PARM": tuple(f"regs[{i}]" for i in range(6)), "SYSCALL": tuple(f"regs[{i}]" for i in range(6)),
+        "RC": "regs[0]", "IP": "pc", "SP": "sp", "FP": "regs[29]", "RET": "regs[30]",
+    },
+}  # fmt: skip
+# struct pt_regs where there is no BTF: arch/*/include/asm/ptrace.h, stable since it is what uprobes and perf hand out
+PT_REGS = {
+    "x86_64": "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss".split(),
+    "aarch64": ["regs[31]", "sp", "pc", "pstate"],
+}
+
+
+def register_macros(machine: str) -> dict[str, str]:
+    """PT_REGS_PARM1(ctx) and its kin for a machine, as bodies of macros."""
+    registers = REGISTERS[machine]
+    read = "(x) (((struct pt_regs *)(x))->{})".format
+    found = {f"PT_REGS_PARM{i + 1}": read(name) for i, name in enumerate(registers["PARM"])}
+    found |= {f"PT_REGS_PARM{i + 1}_SYSCALL": read(name) for i, name in enumerate(registers["SYSCALL"])}
+    found |= {f"PT_REGS_{name}": read(registers[name]) for name in ("RC", "IP", "SP", "FP", "RET")}
+    found["PT_REGS_SYSCALL_CTX"] = f"(x) ((struct pt_regs *)(((struct pt_regs *)(x))->{registers['PARM'][0]}))"
+    return found
+
+
+_LOG2 = (
+    "({{ {type} _v = (v); unsigned int _r, _s; {head} _s = (_v > 0xFF) << 3; _v >>= _s; _r |= _s; _s = (_v > 0xF) << 2;"
+    " _v >>= _s; _r |= _s; _s = (_v > 0x3) << 1; _v >>= _s; _r |= _s; _r |= (_v >> 1); {tail} }})"
+)
+_LOG2_32 = _LOG2.format(type="unsigned int", head="_r = (_v > 0xFFFF) << 4; _v >>= _r;", tail="_r;")
+_LOG2_64 = _LOG2.format(
+    type="unsigned long long",
+    head="_r = (_v > 0xFFFFFFFFULL) << 5; _v >>= _r; _s = (_v > 0xFFFF) << 4; _v >>= _s; _r |= _s;",
+    tail="_r + ((v) != 0);",
+)
+# what gcc and clang predefine and programs test
+COMMON_MACROS: dict[str, str] = {
+    "__STDC__": " 1", "__STDC_VERSION__": " 201112L", "__STDC_HOSTED__": " 0", "__GNUC__": " 4", "__GNUC_MINOR__": " 2",
+    "__clang__": " 1", "__clang_major__": " 19", "__clang_minor__": " 0", "__skep__": " 1", "__LP64__": " 1", "_LP64": " 1",
+    "__CHAR_BIT__": " 8", "__SIZEOF_INT__": " 4", "__SIZEOF_LONG__": " 8", "__SIZEOF_POINTER__": " 8", "__SIZEOF_SHORT__": " 2",
+    "__SIZEOF_LONG_LONG__": " 8", "__SIZEOF_SIZE_T__": " 8", "__SIZEOF_INT128__": " 16", "__ORDER_LITTLE_ENDIAN__": " 1234",
+    "__ORDER_BIG_ENDIAN__": " 4321", "__BYTE_ORDER__": " 1234", "__LITTLE_ENDIAN__": " 1", "__INT_MAX__": " 2147483647",
+    "__LONG_MAX__": " 9223372036854775807L", "__LONG_LONG_MAX__": " 9223372036854775807LL", "__SCHAR_MAX__": " 127",
+    "__SHRT_MAX__": " 32767", "__SIZE_TYPE__": " unsigned long", "__PTRDIFF_TYPE__": " long", "__WCHAR_TYPE__": " int",
+    "__INTPTR_TYPE__": " long", "__UINTPTR_TYPE__": " unsigned long", "__INT8_TYPE__": " signed char", "__INT16_TYPE__": " short",
+    "__INT32_TYPE__": " int", "__INT64_TYPE__": " long", "__UINT8_TYPE__": " unsigned char", "__UINT16_TYPE__": " unsigned short",
+    "__UINT32_TYPE__": " unsigned int", "__UINT64_TYPE__": " unsigned long",
+}  # fmt: skip
+HOST_MACROS: dict[str, str] = {
+    "__x86_64__": " 1", "__x86_64": " 1", "__linux__": " 1", "__unix__": " 1", "__ELF__": " 1", "__STDC_HOSTED__": " 1",
+    "__gnu_linux__": " 1", "linux": " 1", "unix": " 1", "offsetof": "(t, m) __builtin_offsetof(t, m)",
+}  # fmt: skip
+# text after the name in a #define; each is lexed when a program first uses it
+MACROS: dict[str, str] = {
+    "__bpf__": " 1", "__BPF__": " 1", "__KERNEL__": " 1", "__TARGET_ARCH_x86": " 1",
+    "NULL": " ((void *)0)", "true": " 1", "false": " 0", "offsetof": "(t, m) __builtin_offsetof(t, m)",
+    "container_of": "(p, t, m) ((t *)((char *)(p) - __builtin_offsetof(t, m)))",
+    "likely": "(x) __builtin_expect(!!(x), 1)", "unlikely": "(x) __builtin_expect(!!(x), 0)",
+    "__user": ' __attribute__((btf_type_tag("user")))', "__kernel": "", "__percpu": "", "__rcu": "", "__force": "", "__iomem": "",
+    "__maybe_unused": " __attribute__((unused))", "__packed": " __attribute__((packed))", "__weak": " __attribute__((weak))",
+    "__aligned": "(n) __attribute__((aligned(n)))", "SEC": "(n) __attribute__((section(n), used))",
+    "__uint": "(name, val) int (*name)[val]", "__type": "(name, val) typeof(val) *name", "__array": "(name, val) typeof(val) *name[]",
+    "barrier": '() asm volatile("" ::: "memory")', "READ_ONCE": "(x) (*(const volatile typeof(x) *)&(x))",
+    "WRITE_ONCE": "(x, v) (*(volatile typeof(x) *)&(x) = (v))",
+    "min": "(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a < _b ? _a : _b; })",
+    "max": "(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })",
+    "min_t": "(t, a, b) ({ t _a = (a); t _b = (b); _a < _b ? _a : _b; })",
+    "max_t": "(t, a, b) ({ t _a = (a); t _b = (b); _a > _b ? _a : _b; })",
+    "ARRAY_SIZE": "(a) (sizeof(a) / sizeof((a)[0]))",
+    "memcpy": "(d, s, n) __builtin_memcpy(d, s, n)", "memset": "(d, c, n) __builtin_memset(d, c, n)",
+    "memmove": "(d, s, n) __builtin_memmove(d, s, n)",
+    "bpf_htons": "(x) ((__be16)__builtin_bswap16(x))", "bpf_ntohs": "(x) ((__u16)__builtin_bswap16(x))",
+    "bpf_htonl": "(x) ((__be32)__builtin_bswap32(x))", "bpf_ntohl": "(x) ((__u32)__builtin_bswap32(x))",
+    "bpf_cpu_to_be64": "(x) ((__be64)__builtin_bswap64(x))", "bpf_be64_to_cpu": "(x) ((__u64)__builtin_bswap64(x))",
+    "htons": "(x) bpf_htons(x)", "ntohs": "(x) bpf_ntohs(x)", "htonl": "(x) bpf_htonl(x)", "ntohl": "(x) bpf_ntohl(x)",
+    "lock_xadd": "(p, v) ((void)__sync_fetch_and_add(p, v))",
+    "bpf_log2": "(v) " + _LOG2_32, "bpf_log2l": "(v) " + _LOG2_64, "CUR_CPU_IDENTIFIER": " 0xffffffffULL",
+    "TRACEPOINT_PROBE": "(category, event) int tracepoint__##category##__##event(struct tracepoint__##category##__##event *args)",
+    "RAW_TRACEPOINT_PROBE": "(event) int raw_tracepoint__##event(struct bpf_raw_tracepoint_args *ctx)",
+    "PAGE_SIZE": " 4096UL", "U64_MAX": " (~0ULL)",
+    "bpf_printk": '(fmt, ...) ({ static const char _fmt[] = fmt; bpf_trace_printk(_fmt, sizeof(_fmt), ##__VA_ARGS__); })',
+}  # fmt: skip

@@ -1,0 +1,371 @@
+"""Checked tree to LLVM IR: the module. Entry: `Emitter(...).module()`. One function's body is in `function_emitter`.
+
+A function is emitted once per origins of its pointer arguments (DESIGN.md, D3): the same C text reads a stack
+buffer with loads and a kernel struct with bpf_probe_read_kernel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skep.compiler import dialect, programs, tree
+from skep.compiler import types as ct
+from skep.compiler.debuginfo import DebugInfo
+from skep.compiler.diagnostics import Diagnostics
+from skep.compiler.function_emitter import FunctionEmitter
+from skep.compiler.origins import Origins
+from skep.compiler.source import SourceFile, Token
+from skep.compiler.types import Type
+
+def llvm_type(t: Type) -> str:
+    """The LLVM type of a scalar value; aggregates are handled by address."""
+    match t:
+        case ct.IntType():
+            return f"i{t.bits}"
+        case ct.EnumType():
+            return f"i{t.definition.underlying.bits}"
+        case ct.FloatType():
+            return {4: "float", 8: "double"}.get(t.width, "x86_fp80")
+        case ct.VoidType():
+            return "void"
+    return "ptr"
+
+
+def bytes_literal(data: bytes) -> str:
+    return 'c"' + "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:02X}" for b in data) + '"'
+
+
+class Emitter:
+    """One module; `contexts` overrides the context model of programs by name."""
+
+    def __init__(
+        self, unit: tree.Unit, diagnostics: Diagnostics, main: SourceFile, *, target: str, machine: str, contexts: Mapping[str, str]
+    ) -> None:
+        self.unit = unit
+        self.diagnostics = diagnostics
+        self.bpf = target == "bpf"
+        self.machine = machine
+        self.contexts = contexts
+        self.debug = DebugInfo(main)
+        self.head: list[str] = []
+        self.bodies: list[str] = []
+        self.declared: dict[str, str] = {}
+        self.strings: dict[tuple[bytes, int], str] = {}
+        self.instances: dict[tuple[str, tuple[str, ...]], str] = {}
+        self.analyses: dict[tuple[str, tuple[str, ...]], Origins | None] = {}
+        self.queue: list[tuple[tree.Function, tuple[str, ...], str]] = []
+        self.stack: list[str] = []
+        self.used: list[str] = []
+        self.names: set[str] = set()
+        self.emitted_globals: set[str] = set()
+        self.frames: dict[str, list[tuple[int, str, Token]]] = {}  # per function: (bytes, local, where); "" is the function
+
+    def error(self, message: str, node: tree.Node | Token, code: str) -> None:
+        if isinstance(node, tree.Node):
+            self.diagnostics.error(message, node.token, node.last, code=code)
+        else:
+            self.diagnostics.error(message, node, code=code)
+
+    # --- origins
+
+    def origins(self, function: tree.Function, args: tuple[str, ...]) -> Origins | None:
+        """The solved origins of a function for its arguments' origins; None while it is being solved (recursion)."""
+        key = (function.name, args)
+        if key not in self.analyses:
+            self.analyses[key] = None
+            params = args[: len(function.params)] + ("",) * (len(function.params) - len(args))
+            self.analyses[key] = Origins(function, params, self.result_origin)
+        return self.analyses[key]
+
+    def result_origin(self, function: tree.Function, args: tuple[str, ...]) -> str:
+        if function.body is None:
+            return "memory" if isinstance(function.type.returns, ct.PointerType) else ""
+        found = self.origins(function, self._pointer_origins(function, args))
+        return found.result if found is not None else ""
+
+    @staticmethod
+    def _pointer_origins(function: tree.Function, args: tuple[str, ...]) -> tuple[str, ...]:
+        if function.inlining == "never" and function.linkage != "static":
+            # the verifier checks a global function by itself: its pointers are what its BTF says
+            return tuple("context" if i == 0 and programs.context_tag(function) else "memory" for i, _ in enumerate(function.params))
+        return tuple(args[: len(function.params)])
+
+    # --- module
+
+    def module(self) -> str:
+        entries = [f for f in self.unit.functions.values() if (programs.is_program(f) if self.bpf else self._is_host_root(f))]
+        for function in entries:
+            self.program(function) if self.bpf else self.instance(function, ("",) * len(function.params))
+        for function in self.unit.functions.values():
+            public_subprogram = function.inlining == "never" and function.linkage != "static" and function.body is not None
+            if self.bpf and public_subprogram and not programs.is_program(function):
+                self.instance(function, self._pointer_origins(function, ()))
+        while self.queue:
+            function, args, symbol = self.queue.pop()
+            self.body(function, args, symbol)
+        for var in self.unit.globals:
+            if not self.bpf or var.linkage != "static" or var.attributes.get("used") or var.section:
+                self.global_symbol(var)
+        for info in self.unit.maps.values():
+            self.map_global(info)
+        if self.bpf:
+            self.records_global()
+            if not any(v.section == "license" for v in self.unit.globals):
+                text = self.unit.license.encode() + b"\0"
+                self.head.append(f'@_license = global [{len(text)} x i8] {bytes_literal(text)}, section "license", align 1')
+                self.used.append("@_license")
+        self.diagnostics.raise_if_errors()
+        used = f"@llvm.used = appending global [{len(self.used)} x ptr] [{', '.join('ptr ' + u for u in self.used)}], section \"llvm.metadata\""
+        parts = [*self.head, *([used] if self.used else []), *self.bodies, *self.declared.values(), self.debug.finish()]
+        return "\n".join(parts) + "\n"
+
+    @staticmethod
+    def _is_host_root(function: tree.Function) -> bool:
+        return function.body is not None and function.linkage != "static"
+
+    def intrinsic(self, name: str, signature: str) -> str:
+        """Declare an LLVM intrinsic or outside function once; gives its symbol."""
+        self.declared.setdefault(name, f"declare {signature.format('@' + name)}")
+        return "@" + name
+
+    # --- functions
+
+    def program(self, function: tree.Function) -> None:
+        section = programs.section_of(function)
+        model = self.contexts.get(function.name) or programs.context_model(section)
+        params = []
+        for i, param in enumerate(function.params):
+            syscall = programs.is_syscall_function(function) or model in programs.SYSCALL_MODELS
+            pointer = isinstance(param.type, ct.PointerType)
+            if i == 0:
+                params.append("context")
+            elif programs.pointer_to(param.type, "pt_regs"):
+                params.append("kernel")
+            else:
+                params.append(("user" if syscall else "kernel") if pointer else "")
+        if len(function.params) > 1 and model not in (programs.REGISTER_MODELS | programs.SYSCALL_MODELS):
+            self.error(
+                f"program '{function.name}' has {len(function.params)} parameters; a {model} program gets one, its context",
+                function.params[1].token, "program-parameters",
+            )  # fmt: skip
+            return
+        if len(function.params) > 7:
+            self.error("only 6 arguments are in registers", function.params[7].token, "program-parameters")
+            return
+        self.names.add(function.name)
+        args = tuple(params)
+        emitter = FunctionEmitter(self, function, args, self._analysis(function, args), model=model)
+        self.bodies.append(emitter.define(function.name, section=section))
+        self.used.append("@" + function.name)
+
+    def _analysis(self, function: tree.Function, args: tuple[str, ...]) -> Origins:
+        found = self.origins(function, args)
+        assert found is not None
+        return found
+
+    def instance(self, function: tree.Function, args: tuple[str, ...]) -> str:
+        """The symbol of a function for its arguments' origins, emitted later if it is new."""
+        args = self._pointer_origins(function, args) if self.bpf else ("",) * len(function.params)
+        key = (function.name, args)
+        symbol = self.instances.get(key)
+        if symbol is None:
+            symbol = function.name
+            number = 1
+            while symbol in self.names:
+                symbol = f"{function.name}.{number}"
+                number += 1
+            self.names.add(symbol)
+            self.instances[key] = symbol
+            self.queue.append((function, args, symbol))
+        return symbol
+
+    def body(self, function: tree.Function, args: tuple[str, ...], symbol: str) -> None:
+        emitter = FunctionEmitter(self, function, args, self._analysis(function, args), model="")
+        self.bodies.append(emitter.define(symbol, section=""))
+
+    def outside_function(self, function: tree.Function) -> str:
+        """A function without a body: the C library's, on a host."""
+        t = function.type
+        params = [llvm_type(p) for _, p in t.params] + (["..."] if t.variadic or not t.prototyped else [])
+        self.declared.setdefault(function.name, f"declare {llvm_type(t.returns)} @{function.name}({', '.join(params)})")
+        return "@" + function.name
+
+    # --- data
+
+    def string(self, data: bytes, align: int) -> str:
+        found = self.strings.get((data, align))
+        if found is None:
+            found = self.strings[data, align] = f"@.str.{len(self.strings)}"
+            self.head.append(f"{found} = private unnamed_addr constant [{len(data)} x i8] {bytes_literal(data)}, align {align}")
+        return found
+
+    def global_symbol(self, var: tree.Variable) -> str:
+        """The symbol of a static object, emitted when it is first used."""
+        symbol = f"@{var.symbol}"
+        if var.symbol in self.emitted_globals:
+            return symbol
+        self.emitted_globals.add(var.symbol)
+        align = max(var.attributes.get("aligned", 0), var.type.align if var.type.complete else 1)
+        if var.linkage == "extern" and var.init is None and not var.tentative:
+            self.head.append(f"{symbol} = external global {self.storage(var.type)}")
+            return symbol
+        local = var.linkage == "static"
+        const = bool(var.type.quals & ct.CONST) or (isinstance(var.type, ct.ArrayType) and bool(var.type.of.quals & ct.CONST))
+        kind = "constant" if const and var.section != ".maps" else "global"
+        type, value = self.data(var.type, var.init)
+        section = f', section "{var.section}"' if var.section else ""
+        volatile = var.type.quals & ct.VOLATILE
+        linkage = "internal " if local else ("weak " if var.attributes.get("weak") else "")
+        debug = ""
+        if self.bpf:
+            di = self.debug.global_variable(var.symbol, self.debug.type(var.type), var.token, local=local)
+            debug = f", !dbg {di}"
+        self.head.append(f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}")
+        if var.section or var.attributes.get("used") or (volatile and not local):
+            self.used.append(symbol)
+        return symbol
+
+    @staticmethod
+    def storage(t: Type) -> str:
+        return f"[{t.size} x i8]"
+
+    def data(self, t: Type, init: tree.Init | None) -> tuple[str, str]:
+        """(LLVM type, constant) of a static object: its bytes, with addresses where there are any."""
+        image = bytearray(max(t.size, 0))
+        addresses: dict[int, str] = {}
+        self._fill(image, addresses, 0, init)
+        if not addresses:
+            if not any(image):
+                return self.storage(t), "zeroinitializer"
+            return f"[{len(image)} x i8]", bytes_literal(bytes(image))
+        types: list[str] = []
+        values: list[str] = []
+        at = 0
+        for offset in [*sorted(addresses), len(image)]:
+            if offset > at:
+                types.append(f"[{offset - at} x i8]")
+                values.append(f"[{offset - at} x i8] {bytes_literal(bytes(image[at:offset]))}")
+            if offset in addresses:
+                types.append("ptr")
+                values.append(f"ptr {addresses[offset]}")
+                at = offset + 8
+        return f"<{{ {', '.join(types)} }}>", f"<{{ {', '.join(values)} }}>"
+
+    def _fill(self, image: bytearray, addresses: dict[int, str], base: int, init: tree.Init | None) -> None:
+        for offset, member, type, node in init.items if init is not None else ():
+            at = base + offset
+            plain = node
+            while isinstance(plain, tree.Convert) and isinstance(plain.type, ct.PointerType | ct.IntType):
+                plain = plain.operand
+            if isinstance(node, tree.StringData):
+                image[at : at + len(node.data)] = node.data
+            elif isinstance(node, tree.CompoundLiteral):
+                self._fill(image, addresses, at, node.init)
+            elif isinstance(node, tree.Const) or (isinstance(plain, tree.Const) and isinstance(plain.value, int)):
+                constant = node if isinstance(node, tree.Const) else plain
+                assert isinstance(constant, tree.Const)
+                self._number(image, at, member, type, constant.value)
+            else:
+                addresses[at] = self.address(node)
+
+    @staticmethod
+    def _number(image: bytearray, at: int, member: ct.Member | None, type: Type, value: int | float) -> None:
+        import struct
+
+        if isinstance(type, ct.FloatType):
+            if type.width == 16:
+                raise NotImplementedError("long double data")
+            data = struct.pack("<f" if type.width == 4 else "<d", value)
+            image[at : at + len(data)] = data
+            return
+        size = type.size
+        number = int(value)
+        if member is not None and member.bits is not None:
+            old = int.from_bytes(image[at : at + size], "little")
+            mask = ((1 << member.bits) - 1) << member.bit_offset
+            number = old & ~mask | number << member.bit_offset & mask
+            size = max(size, (member.bit_offset + member.bits + 7) // 8)
+            size = min(size, len(image) - at)
+        image[at : at + size] = (number & ((1 << size * 8) - 1)).to_bytes(size, "little")
+
+    def address(self, node: tree.Node) -> str:
+        """A constant address as an LLVM constant expression."""
+        match node:
+            case tree.Convert():
+                return self.address(node.operand)
+            case tree.AddressOf():
+                return self.address(node.operand)
+            case tree.VarRef():
+                return self.global_symbol(node.var)
+            case tree.StringData():
+                return self.string(node.data, 1)
+            case tree.FunctionRef():
+                f = node.function
+                return "@" + self.instance(f, ("",) * len(f.params)) if f.body is not None else self.outside_function(f)
+            case tree.MapRef():
+                return f"@{node.map.name}"
+            case tree.CompoundLiteral():
+                name = f"@.literal.{len(self.emitted_globals)}"
+                self.emitted_globals.add(name)
+                type, value = self.data(node.var.type, node.init)
+                self.head.append(f"{name} = internal global {type} {value}, align {node.var.type.align}")
+                return name
+            case tree.MemberRef():
+                return self._offset(self.address(node.base), node.member.offset)
+            case tree.Deref():
+                return self.address(node.pointer)
+            case tree.PointerAdd():
+                index = tree.const_int(node.index) or 0
+                assert isinstance(node.type, ct.PointerType)
+                return self._offset(self.address(node.pointer), index * node.type.to.size * (-1 if node.negative else 1))
+            case tree.Const():
+                return f"inttoptr (i64 {int(node.value)} to ptr)" if node.value else "null"
+        raise AssertionError(node)
+
+    @staticmethod
+    def _offset(base: str, offset: int) -> str:
+        return f"getelementptr (i8, ptr {base}, i64 {offset})" if offset else base
+
+    # --- maps and records
+
+    def map_global(self, info: tree.MapInfo) -> None:
+        """A map as libbpf's BTF-defined maps: a struct of pointers whose types hold the numbers."""
+        d = self.debug
+        integer = d.type(ct.INT)
+        fields: list[tuple[str, str]] = []
+
+        def number(name: str, value: int) -> None:
+            fields.append((name, d.pointer(d.array(integer, value, value * 4))))
+
+        number("type", dialect.MAP_TYPES[info.kind])
+        number("max_entries", info.max_entries)
+        if info.flags:
+            number("map_flags", info.flags)
+        plain_sizes = info.kind in ("perf_event_array", "prog_array", "cgroup_array", "stack_trace")
+        for name, type in (("key", info.key), ("value", info.value)):
+            if type is None:
+                continue
+            if plain_sizes:  # the kernel takes no BTF for these
+                number(f"{name}_size", type.size)
+            else:
+                fields.append((name, d.pointer(d.type(type))))
+        if info.pin_path:
+            number("pinning", 1)
+        node = d.record("struct", "", len(fields) * 64 // 8, [(n, t, i * 64, 64) for i, (n, t) in enumerate(fields)])
+        di = d.global_variable(info.name, node, info.token, local=False)
+        self.head.append(f'@{info.name} = dso_local global [{len(fields) * 8} x i8] zeroinitializer, section ".maps", align 8, !dbg {di}')
+        self.used.append("@" + info.name)
+
+    def records_global(self) -> None:
+        """`__skep_records` in `.skep`: which struct each buffer carries, for decoding events in Python."""
+        d = self.debug
+        found = [(info.name, info.record) for info in self.unit.maps.values() if info.record is not None]
+        if not found:
+            return
+        members = [("version", d.type(ct.INT), 0, 32)]
+        members += [(name, d.array(d.type(record), 0, 0), 64, 0) for name, record in found]
+        token = next(iter(self.unit.maps.values())).token
+        di = d.global_variable("__skep_records", d.record("struct", "__skep_records", 8, members), token, local=False)
+        self.head.append(f'@__skep_records = dso_local constant [8 x i8] c"\\01\\00\\00\\00\\00\\00\\00\\00", section ".skep", align 8, !dbg {di}')
+        self.used.append("@__skep_records")
+

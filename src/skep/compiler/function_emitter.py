@@ -1,0 +1,379 @@
+"""One function's checked tree to LLVM IR: statements, and what expressions share. Expressions are in `values`.
+
+Locals live in allocas; LLVM's mem2reg makes registers of them. Every instruction carries its source line.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from skep.compiler import programs, tree
+from skep.compiler import types as ct
+from skep.compiler.origins import Origins
+from skep.compiler.source import Token
+from skep.compiler.types import Type
+from skep.compiler.values import Values
+
+if TYPE_CHECKING:
+    from skep.compiler.emitter import Emitter
+
+_BPF_ATTRIBUTES = 'nounwind "frame-pointer"="all" "no-jump-tables"="true" "no-trapping-math"="true" "target-cpu"="v3"'
+_RANGE_AS_SWITCH = 64  # a case range up to this size becomes single cases
+
+
+class FunctionEmitter:
+    """`define` is the entry. `model` is the context model of a program, "" for other functions."""
+
+    def __init__(self, module: Emitter, function: tree.Function, args: tuple[str, ...], origins: Origins, *, model: str) -> None:
+        self.m = module
+        self.function = function
+        self.args = args
+        self.origins = origins
+        self.model = model
+        self.lines: list[str] = []
+        self.allocas: list[str] = []
+        self.count = 0
+        self.terminated = False
+        self.scope = ""
+        self.token: Token = function.token
+        self.places: dict[tree.Variable, str] = {}
+        self.breaks: list[str] = []
+        self.continues: list[str] = []
+        self.cases: dict[int, str] = {}
+        self.symbol = ""
+        self.entry = False
+        self.uses_registers = False
+        self.values = Values(self)
+
+    # --- building blocks
+
+    def temp(self) -> str:
+        self.count += 1
+        return f"%t{self.count}"
+
+    def fresh(self, name: str) -> str:
+        self.count += 1
+        return f"{name}{self.count}"
+
+    def emit(self, text: str) -> None:
+        """One instruction at the current token's line."""
+        if self.terminated:  # unreachable code still needs a block to stand in
+            self.label(self.fresh("dead"))
+        self.lines.append(f"  {text}, !dbg {self.m.debug.location(self.token, self.scope)}")
+
+    def value(self, text: str) -> str:
+        """An instruction with a result."""
+        name = self.temp()
+        self.emit(f"{name} = {text}")
+        return name
+
+    def label(self, name: str) -> None:
+        if not self.terminated:
+            self.jump(name)
+        self.lines.append(f"{name}:")
+        self.terminated = False
+
+    def jump(self, name: str, extra: str = "") -> None:
+        if not self.terminated:
+            self.emit(f"br label %{name}{extra}")
+            self.terminated = True
+
+    def branch(self, condition: str, yes: str, no: str) -> None:
+        self.emit(f"br i1 {condition}, label %{yes}, label %{no}")
+        self.terminated = True
+
+    def alloca(self, size: int, align: int, name: str = "") -> str:
+        slot = f"%{self.fresh((name or 'tmp') + '.')}"
+        self.allocas.append(f"  {slot} = alloca [{max(size, 1)} x i8], align {max(align, 1)}")
+        return slot
+
+    # --- the function
+
+    def define(self, symbol: str, *, section: str) -> str:
+        from skep.compiler.emitter import llvm_type
+
+        f = self.function
+        entry = bool(section)
+        m = self.m
+        self.symbol = symbol
+        m.frames[symbol] = [(0, "", f.token)]
+        self.entry = entry
+        # what LLVM sees: a program has its context only; a record result goes through a hidden first pointer
+        declared = list(zip(f.params, (p for _, p in f.type.params), strict=True))
+        if entry:
+            declared = declared[:1]
+        record_result = isinstance(f.type.returns, ct.RecordType)
+        shown = [(v.name or f"arg{i}", t) for i, (v, t) in enumerate(declared)]
+        if entry and not shown:
+            shown = [("ctx", ct.PointerType(ct.VOID))]
+        self.scope = m.debug.subprogram(symbol, f.type, f.token, shown, local=f.linkage == "static")
+        params = ["ptr %result"] if record_result else []
+        if entry and not f.params:
+            params.append("ptr %ctx")
+        for i, (var, type) in enumerate(declared):
+            params.append(f"{llvm_type(type)} %arg{i}")
+            if isinstance(type, ct.RecordType):
+                self.places[var] = f"%arg{i}"  # the caller made a copy for us
+                continue
+            slot = self.alloca(type.size, type.align, var.name)
+            self.places[var] = slot
+            self.emit(f"store {llvm_type(type)} %arg{i}, ptr {slot}, align {type.align}")
+        if entry:
+            self._register_parameters()
+        assert f.body is not None
+        self.statement(f.body)
+        if not self.terminated:
+            self.token = f.body.last
+            if isinstance(f.type.returns, ct.VoidType) or record_result:
+                self.emit("ret void")
+            elif m.bpf or f.name == "main":
+                # falling off the end of a program returns 0: the verifier wants a value in R0
+                self.emit(f"ret {llvm_type(f.type.returns)} {'null' if isinstance(f.type.returns, ct.PointerType) else 0}")
+            else:
+                self.emit("unreachable")
+        if entry and self.uses_registers:
+            self._tag_registers(symbol, shown)
+        returns = "void" if record_result else llvm_type(f.type.returns)
+        vararg = ", ..." if f.type.variadic else ""
+        return "\n".join(
+            [
+                f"define {self._linkage(entry)}{returns} @{symbol}({', '.join(params)}{vararg}) {self._attributes(entry)}"
+                + (f' section "{section}"' if section and m.bpf else "")
+                + f" !dbg {self.scope} {{",
+                "entry:",
+                *self.allocas,
+                *self.lines,
+                "}",
+            ]
+        )
+
+    def _linkage(self, entry: bool) -> str:
+        f = self.function
+        if entry or (not self.m.bpf and f.linkage != "static"):
+            return "weak " if f.attributes.get("weak") else "dso_local "
+        if self.m.bpf and f.inlining == "never" and f.linkage != "static":
+            return "dso_local "
+        return "internal "
+
+    def _attributes(self, entry: bool) -> str:
+        f = self.function
+        if f.inlining == "never":
+            inline = "noinline "
+        elif f.inlining == "always" or (self.m.bpf and not entry):
+            inline = "alwaysinline "
+        else:
+            inline = ""
+        return inline + (_BPF_ATTRIBUTES if self.m.bpf else 'nounwind "frame-pointer"="none"')
+
+    def _tag_registers(self, symbol: str, shown: list[tuple[str, Type]]) -> None:
+        """The loader must know that this program is for a pt_regs context (ProgramSpec.uses_registers)."""
+        f = self.function
+        scope = self.m.debug.subprogram(
+            symbol, f.type, f.token, shown, local=f.linkage == "static", tags=("skep:uses_registers",)
+        )
+        # the locations made so far name the old scope's node: give the tagged content to that node
+        nodes = self.m.debug.nodes
+        nodes[int(self.scope[1:])] = nodes[int(scope[1:])].replace(scope, self.scope)
+        nodes[int(scope[1:])] = "!{}"
+
+    def _register_parameters(self) -> None:
+        """BCC's extra parameters of a program: arguments of the probed function, from registers or the syscall's record."""
+        f = self.function
+        if len(f.params) < 2:
+            return
+        self.uses_registers = True
+        syscall = programs.is_syscall_function(f)
+        context = f"%arg{0}"
+        inner = ""
+        for i, var in enumerate(f.params[1:]):
+            self.token = var.token
+            slot = self.alloca(var.type.size, var.type.align, var.name)
+            self.places[var] = slot
+            if isinstance(var.type, ct.RecordType):
+                self.m.error("a program's parameters are numbers and pointers; a struct is not passed in registers", var.token, "type")
+                continue
+            if self.model == "syscall_enter":
+                if programs.pointer_to(var.type, "pt_regs"):
+                    raw = self.values.task_registers()
+                else:
+                    raw = self.values.context_load(context, 16 + 8 * i, "i64")
+            elif self.model == "syscall_exit":
+                self.m.error(
+                    f"'{var.name}': a return probe has no arguments left; keep them in a map at entry", var.token, "program-parameters"
+                )
+                continue
+            elif syscall and not programs.pointer_to(var.type, "pt_regs"):
+                if not inner:
+                    inner = self.values.register(context, "PARM", 0)
+                raw = self.values.read_register(inner, "SYSCALL", i)
+            else:
+                raw = self.values.register(context, "PARM", i)
+            self.values.store_raw(slot, var.type, raw)
+
+    # --- statements
+
+    def statement(self, node: tree.Statement) -> None:
+        self.token = node.token
+        match node:
+            case tree.Block():
+                for item in node.items:
+                    self.statement(item)
+            case tree.Evaluate():
+                self.values.discard(node.expr)
+            case tree.Declare():
+                self.declare(node.var, node.init)
+            case tree.If():
+                self._if(node)
+            case tree.Loop():
+                self._loop(node)
+            case tree.Switch():
+                self._switch(node)
+            case tree.CaseLabel():
+                self.label(self.cases[id(node)])
+                self.statement(node.body)
+            case tree.Label():
+                self.label(f"user.{node.name}")
+                self.statement(node.body)
+            case tree.Goto():
+                self.jump(f"user.{node.name}")
+            case tree.Jump():
+                self.jump((self.breaks if node.kind == "break" else self.continues)[-1])
+            case tree.Return():
+                self._return(node)
+            case tree.Asm():
+                self.values.asm(node)
+
+    def declare(self, var: tree.Variable, init: tree.Init | None) -> None:
+        place = self.places.get(var)
+        if place is None:
+            align = max(var.type.align, var.attributes.get("aligned", 0))
+            place = self.places[var] = self.alloca(var.type.size, align, var.name.strip("()"))
+            self.m.frames[self.symbol].append((var.type.size, var.name, var.token))
+        if init is not None:
+            self.values.initialise(place, var.type, init)
+
+    def _if(self, node: tree.If) -> None:
+        constant = node.condition.value if isinstance(node.condition, tree.Const) else None
+        if constant is not None and not _has_label(node.otherwise if constant else node.then):
+            # the branch that cannot be taken is not emitted: it may hold what BPF cannot do
+            taken = node.then if constant else node.otherwise
+            if taken is not None:
+                self.statement(taken)
+            return
+        then, otherwise, end = self.fresh("then"), self.fresh("else"), self.fresh("endif")
+        self.values.condition(node.condition, then, otherwise if node.otherwise is not None else end)
+        self.label(then)
+        self.statement(node.then)
+        self.jump(end)
+        if node.otherwise is not None:
+            self.label(otherwise)
+            self.statement(node.otherwise)
+            self.jump(end)
+        self.label(end)
+
+    def _loop(self, node: tree.Loop) -> None:
+        top, body, step, end = (self.fresh(n) for n in ("loop", "body", "step", "endloop"))
+        if node.init is not None:
+            self.statement(node.init)
+        self.breaks.append(end)
+        self.continues.append(step)
+        if node.kind == "do":
+            self.label(body)
+            self.statement(node.body)
+            self.label(step)
+            self.token = node.token
+            assert node.condition is not None
+            self.label(top)
+            self.values.condition(node.condition, body, end, self._loop_metadata(node))
+        else:
+            self.label(top)
+            if node.condition is not None:
+                self.token = node.condition.token
+                self.values.condition(node.condition, body, end)
+            self.label(body)
+            self.statement(node.body)
+            self.label(step)
+            if node.step is not None:
+                self.token = node.step.token
+                self.values.discard(node.step)
+            self.jump(top, self._loop_metadata(node))
+        self.breaks.pop()
+        self.continues.pop()
+        self.label(end)
+
+    def _loop_metadata(self, node: tree.Loop) -> str:
+        if not node.unroll:
+            return ""
+        word = {1: "llvm.loop.unroll.disable", -1: "llvm.loop.unroll.full"}.get(node.unroll, "llvm.loop.unroll.count")
+        count = f", i32 {node.unroll}" if node.unroll > 1 else ""
+        d = self.m.debug
+        hint = d.node(f'!{{!"{word}"{count}}}')
+        loop = d._reserve()
+        d._set(loop, f"distinct !{{{loop}, {hint}}}")
+        return f", !llvm.loop {loop}"
+
+    def _switch(self, node: tree.Switch) -> None:
+        from skep.compiler.emitter import llvm_type
+
+        end = self.fresh("endswitch")
+        value = self.values.scalar(node.value)
+        type = llvm_type(node.value.type)
+        signed = ct.integer(node.value.type).signed
+        for _, _, label in node.cases:
+            self.cases[id(label)] = self.fresh("case")
+        default = end
+        if node.default is not None:
+            default = self.cases[id(node.default)] = self.fresh("default")
+        single: list[str] = []
+        wide: list[tuple[int, int, str]] = []
+        for low, high, label in node.cases:
+            name = self.cases[id(label)]
+            if high - low < _RANGE_AS_SWITCH:
+                single += [f"{type} {v}, label %{name}" for v in range(low, high + 1)]
+            else:
+                wide.append((low, high, name))
+        for low, high, name in wide:
+            above = self.value(f"icmp {'sge' if signed else 'uge'} {type} {value}, {low}")
+            below = self.value(f"icmp {'sle' if signed else 'ule'} {type} {value}, {high}")
+            inside = self.value(f"and i1 {above}, {below}")
+            following = self.fresh("range")
+            self.branch(inside, name, following)
+            self.label(following)
+        self.emit(f"switch {type} {value}, label %{default} [{' '.join(single)}]")
+        self.terminated = True
+        self.breaks.append(end)
+        self.statement(node.body)
+        self.breaks.pop()
+        self.jump(end)
+        self.label(end)
+
+    def _return(self, node: tree.Return) -> None:
+        from skep.compiler.emitter import llvm_type
+
+        returns = self.function.type.returns
+        if node.value is None or isinstance(returns, ct.VoidType):
+            if node.value is not None:
+                self.values.discard(node.value)
+            self.emit("ret void")
+        elif isinstance(returns, ct.RecordType):
+            self.values.copy("%result", self.values.aggregate(node.value), returns)
+            self.emit("ret void")
+        else:
+            self.emit(f"ret {llvm_type(returns)} {self.values.scalar(node.value)}")
+        self.terminated = True
+
+
+def _has_label(node: tree.Statement | None) -> bool:
+    """Can control jump into the statement from outside?"""
+    match node:
+        case None:
+            return False
+        case tree.Label() | tree.CaseLabel():
+            return True
+        case tree.Block():
+            return any(_has_label(item) for item in node.items)
+        case tree.If():
+            return _has_label(node.then) or _has_label(node.otherwise)
+        case tree.Loop() | tree.Switch():
+            return _has_label(node.body)
+    return False

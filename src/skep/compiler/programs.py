@@ -1,0 +1,85 @@
+"""What a function is as a program: the section it goes to and the shape of its context, by its name, SEC() or parameter.
+
+BCC names programs by prefix (`kprobe__`, `tracepoint__`, ...), libbpf by section; both say the same things.
+"""
+
+from __future__ import annotations
+
+from skep.compiler import types as ct
+from skep.compiler.tree import Function
+from skep.compiler.types import PointerType, RecordType
+
+# BCC's name prefix: (section prefix, rest of the name is: "name" one word, "path" parts joined by '/')
+_PREFIXES = {
+    "kprobe__": ("kprobe/", "name"), "kretprobe__": ("kretprobe/", "name"), "tracepoint__": ("tracepoint/", "path"),
+    "raw_tracepoint__": ("raw_tracepoint/", "name"), "kfunc__": ("fentry/", "last"), "kretfunc__": ("fexit/", "last"),
+    "kmod_ret__": ("fmod_ret/", "name"), "lsm__": ("lsm/", "name"), "bpf_iter__": ("iter/", "name"),
+}  # fmt: skip
+_CONTEXT_RECORDS = {
+    "bpf_raw_tracepoint_args": "raw_tracepoint", "__sk_buff": "socket", "xdp_md": "xdp", "bpf_perf_event_data": "perf_event",
+    "bpf_sock_ops": "sockops", "sk_msg_md": "sk_msg", "bpf_sysctl": "cgroup/sysctl", "bpf_sockopt": "cgroup/getsockopt",
+    "bpf_sock_addr": "cgroup/connect4", "bpf_cgroup_dev_ctx": "cgroup/dev", "bpf_sk_lookup": "sk_lookup",
+}  # fmt: skip
+# section prefix -> context model, where it is not the prefix itself
+_MODELS = {
+    "raw_tp": "raw_tracepoint", "tp": "tracepoint", "uprobe": "kprobe", "uretprobe": "kretprobe", "kprobe.multi": "kprobe",
+    "kretprobe.multi": "kretprobe", "ksyscall": "kprobe", "kretsyscall": "kretprobe", "usdt": "kprobe", "socket": "skb", "tc": "skb",
+    "classifier": "skb", "action": "skb", "cgroup_skb": "skb", "lwt_in": "skb", "lwt_out": "skb", "lwt_xmit": "skb",
+    "sk_skb": "skb", "tcx": "skb", "netkit": "skb",
+}  # fmt: skip
+REGISTER_MODELS = frozenset({"kprobe", "kretprobe"})
+SYSCALL_MODELS = frozenset({"syscall_enter", "syscall_exit"})
+
+
+def is_program(function: Function) -> bool:
+    """A function that is loaded by itself: in a section, or visible outside with a context (or nothing) as its parameter."""
+    if function.body is None:
+        return False
+    if function.section:
+        return not function.section.startswith(".text")
+    if function.linkage == "static" or function.inlining:
+        return False
+    return not function.params or isinstance(function.params[0].type, PointerType)
+
+
+def section_of(function: Function) -> str:
+    """The ELF section of a program."""
+    if function.section:
+        return function.section
+    for prefix, (section, rest) in _PREFIXES.items():
+        if function.name.startswith(prefix) and len(function.name) > len(prefix):
+            name = function.name[len(prefix) :]
+            if rest == "path":
+                return section + name.replace("__", "/")
+            return section + (name.rsplit("__", 1)[-1] if rest == "last" else name)
+    tag = context_tag(function)
+    if tag.startswith("tracepoint__"):
+        return "tracepoint/" + tag[12:].replace("__", "/", 1)
+    return _CONTEXT_RECORDS.get(tag, "kprobe")
+
+
+def context_tag(function: Function) -> str:
+    """The struct tag of the first parameter, "" if it is no pointer to a struct."""
+    if function.params:
+        type = function.params[0].type
+        if isinstance(type, PointerType) and isinstance(type.to, RecordType):
+            return type.to.record.tag
+    return ""
+
+
+def context_model(section: str) -> str:
+    """The shape of the context that a section's programs get."""
+    prefix = section.lstrip("?").split("/", 1)[0].removesuffix(".s")
+    return _MODELS.get(prefix, prefix)
+
+
+def is_syscall_function(function: Function) -> bool:
+    """Do the parameters after the context stand for a system call's, behind the wrapper's pt_regs?
+
+    Since Linux 4.17 x86-64's system call functions take one argument, the caller's registers (commit fa697140f9a2).
+    """
+    return function.name.startswith(("syscall__", "kprobe____x64_sys_", "kprobe__sys_", "kprobe____arm64_sys_"))
+
+
+def pointer_to(type: ct.Type, tag: str) -> bool:
+    return isinstance(type, PointerType) and isinstance(type.to, RecordType) and type.to.record.tag == tag

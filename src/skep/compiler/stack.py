@@ -1,0 +1,31 @@
+"""BPF's stack limit, checked on the finished object: 512 bytes over a whole chain of calls (kernel: MAX_BPF_STACK)."""
+
+from __future__ import annotations
+
+from skep.compiler.diagnostics import Diagnostics
+from skep.compiler.source import Token
+
+LIMIT = 512
+
+
+def check_stack(data: bytes, frames: dict[str, list[tuple[int, str, Token]]], diagnostics: Diagnostics) -> None:
+    """Raises CompileError for each program whose chain of calls needs too much, naming its largest locals."""
+    from skep.object import read_object
+    from skep.object.stack import stack_use
+
+    for program in read_object(data).programs.values():
+        use, depth = stack_use(program)
+        if depth <= LIMIT:
+            continue
+        locals_ = sorted((item for items in frames.values() for item in items), key=lambda item: -item[0])
+        at = next((t for name, items in frames.items() if name == program.name for _, what, t in items if what == ""), None)
+        notes = [diagnostics.note(f"'{name}' takes {size} bytes", token) for size, name, token in locals_ if name][:3]
+        if at is None:
+            at = locals_[0][2]
+        calls = f" in its chain of calls ({use} of its own)" if use != depth else ""
+        diagnostics.error(
+            f"'{program.name}' needs {depth} bytes of stack{calls}, and BPF has {LIMIT}; "
+            "keep large data in a BPF_PERCPU_ARRAY and use the pointer that lookup() gives",
+            at, notes=notes, code="stack",
+        )  # fmt: skip
+    diagnostics.raise_if_errors()

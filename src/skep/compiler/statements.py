@@ -1,0 +1,248 @@
+"""Statements of the checker: control flow, local declarations, labels."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skep.compiler import ast, tree
+from skep.compiler import types as ct
+from skep.compiler.diagnostics import closest
+from skep.compiler.source import Token
+
+if TYPE_CHECKING:
+    from skep.compiler.checker import Checker
+
+
+class Statements:
+    """`function_body` is the entry; loops and switches keep what 'break', 'continue' and 'case' belong to."""
+
+    def __init__(self, checker: Checker) -> None:
+        self.c = checker
+        self.breakable = 0
+        self.loops = 0
+        self.switches: list[tuple[tree.Switch, ct.IntType]] = []
+        self.gotos: list[Token] = []
+        self.labels: dict[str, Token] = {}
+
+    def function_body(self, node: ast.Block) -> tree.Block:
+        self.breakable = self.loops = 0
+        self.switches, self.gotos, self.labels = [], [], {}
+        body = self.block(node, scope=False)
+        for token in self.gotos:
+            if token.text not in self.labels:
+                near = closest(token.text, self.labels)
+                self.c.error(f"no label '{token.text}' in this function" + (f"; did you mean '{near}'?" if near else ""), token, code="label")
+        return body
+
+    def block(self, node: ast.Block, *, scope: bool = True) -> tree.Block:
+        from skep.compiler.checker import Scope
+
+        if scope:
+            self.c.scopes.append(Scope())
+        items: list[tree.Statement] = []
+        for item in node.items:
+            found = self.statement(item)
+            if isinstance(found, list):
+                items += found
+            else:
+                items.append(found)
+        if scope:
+            self.c.scopes.pop()
+        return tree.Block(node.first, items, node.last)
+
+    def statement(self, node: ast.Stmt) -> Any:
+        """One statement; a declaration gives a list of them."""
+        method = self._methods[type(node)]
+        return method(self, node)
+
+    def single(self, node: ast.Stmt) -> tree.Statement:
+        found = self.statement(node)
+        if isinstance(found, list):
+            return tree.Block(node.first, found, node.last)
+        assert isinstance(found, tree.Statement)
+        return found
+
+    def expression(self, node: ast.ExprStmt) -> tree.Statement:
+        if node.expr is None:
+            return tree.Block(node.first, [], node.last)
+        expr = node.expr
+        value = self.c.expr.value(expr)
+        if isinstance(expr, ast.Binary) and expr.op in ("==", "!="):
+            self.c.warning(f"the result of '{expr.op}' is not used; write '=' to assign", expr, code="unused-comparison")
+        return tree.Evaluate(node.first, value)
+
+    def static_assert(self, node: ast.StaticAssert) -> tree.Statement:
+        self.c.static_assert(node)
+        return tree.Block(node.first, [], node.last)
+
+    # --- declarations
+
+    def declaration(self, node: ast.Declaration) -> list[tree.Statement]:
+        from skep.compiler.checker import Typedef
+
+        base = self.c.specifier_type(node.specifiers)
+        storage = node.specifiers.storage
+        found: list[tree.Statement] = []
+        for d in node.declarators:
+            token = d.declarator.name
+            assert token is not None
+            type = self.c.declared_type(base, d.declarator)
+            attributes = self.c.attributes(node.specifiers, d.declarator)
+            if storage == "typedef":
+                self.c.declare(token.text, Typedef(type.named(token.text), token), token)
+            elif isinstance(type, ct.FunctionType):
+                self.c.declare_function(token, type, node.specifiers, attributes)
+            elif storage == "extern":
+                scope = self.c.scopes[-1]
+                self.c.scopes, saved = self.c.scopes[:1], self.c.scopes
+                self.c.global_variable(token, type, node.specifiers, attributes, d.init)
+                self.c.scopes = saved
+                scope.names[token.text] = self.c.scopes[0].names[token.text]
+            else:
+                statement = self.variable(token, type, storage, attributes, d, node)
+                if statement is not None:
+                    found.append(statement)
+        return found
+
+    def variable(
+        self, token: Token, type: ct.Type, storage: str, attributes: dict[str, Any], d: ast.InitDeclarator, node: ast.Declaration
+    ) -> tree.Statement | None:
+        assert self.c.function is not None
+        if isinstance(type, ct.VoidType):
+            self.c.error(f"'{token.text}' cannot have type 'void'", token, code="void")
+            type = ct.INT
+        static = storage == "static"
+        var = tree.Variable(token.text, type, "global" if static else "local", token)
+        for align in node.specifiers.align:
+            attributes["aligned"] = self.c._alignment(align, node)
+        var.attributes = attributes
+        if static:
+            self.c.statics += 1
+            var.symbol = f"{self.c.function.name}.{token.text}.{self.c.statics}"
+            var.linkage = "static"
+            var.section = attributes.get("section", "")
+            self.c.unit.globals.append(var)
+        elif isinstance(type, ct.FloatType) and self.c.bpf:
+            self.c.error("BPF has no floating point: use integers, for example in thousandths", token, code="float")
+        self.c.declare(token.text, var, token)
+        init = self.c.init.of(d.init, var, constant=static) if d.init is not None else None
+        if not var.type.complete:
+            if isinstance(var.type, ct.ArrayType):
+                self.c.error(f"array '{token.text}' has no size and no initialiser", token, code="incomplete")
+            else:
+                self.c.incomplete(var.type, f"variable '{token.text}'", token)
+            var.type = ct.INT
+            return None
+        if static:
+            var.init = init
+            return None
+        return tree.Declare(token, var, init)
+
+    # --- control flow
+
+    def if_(self, node: ast.If) -> tree.Statement:
+        condition = self.c.expr.condition(node.condition)
+        then = self.single(node.then)
+        otherwise = self.single(node.otherwise) if node.otherwise is not None else None
+        return tree.If(node.first, condition, then, otherwise)
+
+    def loop(self, node: ast.Loop) -> tree.Statement:
+        from skep.compiler.checker import Scope
+
+        self.c.scopes.append(Scope())
+        init = self.single(node.init) if node.init is not None else None
+        condition = self.c.expr.condition(node.condition) if node.condition is not None else None
+        step = self.c.expr.value(node.step) if node.step is not None else None
+        self.breakable += 1
+        self.loops += 1
+        body = self.single(node.body)
+        self.breakable -= 1
+        self.loops -= 1
+        self.c.scopes.pop()
+        return tree.Loop(node.first, node.kind, init, condition, step, body, node.unroll)
+
+    def switch(self, node: ast.Switch) -> tree.Statement:
+        value = self.c.expr.value(node.value)
+        if not ct.is_integer(value.type):
+            self.c.error(f"switch needs an integer, not '{value.type}'", node.value, code="switch")
+            value = self.c.expr.number(node.value, 0)
+        value = self.c.expr.promoted(value)
+        found = tree.Switch(node.first, value, None, [], None)
+        self.switches.append((found, ct.integer(value.type)))
+        self.breakable += 1
+        found.body = self.single(node.body)
+        self.breakable -= 1
+        self.switches.pop()
+        return found
+
+    def case(self, node: ast.Case) -> tree.Statement:
+        label = tree.CaseLabel(node.first, None)
+        if not self.switches:
+            self.c.error("'case' and 'default' belong into a switch", node.first, code="switch")
+        else:
+            switch, type = self.switches[-1]
+            if node.low is None:
+                if switch.default is not None:
+                    self.c.error("two 'default' in one switch", node.first, code="switch")
+                switch.default = label
+            else:
+                low = type.wrap(self.c.constant(node.low, "a case value"))
+                high = type.wrap(self.c.constant(node.high, "a case value")) if node.high is not None else low
+                if high < low:
+                    self.c.warning(f"the range {low} ... {high} is empty", node.low, code="switch")
+                else:
+                    for other_low, other_high, other in switch.cases:
+                        if low <= other_high and other_low <= high:
+                            note = self.c.diagnostics.note("the other one", other.token)
+                            self.c.error(f"case {max(low, other_low)} appears twice", node.low, notes=[note], code="switch")
+                            break
+                    switch.cases.append((low, high, label))
+        label.body = self.single(node.body)
+        return label
+
+    def label(self, node: ast.Label) -> tree.Statement:
+        if node.name in self.labels:
+            note = self.c.diagnostics.note("the first one", self.labels[node.name])
+            self.c.error(f"label '{node.name}' appears twice", node.first, notes=[note], code="label")
+        self.labels[node.name] = node.first
+        return tree.Label(node.first, node.name, self.single(node.body))
+
+    def goto(self, node: ast.Goto) -> tree.Statement:
+        self.gotos.append(node.name)
+        return tree.Goto(node.first, node.name.text)
+
+    def jump(self, node: ast.Jump) -> tree.Statement:
+        allowed = self.loops if node.kind == "continue" else self.breakable
+        if not allowed:
+            where = "a loop" if node.kind == "continue" else "a loop or a switch"
+            self.c.error(f"'{node.kind}' needs {where} around it", node.first, code="jump")
+        return tree.Jump(node.first, node.kind)
+
+    def return_(self, node: ast.Return) -> tree.Statement:
+        assert self.c.function is not None
+        wanted = self.c.function.type.returns
+        name = self.c.function.name
+        if node.value is None:
+            if not isinstance(wanted, ct.VoidType):
+                self.c.error(f"'{name}' must return a value of type '{wanted}'", node, code="return")
+            return tree.Return(node.first, None)
+        value = self.c.expr.value(node.value)
+        if isinstance(wanted, ct.VoidType):
+            if not isinstance(value.type, ct.VoidType):
+                self.c.error(f"'{name}' returns nothing, so 'return' takes no value", node.value, code="return")
+            return tree.Return(node.first, value)
+        return tree.Return(node.first, self.c.expr.assignable(value, wanted, f"the result of '{name}'", node.value))
+
+    def asm(self, node: ast.Asm) -> tree.Statement:
+        outputs = [(n, c, self.c.expr.check(e)) for n, c, e in node.outputs]
+        for (_, _, value), (_, _, expr) in zip(outputs, node.outputs, strict=True):
+            if not self.c.expr.is_lvalue(value):
+                self.c.error("an output of asm needs something that has an address", expr, code="lvalue")
+        inputs = [(n, c, self.c.expr.check(e) if c == "m" else self.c.expr.value(e)) for n, c, e in node.inputs]
+        return tree.Asm(node.first, node.template, outputs, inputs, node.clobbers, node.volatile)
+
+    _methods = {  # noqa: RUF012
+        ast.Block: block, ast.ExprStmt: expression, ast.Declaration: declaration, ast.StaticAssert: static_assert, ast.If: if_,
+        ast.Loop: loop, ast.Switch: switch, ast.Case: case, ast.Label: label, ast.Goto: goto, ast.Jump: jump, ast.Return: return_,
+        ast.Asm: asm,
+    }  # fmt: skip

@@ -1,0 +1,655 @@
+"""Expressions of one function to LLVM IR: places, loads and stores by origin, operators, conversions, conditions.
+
+Calls and builtins are in `call_values`. A record's value is the address of its bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING
+
+from skep.compiler import dialect, programs, tree
+from skep.compiler import types as ct
+from skep.compiler.call_values import CallValues
+from skep.compiler.origins import DIRECT, kind
+from skep.compiler.types import Type
+
+if TYPE_CHECKING:
+    from skep.compiler.function_emitter import FunctionEmitter
+
+_COMPARE = {
+    "==": ("eq", "eq", "oeq"), "!=": ("ne", "ne", "une"), "<": ("slt", "ult", "olt"), ">": ("sgt", "ugt", "ogt"),
+    "<=": ("sle", "ule", "ole"), ">=": ("sge", "uge", "oge"),
+}  # fmt: skip
+_INT_OPS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl"}
+_FLOAT_OPS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
+_UNROLLED_COPY = 512  # bytes up to which LLVM may expand a copy into loads and stores on BPF
+_PROBE = {"kernel": (113, "bpf_probe_read_kernel"), "user": (112, "bpf_probe_read_user")}
+
+
+class Place:
+    """Where an lvalue is: `space` "direct" (plain loads), "kernel" or "user" (read by a helper), or "registers" (a pt_regs
+    context that this hook does not really have)."""
+
+    __slots__ = ("align", "base", "context", "member", "offset", "space", "type", "volatile")
+
+    def __init__(self, base: str, space: str, type: Type, align: int, *, context: bool = False) -> None:
+        self.base = base
+        self.space = space
+        self.offset = 0
+        self.type = type
+        self.align = align
+        self.member: ct.Member | None = None  # a bit-field
+        self.context = context
+        self.volatile = bool(type.quals & ct.VOLATILE)
+
+
+class Values:
+    """`scalar`, `aggregate`, `discard` and `condition` are the entries for expressions."""
+
+    def __init__(self, function: FunctionEmitter) -> None:
+        self.f = function
+        self.m = function.m
+        self.calls = CallValues(self)
+
+    # --- entries
+
+    def discard(self, node: tree.Node) -> None:
+        """Evaluate for the effects."""
+        if isinstance(node.type, ct.VoidType) or ct.is_scalar(node.type):
+            self.scalar(node)
+        elif isinstance(node.type, ct.RecordType):
+            self.aggregate(node)
+
+    def scalar(self, node: tree.Node) -> str:
+        """The value of a scalar (or void) expression, as an LLVM operand."""
+        saved = self.f.token
+        self.f.token = node.token
+        result: str = self._methods[type(node)](self, node)
+        self.f.token = saved
+        return result
+
+    def typed(self, node: tree.Node) -> str:
+        return f"{self.ltype(node.type)} {self.scalar(node)}"
+
+    @staticmethod
+    def ltype(t: Type) -> str:
+        from skep.compiler.emitter import llvm_type
+
+        return llvm_type(t)
+
+    # --- places
+
+    def place(self, node: tree.Node) -> Place:
+        f = self.f
+        match node:
+            case tree.VarRef():
+                var = node.var
+                if var.storage == "global":
+                    base = self.m.global_symbol(var)
+                else:
+                    if var not in f.places:
+                        f.declare(var, None)
+                    base = f.places[var]
+                return Place(base, "direct", node.type, max(node.type.align, 1) if node.type.complete else 1)
+            case tree.MemberRef():
+                return self._member(node)
+            case tree.Deref():
+                return self._deref(node)
+            case tree.StringData():
+                return Place(self.m.string(node.data, node.type.align), "direct", node.type, node.type.align)
+            case tree.CompoundLiteral():
+                f.declare(node.var, None)
+                self.initialise(f.places[node.var], node.var.type, node.init)
+                return Place(f.places[node.var], "direct", node.type, node.type.align)
+        return Place(self.aggregate(node), "direct", node.type, node.type.align)
+
+    def _member(self, node: tree.MemberRef) -> Place:
+        place = self.place(node.base)
+        place.offset += node.member.offset
+        record = node.base.type
+        packed = isinstance(record, ct.RecordType) and (record.record.packed or node.member.packed)
+        natural = 1 if packed else (node.member.type.align if node.member.type.complete else 1)
+        if record.align < natural or place.align < natural:
+            natural = max(min(place.align, natural), 1)
+        low_bit = place.offset & -place.offset
+        place.align = natural if not low_bit else max(min(natural, low_bit), 1)
+        place.type = node.type
+        place.volatile |= bool(node.type.quals & ct.VOLATILE)
+        place.member = node.member if node.member.bits is not None else None
+        if place.space == "registers":
+            self._replace_register(place, node)
+        return place
+
+    def _deref(self, node: tree.Deref) -> Place:
+        origin = kind(self.f.origins.of(node.pointer)) if self.m.bpf else "memory"
+        align = max(node.type.align, 1) if node.type.complete else 1
+        if origin == "context" and self.f.entry:
+            record = node.type
+            if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs":
+                self.f.uses_registers = True
+                if self.f.model in programs.SYSCALL_MODELS:
+                    return Place(self.scalar(node.pointer), "registers", node.type, align)
+            return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
+        space = "direct" if origin in DIRECT or isinstance(node.type, ct.FunctionType) else ("user" if origin == "user" else "kernel")
+        base = self.scalar(node.pointer)
+        return Place(base, space, node.type, align, context=origin == "context")
+
+    def _replace_register(self, place: Place, node: tree.MemberRef) -> None:
+        """A register of a hook that has none: a system call's tracepoint carries its arguments and result instead."""
+        registers = dialect.REGISTERS[self.m.machine]
+        name = node.member.name
+        if self.f.model == "syscall_enter" and name == registers["PARM"][0].split("[")[0]:
+            slot = self.f.alloca(8, 8)
+            self.store_raw(slot, ct.ULONG, self.task_registers())
+        elif self.f.model == "syscall_exit" and name == registers["RC"].split("[")[0]:
+            slot = self.f.alloca(8, 8)
+            self.store_raw(slot, ct.ULONG, self.context_load(place.base, 16, "i64"))
+        else:
+            what = "its first argument and result" if self.f.model == "syscall_enter" else "the result"
+            self.m.error(
+                f"register '{name}' is not known here: this kernel has no kprobes, and the system call's tracepoint, "
+                f"taken instead, carries only {what}", node, "register",
+            )  # fmt: skip
+            slot = self.f.alloca(8, 8)
+        place.base, place.space, place.offset, place.align = slot, "direct", 0, 8
+
+    def address(self, place: Place) -> str:
+        base = place.base
+        if place.context and place.space == "direct" and self.m.bpf:
+            # the verifier refuses a context pointer that was moved: keep offsets in the load itself
+            name = self.m.intrinsic("llvm.preserve.static.offset", "ptr {}(ptr readnone)")
+            base = self.f.value(f"call ptr {name}(ptr {base})")
+        if not place.offset:
+            return base
+        return self.f.value(f"getelementptr inbounds i8, ptr {base}, i64 {place.offset}")
+
+    def lvalue_address(self, node: tree.Node) -> str:
+        if isinstance(node, tree.FunctionRef):
+            return self.m.address(node)
+        place = self.place(node)
+        if place.context and place.space == "direct":
+            place.context = False
+        return self.address(place)
+
+    # --- loads and stores
+
+    def load(self, place: Place, node: tree.Node) -> str:
+        """The value at a scalar place."""
+        if place.member is not None:
+            return self._load_bits(place, node)
+        t = self.ltype(place.type)
+        if place.space != "direct":
+            slot = self.probe(place, place.type.size, place.type.align)
+            return self.f.value(f"load {t}, ptr {slot}, align {place.type.align}")
+        volatile = "volatile " if place.volatile else ""
+        return self.f.value(f"load {volatile}{t}, ptr {self.address(place)}, align {place.align}")
+
+    def probe(self, place: Place, size: int, align: int, into: str = "") -> str:
+        """Read kernel or user memory through a helper; gives the slot. A failed read leaves zeros, as the helper does."""
+        slot = into or self.f.alloca(size, align)
+        number, _ = _PROBE[place.space]
+        self.helper(number, [f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}"])
+        return slot
+
+    def helper(self, number: int, args: list[str], returns: str = "i64") -> str:
+        call = f"call {returns} inttoptr (i64 {number} to ptr)({', '.join(args)})"
+        if returns == "void":
+            self.f.emit(call)
+            return ""
+        return self.f.value(call)
+
+    def _unit(self, place: Place) -> tuple[int, int]:
+        """(bits of the storage unit that a bit-field access uses, its alignment)."""
+        m = place.member
+        assert m is not None and m.bits is not None
+        unit = place.type.size * 8
+        if m.bit_offset + m.bits > unit or place.align < place.type.align:
+            return -(-(m.bit_offset + m.bits) // 8) * 8, 1
+        return unit, place.align
+
+    def _load_bits(self, place: Place, node: tree.Node) -> str:
+        m = place.member
+        assert m is not None and m.bits is not None
+        unit, align = self._unit(place)
+        if place.space != "direct":
+            slot = self.probe(place, unit // 8, align)
+            raw = self.f.value(f"load i{unit}, ptr {slot}, align {align}")
+        else:
+            raw = self.f.value(f"load i{unit}, ptr {self.address(place)}, align {align}")
+        return self._extract(raw, unit, m, place.type)
+
+    def _extract(self, raw: str, unit: int, m: ct.Member, type: Type) -> str:
+        assert m.bits is not None
+        it = ct.integer(type)
+        left = unit - m.bit_offset - m.bits
+        if left:
+            raw = self.f.value(f"shl i{unit} {raw}, {left}")
+        if unit - m.bits:
+            raw = self.f.value(f"{'ashr' if it.signed else 'lshr'} i{unit} {raw}, {unit - m.bits}")
+        return self.resize(raw, unit, it.bits, it.signed)
+
+    def resize(self, value: str, have: int, want: int, signed: bool) -> str:
+        if have == want:
+            return value
+        if have > want:
+            return self.f.value(f"trunc i{have} {value} to i{want}")
+        return self.f.value(f"{'sext' if signed else 'zext'} i{have} {value} to i{want}")
+
+    def store(self, place: Place, value: str, node: tree.Node) -> str:
+        """Store a scalar; gives the value that the place has afterwards."""
+        if place.space != "direct":
+            which, instead = (
+                ("user", "bpf_probe_write_user()") if place.space == "user" else ("kernel", "a map or a copy on the stack")
+            )
+            self.m.error(f"BPF cannot write through this pointer: it points to {which} memory; use {instead}", node, "write")
+            return value
+        if place.member is not None:
+            return self._store_bits(place, value)
+        volatile = "volatile " if place.volatile else ""
+        self.f.emit(f"store {volatile}{self.ltype(place.type)} {value}, ptr {self.address(place)}, align {place.align}")
+        return value
+
+    def _store_bits(self, place: Place, value: str) -> str:
+        m = place.member
+        assert m is not None and m.bits is not None
+        unit, align = self._unit(place)
+        it = ct.integer(place.type)
+        address = self.address(place)
+        mask = ((1 << m.bits) - 1) << m.bit_offset
+        new = self.resize(value, it.bits, unit, False)
+        if m.bit_offset:
+            new = self.f.value(f"shl i{unit} {new}, {m.bit_offset}")
+        new = self.f.value(f"and i{unit} {new}, {mask}")
+        old = self.f.value(f"load i{unit}, ptr {address}, align {align}")
+        kept = self.f.value(f"and i{unit} {old}, {~mask & ((1 << unit) - 1)}")
+        both = self.f.value(f"or i{unit} {kept}, {new}")
+        self.f.emit(f"store i{unit} {both}, ptr {address}, align {align}")
+        return self._extract(both, unit, m, place.type)
+
+    def store_raw(self, slot: str, type: Type, value: str) -> None:
+        """Store a 64-bit register value into a scalar variable."""
+        if isinstance(type, ct.PointerType):
+            value = self.f.value(f"inttoptr i64 {value} to ptr")
+        elif isinstance(type, ct.IntType) and type.rank == ct.BOOL_RANK:
+            value = self.f.value(f"zext i1 {self.f.value(f'icmp ne i64 {value}, 0')} to i8")
+        else:
+            value = self.resize(value, 64, ct.integer(type).bits, False)
+        self.f.emit(f"store {self.ltype(type)} {value}, ptr {slot}, align {type.align}")
+
+    # --- registers and contexts
+
+    def context_load(self, context: str, offset: int, type: str) -> str:
+        place = Place(context, "direct", ct.ULONG, 8, context=True)
+        place.offset = offset
+        return self.f.value(f"load {type}, ptr {self.address(place)}, align 8")
+
+    def _register_offset(self, name: str, index: int) -> int:
+        entry = dialect.REGISTERS[self.m.machine][name]
+        register = entry[index] if isinstance(entry, tuple) else entry
+        base, _, element = register.partition("[")
+        layout = dialect.PT_REGS[self.m.machine]
+        offset = 0
+        for field in layout:
+            field_name, _, count = field.partition("[")
+            if field_name == base:
+                return offset + (int(element[:-1]) * 8 if element else 0)
+            offset += 8 * (int(count[:-1]) if count else 1)
+        raise AssertionError(register)
+
+    def register(self, context: str, name: str, index: int) -> str:
+        """A register of a pt_regs context."""
+        return self.context_load(context, self._register_offset(name, index), "i64")
+
+    def read_register(self, registers: str, name: str, index: int) -> str:
+        """A register in the pt_regs that a pointer (an integer here) leads to."""
+        pointer = self.f.value(f"inttoptr i64 {registers} to ptr")
+        place = Place(pointer, "kernel", ct.ULONG, 8)
+        place.offset = self._register_offset(name, index)
+        slot = self.probe(place, 8, 8)
+        return self.f.value(f"load i64, ptr {slot}, align 8")
+
+    def task_registers(self) -> str:
+        """The address of the caller's saved registers: what a system call's function has as its argument.
+
+        bpf_get_current_task_btf is helper 158 (Linux 5.11), bpf_task_pt_regs 175 (5.15).
+        """
+        task = self.helper(158, [], "ptr")
+        registers = self.helper(175, [f"ptr {task}"], "i64")
+        return registers
+
+    # --- aggregates
+
+    def aggregate(self, node: tree.Node) -> str:
+        """The address of a record's (or array's) bytes."""
+        self.f.token = node.token
+        match node:
+            case tree.VarRef() | tree.MemberRef() | tree.Deref() | tree.CompoundLiteral() | tree.StringData():
+                place = self.place(node)
+                if place.space != "direct":
+                    return self.probe(place, node.type.size, node.type.align)
+                return self.address(place)
+            case tree.Assign():
+                value = self.aggregate(node.value)
+                target = self.place(node.target)
+                if target.space != "direct":
+                    return self.store(target, value, node)
+                address = self.address(target)
+                self.copy(address, value, node.type)
+                return address
+            case tree.Conditional():
+                return self._conditional_record(node)
+            case tree.Comma():
+                self.discard(node.left)
+                return self.aggregate(node.right)
+            case tree.StatementExpr():
+                self.f.statement(node.block)
+                assert node.value is not None
+                return self.aggregate(node.value)
+            case tree.CallFunction() | tree.CallPointer() | tree.CallBuiltin():
+                return self.calls.record(node)
+            case tree.Convert():
+                return self.aggregate(node.operand)
+        raise AssertionError(node)
+
+    def _conditional_record(self, node: tree.Conditional) -> str:
+        f = self.f
+        slot = f.alloca(node.type.size, node.type.align)
+        yes, no, end = f.fresh("then"), f.fresh("else"), f.fresh("endif")
+        self.condition(node.condition, yes, no)
+        f.label(yes)
+        assert node.then is not None
+        self.copy(slot, self.aggregate(node.then), node.type)
+        f.jump(end)
+        f.label(no)
+        self.copy(slot, self.aggregate(node.otherwise), node.type)
+        f.label(end)
+        return slot
+
+    def copy(self, to: str, source: str, type: Type, align: int = 0) -> None:
+        align = align or max(type.align, 1)
+        if type.size and to != source:
+            name = self.m.intrinsic("llvm.memcpy.p0.p0.i64", "void {}(ptr, ptr, i64, i1)")
+            self.f.emit(f"call void {name}(ptr align {align} {to}, ptr align {align} {source}, i64 {type.size}, i1 false)")
+
+    def zero(self, to: str, size: int, align: int) -> None:
+        if size:
+            name = self.m.intrinsic("llvm.memset.p0.i64", "void {}(ptr, i8, i64, i1)")
+            self.f.emit(f"call void {name}(ptr align {max(align, 1)} {to}, i8 0, i64 {size}, i1 false)")
+
+    def initialise(self, slot: str, type: Type, init: tree.Init) -> None:
+        """Fill an object: zeros first where the initialiser leaves any, then each value."""
+        stores = init.items
+        single = len(stores) == 1 and stores[0][2].size == type.size and stores[0][1] is None
+        if init.zero and not single:
+            self.zero(slot, type.size, type.align)
+        for offset, member, part, node in stores:
+            place = Place(slot, "direct", part, max(min(part.align, (offset & -offset) or part.align), 1))
+            place.offset = offset
+            place.member = member
+            if isinstance(part, ct.RecordType | ct.ArrayType):
+                source = self.aggregate(node)
+                address = self.address(place)
+                self.copy(address, source, part, min(place.align, node.type.align))
+            else:
+                self.store(place, self.scalar(node), node)
+
+    # --- leaves
+
+    def const(self, node: tree.Const) -> str:
+        if isinstance(node.type, ct.PointerType):
+            return f"inttoptr (i64 {node.value} to ptr)"
+        if isinstance(node.type, ct.FloatType):
+            if node.type.width == 16:
+                bits = struct.unpack("<Q", struct.pack("<d", node.value))[0]
+                return self.f.value(f"fpext double 0x{bits:016X} to x86_fp80")
+            return f"0x{struct.unpack('<Q', struct.pack('<d', node.value))[0]:016X}"
+        return str(int(node.value))
+
+    def lvalue(self, node: tree.Node) -> str:
+        if not ct.is_scalar(node.type):
+            return self.aggregate(node)
+        return self.load(self.place(node), node)
+
+    def address_of(self, node: tree.AddressOf) -> str:
+        return self.lvalue_address(node.operand)
+
+    def map_ref(self, node: tree.MapRef) -> str:
+        return f"@{node.map.name}"
+
+    # --- operators
+
+    def convert(self, node: tree.Convert) -> str:
+        to, source = node.type, node.operand.type
+        if isinstance(to, ct.VoidType):
+            self.discard(node.operand)
+            return ""
+        value = self.scalar(node.operand)
+        return self.convert_value(value, source, to)
+
+    def convert_value(self, value: str, source: Type, to: Type) -> str:
+        f = self.f
+        lt, ls = self.ltype(to), self.ltype(source)
+        if isinstance(to, ct.IntType) and to.rank == ct.BOOL_RANK:
+            if isinstance(source, ct.IntType) and source.rank == ct.BOOL_RANK:
+                return value
+            return f.value(f"zext i1 {self.truth(value, source)} to i8")
+        if isinstance(to, ct.FloatType):
+            if isinstance(source, ct.FloatType):
+                if to.width == source.width:
+                    return value
+                return f.value(f"{'fpext' if to.width > source.width else 'fptrunc'} {ls} {value} to {lt}")
+            return f.value(f"{'sitofp' if ct.integer(source).signed else 'uitofp'} {ls} {value} to {lt}")
+        if isinstance(source, ct.FloatType):
+            return f.value(f"{'fptosi' if ct.integer(to).signed else 'fptoui'} {ls} {value} to {lt}")
+        if isinstance(to, ct.PointerType):
+            if isinstance(source, ct.PointerType):
+                return value
+            it = ct.integer(source)
+            return f.value(f"inttoptr i64 {self.resize(value, it.bits, 64, it.signed)} to ptr")
+        if isinstance(source, ct.PointerType):
+            return self.resize(f.value(f"ptrtoint ptr {value} to i64"), 64, ct.integer(to).bits, False)
+        have, want = ct.integer(source), ct.integer(to)
+        return self.resize(value, have.bits, want.bits, have.signed)
+
+    def truth(self, value: str, type: Type) -> str:
+        """A scalar as an i1: is it not zero?"""
+        t = self.ltype(type)
+        if isinstance(type, ct.FloatType):
+            return self.f.value(f"fcmp une {t} {value}, {self._float_zero(type)}")
+        return self.f.value(f"icmp ne {t} {value}, {'null' if t == 'ptr' else 0}")
+
+    @staticmethod
+    def _float_zero(type: ct.FloatType) -> str:
+        return "0xK00000000000000000000" if type.width == 16 else "0.0"
+
+    def unary(self, node: tree.Unary) -> str:
+        value = self.scalar(node.operand)
+        t = self.ltype(node.type)
+        if isinstance(node.type, ct.FloatType):
+            return self.f.value(f"fneg {t} {value}")
+        return self.f.value(f"sub {t} 0, {value}" if node.op == "-" else f"xor {t} {value}, -1")
+
+    def binary(self, node: tree.Binary) -> str:
+        left, right = self.scalar(node.left), self.scalar(node.right)
+        return self.arithmetic(node.op, left, right, node.type, node.right.type, tree.const_int(node.right))
+
+    def arithmetic(self, op: str, left: str, right: str, type: Type, right_type: Type, constant: int | None) -> str:
+        t = self.ltype(type)
+        if isinstance(type, ct.FloatType):
+            return self.f.value(f"{_FLOAT_OPS[op]} {t} {left}, {right}")
+        it = ct.integer(type)
+        if op in ("<<", ">>"):
+            right = self.resize(right, ct.integer(right_type).bits, it.bits, False)
+            return self.f.value(f"{'shl' if op == '<<' else 'ashr' if it.signed else 'lshr'} {t} {left}, {right}")
+        if op in "/%":
+            if it.signed and self.m.bpf and not (constant and constant > 0 and constant & (constant - 1) == 0):
+                return self._signed_division(op, left, right, t)
+            word = ("s" if it.signed else "u") + ("div" if op == "/" else "rem")
+            return self.f.value(f"{word} {t} {left}, {right}")
+        return self.f.value(f"{_INT_OPS[op]} {t} {left}, {right}")
+
+    def _signed_division(self, op: str, left: str, right: str, t: str) -> str:
+        """BPF below v4 divides unsigned numbers only: divide the magnitudes, then set the sign."""
+        f = self.f
+
+        def magnitude(value: str) -> tuple[str, str]:
+            negative = f.value(f"icmp slt {t} {value}, 0")
+            return negative, f.value(f"select i1 {negative}, {t} {f.value(f'sub {t} 0, {value}')}, {t} {value}")
+
+        (left_negative, a), (right_negative, b) = magnitude(left), magnitude(right)
+        result = f.value(f"{'udiv' if op == '/' else 'urem'} {t} {a}, {b}")
+        flip = f.value(f"xor i1 {left_negative}, {right_negative}") if op == "/" else left_negative
+        return f.value(f"select i1 {flip}, {t} {f.value(f'sub {t} 0, {result}')}, {t} {result}")
+
+    def compare_bit(self, node: tree.Compare) -> str:
+        type = node.left.type
+        left, right = self.scalar(node.left), self.scalar(node.right)
+        signed, unsigned, floating = _COMPARE[node.op]
+        t = self.ltype(type)
+        if isinstance(type, ct.FloatType):
+            return self.f.value(f"fcmp {floating} {t} {left}, {right}")
+        is_signed = ct.is_integer(type) and ct.integer(type).signed
+        return self.f.value(f"icmp {signed if is_signed else unsigned} {t} {left}, {right}")
+
+    def compare(self, node: tree.Compare) -> str:
+        return self.f.value(f"zext i1 {self.compare_bit(node)} to i32")
+
+    def logical(self, node: tree.Logical) -> str:
+        f = self.f
+        slot = f.alloca(4, 4)
+        yes, no, end = f.fresh("true"), f.fresh("false"), f.fresh("endlogic")
+        self.condition(node, yes, no)
+        f.label(yes)
+        f.emit(f"store i32 1, ptr {slot}, align 4")
+        f.jump(end)
+        f.label(no)
+        f.emit(f"store i32 0, ptr {slot}, align 4")
+        f.label(end)
+        return f.value(f"load i32, ptr {slot}, align 4")
+
+    def condition(self, node: tree.Node, yes: str, no: str, metadata: str = "") -> None:
+        """Branch on an expression, with the short circuit of && and ||."""
+        f = self.f
+        f.token = node.token
+        if isinstance(node, tree.Logical):
+            middle = f.fresh("and" if node.op == "&&" else "or")
+            self.condition(node.left, middle if node.op == "&&" else yes, no if node.op == "&&" else middle)
+            f.label(middle)
+            self.condition(node.right, yes, no, metadata)
+            return
+        f.emit(f"br i1 {self.bit(node)}, label %{yes}, label %{no}{metadata}")
+        f.terminated = True
+
+    def bit(self, node: tree.Node) -> str:
+        """An expression as an i1."""
+        match node:
+            case tree.Compare():
+                return self.compare_bit(node)
+            case tree.Convert() if ct.is_integer(node.type) and isinstance(node.operand, tree.Compare | tree.Logical):
+                return self.bit(node.operand)
+            case tree.CallBuiltin() if node.name == "expect":
+                wanted = tree.const_int(node.args[1])
+                condition = self.bit(node.args[0])
+                if wanted is None:
+                    return condition
+                name = self.m.intrinsic("llvm.expect.i1", "i1 {}(i1, i1)")
+                return self.f.value(f"call i1 {name}(i1 {condition}, i1 {'true' if wanted else 'false'})")
+        return self.truth(self.scalar(node), node.type)
+
+    def pointer_add(self, node: tree.PointerAdd) -> str:
+        pointer, index = self.scalar(node.pointer), self.scalar(node.index)
+        return self.step(pointer, index, node.type, node.negative)
+
+    def step(self, pointer: str, index: str, type: Type, negative: bool) -> str:
+        assert isinstance(type, ct.PointerType)
+        size = type.to.size if type.to.complete or isinstance(type.to, ct.VoidType | ct.FunctionType) else 1
+        if negative:
+            index = self.f.value(f"sub i64 0, {index}")
+        if size != 1:
+            index = self.f.value(f"mul i64 {index}, {size}") if not index.lstrip("-").isdigit() else str(int(index) * size)
+        return self.f.value(f"getelementptr inbounds i8, ptr {pointer}, i64 {index}")
+
+    def pointer_diff(self, node: tree.PointerDiff) -> str:
+        assert isinstance(node.left.type, ct.PointerType)
+        left = self.f.value(f"ptrtoint ptr {self.scalar(node.left)} to i64")
+        right = self.f.value(f"ptrtoint ptr {self.scalar(node.right)} to i64")
+        difference = self.f.value(f"sub i64 {left}, {right}")
+        size = node.left.type.to.size
+        if size > 1:
+            if size & (size - 1) == 0:
+                return self.f.value(f"ashr exact i64 {difference}, {size.bit_length() - 1}")
+            return self.arithmetic("/", difference, str(size), ct.LONG, ct.LONG, size)
+        return difference
+
+    def conditional(self, node: tree.Conditional) -> str:
+        f = self.f
+        void = isinstance(node.type, ct.VoidType)
+        yes, no, end = f.fresh("then"), f.fresh("else"), f.fresh("endif")
+        slot = "" if void else f.alloca(node.type.size, node.type.align)
+        if node.then is None:  # GNU `a ?: b`: a is evaluated once
+            value = self.scalar(node.condition)
+            f.branch(self.truth(value, node.condition.type), yes, no)
+            f.label(yes)
+            self._keep(slot, node.type, self.convert_value(value, node.condition.type, node.type))
+        else:
+            self.condition(node.condition, yes, no)
+            f.label(yes)
+            if void:
+                self.discard(node.then)
+            else:
+                self._keep(slot, node.type, self.scalar(node.then))
+        f.jump(end)
+        f.label(no)
+        if void:
+            self.discard(node.otherwise)
+        else:
+            self._keep(slot, node.type, self.scalar(node.otherwise))
+        f.label(end)
+        return "" if void else f.value(f"load {self.ltype(node.type)}, ptr {slot}, align {node.type.align}")
+
+    def _keep(self, slot: str, type: Type, value: str) -> None:
+        self.f.emit(f"store {self.ltype(type)} {value}, ptr {slot}, align {type.align}")
+
+    def comma(self, node: tree.Comma) -> str:
+        self.discard(node.left)
+        return self.scalar(node.right)
+
+    def assign(self, node: tree.Assign) -> str:
+        if isinstance(node.type, ct.RecordType):
+            return self.aggregate(node)
+        value = self.scalar(node.value)
+        self.f.token = node.token
+        return self.store(self.place(node.target), value, node)
+
+    def compound_assign(self, node: tree.CompoundAssign) -> str:
+        place = self.place(node.target)
+        old = self.load(place, node.target)
+        right = self.scalar(node.value)
+        if node.compute is None:
+            new = self.step(old, right, node.type, node.op == "-")
+        else:
+            wide = self.convert_value(old, node.target.type, node.compute)
+            result = self.arithmetic(node.op, wide, right, node.compute, node.value.type, tree.const_int(node.value))
+            new = self.convert_value(result, node.compute, node.target.type)
+        stored = self.store(place, new, node)
+        return old if node.post else stored
+
+    def statement_expression(self, node: tree.StatementExpr) -> str:
+        self.f.statement(node.block)
+        return self.scalar(node.value) if node.value is not None else ""
+
+    def call(self, node: tree.Node) -> str:
+        return self.calls.scalar(node)
+
+    def asm(self, node: tree.Asm) -> None:
+        self.calls.asm(node)
+
+    _methods = {  # noqa: RUF012
+        tree.Const: const, tree.StringData: lvalue, tree.VarRef: lvalue, tree.Deref: lvalue, tree.MemberRef: lvalue,
+        tree.CompoundLiteral: lvalue, tree.AddressOf: address_of, tree.MapRef: map_ref, tree.Convert: convert, tree.Unary: unary,
+        tree.Binary: binary, tree.Compare: compare, tree.Logical: logical, tree.PointerAdd: pointer_add,
+        tree.PointerDiff: pointer_diff, tree.Conditional: conditional, tree.Comma: comma, tree.Assign: assign,
+        tree.CompoundAssign: compound_assign, tree.StatementExpr: statement_expression, tree.CallFunction: call,
+        tree.CallPointer: call, tree.CallHelper: call, tree.CallBuiltin: call,
+    }  # fmt: skip

@@ -1,0 +1,141 @@
+"""The one place that uses llvmlite: LLVM IR text to an object, in a process of its own.
+
+LLVM ends its process on some errors and keeps its memory; a worker keeps both away from the user's process, and it
+loads LLVM while the front end still reads the program. Run as a script it is that worker.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import subprocess
+
+
+class Worker:
+    """A process that compiles one module; `finish` hands it the text and gives (result, messages).
+
+    `what` is "object", "asm", "ir" or "run" (a host module's main is called with `arguments`, its result is the status).
+    """
+
+    def __init__(self, target: str, what: str = "object", level: int = 2, arguments: tuple[str, ...] = ()) -> None:
+        import subprocess
+
+        text_out, self._text = os.pipe()
+        self._result, result_in = os.pipe()
+        interactive = what == "run"
+        try:
+            self.process: subprocess.Popen[bytes] = subprocess.Popen(
+                [sys.executable, "-I", os.path.abspath(__file__), str(text_out), str(result_in), target, what, str(level), *arguments],
+                pass_fds=(text_out, result_in),
+                stdin=None if interactive else subprocess.DEVNULL,
+                stdout=None if interactive else subprocess.DEVNULL,
+                stderr=None if interactive else subprocess.PIPE,
+            )
+        except OSError:
+            self._close()
+            raise
+        finally:
+            os.close(text_out)
+            os.close(result_in)
+
+    def _close(self) -> None:
+        for name in ("_text", "_result"):
+            fd = getattr(self, name)
+            if fd >= 0:
+                os.close(fd)
+                setattr(self, name, -1)
+
+    def finish(self, text: str) -> tuple[bytes, str, int]:
+        """Compile; gives (result, LLVM's messages, exit status)."""
+        try:
+            data = memoryview(text.encode())
+            try:
+                while data:
+                    data = data[os.write(self._text, data) :]
+            except BrokenPipeError:
+                pass  # the worker is gone; its messages say why
+            os.close(self._text)
+            self._text = -1
+            parts = []
+            while part := os.read(self._result, 1 << 20):
+                parts.append(part)
+            messages = self.process.stderr.read().decode("utf-8", "replace") if self.process.stderr else ""
+            return b"".join(parts), messages, self.process.wait()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """End the worker, also when it was never given its text."""
+        self._close()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stderr:
+            self.process.stderr.close()
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, arguments: list[str]) -> int:
+    import llvmlite.binding as llvm
+
+    llvm.initialize_all_targets()
+    llvm.initialize_all_asmprinters()
+    # BPF's own limit is checked by us, with the source line; LLVM's would end the process
+    llvm.set_option("skep", "-bpf-stack-size=1048576")
+    if target == "bpf":
+        machine = llvm.Target.from_triple("bpf").create_target_machine(cpu="v3", opt=level)
+    else:
+        llvm.initialize_native_asmparser()
+        machine = llvm.Target.from_default_triple().create_target_machine(opt=level, reloc="pic", jit=what == "run")
+    parts = []
+    while part := os.read(text_fd, 1 << 20):
+        parts.append(part)
+    text = b"".join(parts).decode()
+    if not text:
+        return 0  # the front end found errors
+    module = llvm.parse_assembly(f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n{text}')
+    module.verify()
+    if level:
+        options = llvm.create_pipeline_tuning_options(level)
+        builder = llvm.create_pass_builder(machine, options)
+        builder.getModulePassManager().run(module, builder)
+    elif target == "bpf":
+        manager = llvm.create_new_module_pass_manager()
+        manager.add_always_inliner_pass()
+        manager.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(0)))
+    if what == "run":
+        return _run(llvm, module, machine, arguments)
+    result = {"ir": lambda: str(module).encode(), "asm": lambda: machine.emit_assembly(module).encode()}.get(
+        what, lambda: machine.emit_object(module)
+    )()
+    data = memoryview(result)
+    while data:
+        data = data[os.write(result_fd, data) :]
+    return 0
+
+
+def _run(llvm: object, module: object, machine: object, arguments: list[str]) -> int:
+    import ctypes
+
+    engine = llvm.create_mcjit_compiler(module, machine)  # type: ignore[attr-defined]
+    engine.finalize_object()
+    engine.run_static_constructors()
+    address = engine.get_function_address("main")
+    main = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))(address)
+    values = [a.encode("utf-8", "surrogateescape") for a in arguments]
+    status = main(len(values), (ctypes.c_char_p * (len(values) + 1))(*values, None))
+    libc = ctypes.CDLL(None)
+    libc.exit(status & 0xFF)  # runs atexit handlers and flushes stdio, as returning from main does
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(_work(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6:]))
