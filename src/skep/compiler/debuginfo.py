@@ -25,24 +25,25 @@ class DebugInfo:
         self._keep: list[object] = []  # ids are keys above
         self._files: dict[str, str] = {}
         self._locations: dict[tuple[str, str, int, int], str] = {}
-        self.unit = self._reserve()
+        self.unit = self.reserve()
         self.file = self.source_file(main)
         self.globals: list[str] = []
         self._depth = 0  # how many pointers lead to the type at hand
 
-    def _reserve(self) -> str:
+    def reserve(self) -> str:
+        """A node's number whose text `set` gives later."""
         self.nodes.append("")
         return f"!{len(self.nodes) - 1}"
 
-    def _set(self, node: str, text: str) -> None:
+    def set(self, node: str, text: str) -> None:
         self.nodes[int(node[1:])] = text
 
     def node(self, text: str) -> str:
         """The number of a node with this text."""
         found = self._shared.get(text)
         if found is None:
-            found = self._reserve()
-            self._set(found, text)
+            found = self.reserve()
+            self.set(found, text)
             self._shared[text] = found
         return found
 
@@ -55,7 +56,7 @@ class DebugInfo:
         return found
 
     def finish(self) -> str:
-        self._set(
+        self.set(
             self.unit,
             f'distinct !DICompileUnit(language: DW_LANG_C11, file: {self.file}, producer: "skep", isOptimized: true, '
             f"runtimeVersion: 0, emissionKind: FullDebug, globals: {self.node('!{' + ', '.join(self.globals) + '}')})",
@@ -81,12 +82,12 @@ class DebugInfo:
         return found
 
     def subprogram(
-        self, name: str, type: ct.FunctionType, token: Token, params: list[tuple[str, Type]], *, local: bool, tags: tuple[str, ...] = ()
-    ) -> str:
-        """A function; its parameters keep their names in BTF."""
+        self, found: str, name: str, type: ct.FunctionType, token: Token, params: list[tuple[str, Type]], *, local: bool,
+        tags: tuple[str, ...] = (),
+    ) -> None:  # fmt: skip
+        """A function, into the reserved node that its locations name; its parameters keep their names in BTF."""
         file, _, line, _ = where(token)
         where_ = self.source_file(file)
-        found = self._reserve()
         types = [self.type(type.returns), *(self.type(t) for _, t in params)]
         signature = self.node(f"!DISubroutineType(types: {self.node('!{' + ', '.join(types) + '}')})")
         variables = [
@@ -97,13 +98,12 @@ class DebugInfo:
         if tags:
             entries = [self.node(f'!{{!"btf_decl_tag", !{quote(tag)}}}') for tag in tags]
             annotations = f", annotations: {self.node('!{' + ', '.join(entries) + '}')}"
-        self._set(
+        self.set(
             found,
             f"distinct !DISubprogram(name: {quote(name)}, scope: {where_}, file: {where_}, line: {line}, type: {signature}, "
             f"scopeLine: {line}, spFlags: {'DISPFlagLocalToUnit | ' if local else ''}DISPFlagDefinition | DISPFlagOptimized, "
             f"unit: {self.unit}, retainedNodes: {self.node('!{' + ', '.join(variables) + '}')}{annotations})",
         )
-        return found
 
     def global_variable(self, name: str, type_node: str, token: Token, *, local: bool) -> str:
         file, _, line, _ = where(token)
@@ -197,7 +197,7 @@ class DebugInfo:
             # a kernel type behind a pointer: its name is enough, its members would pull half the kernel in
             text = f"!DICompositeType(tag: DW_TAG_{tag}_type, name: {quote(record.tag)}, file: {self.file}, flags: DIFlagFwdDecl)"
             return self.node(text)
-        found = self._records[id(record)] = self._reserve()
+        found = self._records[id(record)] = self.reserve()
         self._keep.append(record)
         entries = []
         for m in record.members:
@@ -213,7 +213,7 @@ class DebugInfo:
             )
         named = f"name: {quote(record.tag)}, " if record.tag else ""
         line = where(record.token)[2] if record.token is not None else 0
-        self._set(
+        self.set(
             found,
             f"distinct !DICompositeType(tag: DW_TAG_{tag}_type, {named}file: {self.file}, line: {line}, size: {record.size * 8}, "
             f"elements: {self.node('!{' + ', '.join(entries) + '}')})",

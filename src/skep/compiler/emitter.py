@@ -115,7 +115,7 @@ class Emitter:
                 self.head.append(f'@_license = global [{len(text)} x i8] {bytes_literal(text)}, section "license", align 1')
                 self.used.append("@_license")
         self.diagnostics.raise_if_errors()
-        used = f"@llvm.used = appending global [{len(self.used)} x ptr] [{', '.join('ptr ' + u for u in self.used)}], section \"llvm.metadata\""
+        used = f"@llvm.compiler.used = appending global [{len(self.used)} x ptr] [{', '.join('ptr ' + u for u in self.used)}], section \"llvm.metadata\""
         parts = [*self.head, *([used] if self.used else []), *self.bodies, *self.declared.values(), self.debug.finish()]
         return "\n".join(parts) + "\n"
 

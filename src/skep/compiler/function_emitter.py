@@ -84,6 +84,7 @@ class FunctionEmitter:
 
     def alloca(self, size: int, align: int, name: str = "") -> str:
         slot = f"%{self.fresh((name or 'tmp') + '.')}"
+        align = max(align, 8) if size >= 8 and self.m.bpf else align  # lets LLVM store 8 bytes at a time
         self.allocas.append(f"  {slot} = alloca [{max(size, 1)} x i8], align {max(align, 1)}")
         return slot
 
@@ -106,7 +107,7 @@ class FunctionEmitter:
         shown = [(v.name or f"arg{i}", t) for i, (v, t) in enumerate(declared)]
         if entry and not shown:
             shown = [("ctx", ct.PointerType(ct.VOID))]
-        self.scope = m.debug.subprogram(symbol, f.type, f.token, shown, local=f.linkage == "static")
+        self.scope = m.debug.reserve()
         params = ["ptr %result"] if record_result else []
         if entry and not f.params:
             params.append("ptr %ctx")
@@ -131,8 +132,9 @@ class FunctionEmitter:
                 self.emit(f"ret {llvm_type(f.type.returns)} {'null' if isinstance(f.type.returns, ct.PointerType) else 0}")
             else:
                 self.emit("unreachable")
-        if entry and self.uses_registers:
-            self._tag_registers(symbol, shown)
+        # the loader must know of a program for a pt_regs context (ProgramSpec.uses_registers)
+        tags = ("skep:uses_registers",) if entry and self.uses_registers else ()
+        m.debug.subprogram(self.scope, symbol, f.type, f.token, shown, local=f.linkage == "static", tags=tags)
         returns = "void" if record_result else llvm_type(f.type.returns)
         vararg = ", ..." if f.type.variadic else ""
         return "\n".join(
@@ -164,17 +166,6 @@ class FunctionEmitter:
         else:
             inline = ""
         return inline + (_BPF_ATTRIBUTES if self.m.bpf else 'nounwind "frame-pointer"="none"')
-
-    def _tag_registers(self, symbol: str, shown: list[tuple[str, Type]]) -> None:
-        """The loader must know that this program is for a pt_regs context (ProgramSpec.uses_registers)."""
-        f = self.function
-        scope = self.m.debug.subprogram(
-            symbol, f.type, f.token, shown, local=f.linkage == "static", tags=("skep:uses_registers",)
-        )
-        # the locations made so far name the old scope's node: give the tagged content to that node
-        nodes = self.m.debug.nodes
-        nodes[int(self.scope[1:])] = nodes[int(scope[1:])].replace(scope, self.scope)
-        nodes[int(scope[1:])] = "!{}"
 
     def _register_parameters(self) -> None:
         """BCC's extra parameters of a program: arguments of the probed function, from registers or the syscall's record."""
@@ -308,8 +299,8 @@ class FunctionEmitter:
         count = f", i32 {node.unroll}" if node.unroll > 1 else ""
         d = self.m.debug
         hint = d.node(f'!{{!"{word}"{count}}}')
-        loop = d._reserve()
-        d._set(loop, f"distinct !{{{loop}, {hint}}}")
+        loop = d.reserve()
+        d.set(loop, f"distinct !{{{loop}, {hint}}}")
         return f", !llvm.loop {loop}"
 
     def _switch(self, node: tree.Switch) -> None:
