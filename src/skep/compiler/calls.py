@@ -53,9 +53,11 @@ class Calls:
             if self.c.bpf and name == "bpf_trace_printk" and node.args and isinstance(node.args[0], ast.String):
                 return self.trace_printk(node)
         called = self.e.value(function)
+        if isinstance(called, tree.Poison):
+            return called
         if not isinstance(called.type, PointerType) or not isinstance(called.type.to, FunctionType):
             self.c.error(f"'{called.type}' is not a function", node, code="call")
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         type = called.type.to
         name = function.name if isinstance(function, ast.Name) else "the function"
         args = self.arguments(node, type, f"{name}()")
@@ -80,7 +82,7 @@ class Calls:
         else:
             why = "; a BPF program can call only helpers and functions in this text" if self.c.bpf and not near else ""
             self.c.error(f"function '{function.name}' is not declared{near}{why}", function, code="undeclared")
-        return self.e.number(node, 0)
+        return self.e.poison(node)
 
     def arguments(self, node: ast.Call, type: FunctionType, name: str) -> list[tree.Node]:
         args = [self.e.value(a) for a in node.args]
@@ -92,7 +94,7 @@ class Calls:
             self.c.error(
                 f"too {few} arguments for {name}: {len(args)} given, {least}{wanted} needed: ({params})", node, code="arguments"
             )
-            return [self.e.number(node, 0)] * wanted
+            return [self.e.poison(node)] * wanted
         converted = []
         for i, arg in enumerate(args):
             if i < wanted and type.prototyped:
@@ -119,7 +121,7 @@ class Calls:
             f"'{node.name.text}' of map '{base.map.name}' is not a value; a method is called: "
             f"{base.map.name}.{node.name.text}(...)", node.name, code="map-method",
         )  # fmt: skip
-        return self.e.number(node, 0)
+        return self.e.poison(node)
 
     def methods_of(self, info: tree.MapInfo) -> list[str]:
         found = []
@@ -137,7 +139,7 @@ class Calls:
             near = closest(name, known)
             hint = f"; did you mean '{near}'?" if near else f"; it has: {', '.join(known) or 'none'}"
             self.c.error(f"{info.kind} map '{info.name}' has no method '{name}'{hint}", access.name, code="map-method")
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         params, text = dialect.METHODS[name]
         if info.kind in dialect.ARRAYS:
             text = dialect.ARRAY_METHODS.get(name, text)
@@ -147,10 +149,10 @@ class Calls:
             few = "few" if len(args) < least else "many"
             usage = ", ".join(f"[{n}]" if "=" in kind else n for n, kind in params)
             self.c.error(f"too {few} arguments: {info.name}.{name}({usage})", node, code="arguments")
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         if name in ("increment", "atomic_increment") and (info.value is None or not ct.is_integer(info.value)):
             self.c.error(f"{call} needs a map of integers; '{info.name}' holds '{info.value}'", access.name, code="map-method")
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         return self._expand(node, access.name, info, text, params, args, call)
 
     def _expand(
@@ -183,6 +185,8 @@ class Calls:
         return tree.StatementExpr(node.first, node.last, result.type, block, result)
 
     def _argument(self, arg: tree.Node, kind: str, info: tree.MapInfo, call: str, param: str, source: ast.Node) -> tree.Node:
+        if isinstance(arg, tree.Poison):
+            return arg
         if kind in ("key*", "value*"):
             what, type = ("key", info.key) if kind == "key*" else ("value", info.value)
             assert type is not None
@@ -302,7 +306,7 @@ class Calls:
             if found is not None:
                 return found
         self.c.error(f"'{name}' is not a builtin that Skep knows", node.function, code="builtin")
-        return self.e.number(node, 0)
+        return self.e.poison(node)
 
     def _take(self, node: ast.Call, count: int) -> list[tree.Node] | None:
         args = [self.e.value(a) for a in node.args]
@@ -315,12 +319,12 @@ class Calls:
     def _memory(self, node: ast.Call, name: str) -> tree.Node:
         args = self._take(node, 3)
         if args is None:
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         for i in (0, 1) if name != "memset" else (0,):
             if not isinstance(args[i].type, PointerType):
                 hint = f"; write '&{s.name}'" if isinstance(s := node.args[i], ast.Name) else ""
                 self.c.error(f"{name}() wants a pointer, not '{args[i].type}'{hint}", node.args[i], code="type")
-                return self.e.number(node, 0)
+                return self.e.poison(node)
         if name == "memset":
             args[1] = self.e.assignable(args[1], ct.INT, "argument 2 of memset()", node.args[1])
         args[2] = self.e.assignable(args[2], ct.ULONG, f"argument 3 of {name}()", node.args[2])
@@ -329,14 +333,14 @@ class Calls:
                 f"{name}() in BPF needs a constant size: it becomes loads and stores; for a changing size use "
                 "bpf_probe_read_kernel() or a loop with a bound", node.args[2], code="constant",
             )  # fmt: skip
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         result = ct.INT if name == "memcmp" else _VOID_POINTER
         return tree.CallBuiltin(node.first, node.last, result, name, args)
 
     def _bits(self, node: ast.Call, name: str) -> tree.Node:
         args = self._take(node, 1)
         if args is None:
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         takes, gives = _BITS[name]
         arg = self.e.assignable(args[0], takes, f"argument 1 of __builtin_{name}()", node.args[0])
         value = tree.const_int(arg)
@@ -349,7 +353,7 @@ class Calls:
     def _expect(self, node: ast.Call) -> tree.Node:
         args = self._take(node, 2)
         if args is None or not all(ct.is_scalar(a.type) for a in args):
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         args = [self.e.convert(a, ct.LONG) for a in args]
         if isinstance(args[0], tree.Const):
             return args[0]
@@ -362,20 +366,20 @@ class Calls:
         if isinstance(args[0], tree.AddressOf) and isinstance(args[0].operand, tree.StringData):
             return self.e.number(node, 1)
         if not ct.is_integer(args[0].type):
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         return tree.CallBuiltin(node.first, node.last, ct.INT, "constant_p", args)
 
     def _choose(self, node: ast.Call) -> tree.Node:
         if len(node.args) != 3:
             self._take(node, 3)
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         return self.e.check(node.args[1 if self.c.constant(node.args[0], "the choice") else 2])
 
     def _same(self, node: ast.Call) -> tree.Node:
         """Field accesses use the running kernel's own layout here, so there is nothing to preserve."""
         if len(node.args) != 1:
             self._take(node, 1)
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         return self.e.value(node.args[0])
 
     def _stop(self, node: ast.Call) -> tree.Node:
@@ -402,7 +406,7 @@ class Calls:
             return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [])
         if not args or not isinstance(args[0].type, PointerType) or not ct.is_scalar(args[0].type.to):
             self.c.error(f"{name}() works on a pointer to an integer, not '{args[0].type if args else 'nothing'}'", node, code="type")
-            return self.e.number(node, 0)
+            return self.e.poison(node)
         type = args[0].type.to.unqualified()
 
         def value(i: int) -> tree.Node:

@@ -45,7 +45,7 @@ class Expressions:
         found = self.value(node)
         if not ct.is_scalar(found.type):
             self.c.error(f"a condition needs a number or a pointer, not '{found.type}'", node, code="type")
-            return self.number(node, 0)
+            return self.poison(node)
         if isinstance(node, ast.Assign) and not node.op:
             first = self.c.diagnostics
             first.warning("an assignment is the condition here; write '==' to compare, or add parentheses around it",
@@ -74,13 +74,18 @@ class Expressions:
         first, last = (at.first, at.last) if isinstance(at, ast.Node) else (at.token, at.last)
         return tree.Const(first, last, type, value)
 
+    def poison(self, at: Any) -> tree.Poison:
+        """Stands for an expression that is wrong and was reported; nothing more is said about it."""
+        first, last = (at.first, at.last) if isinstance(at, ast.Node) else (at.token, at.last)
+        return tree.Poison(first, last, ct.INT, 0)
+
     # --- lvalues
 
     @staticmethod
     def is_lvalue(node: tree.Node) -> bool:
         if isinstance(node, tree.MemberRef):
             return Expressions.is_lvalue(node.base)
-        return isinstance(node, tree.VarRef | tree.Deref | tree.StringData | tree.CompoundLiteral)
+        return isinstance(node, tree.VarRef | tree.Deref | tree.StringData | tree.CompoundLiteral | tree.Poison)
 
     def writable(self, node: tree.Node, what: str) -> bool:
         if not self.is_lvalue(node):
@@ -112,9 +117,11 @@ class Expressions:
         at = at or node
         source = node.type
         target = to.unqualified()
+        if isinstance(node, tree.Poison):
+            return node
         if isinstance(target, ct.VoidType) or isinstance(source, ct.VoidType):
             self.c.error(f"{context}: a 'void' value cannot be used", at, code="void")
-            return self.number(node, 0)
+            return self.poison(node)
         if ct.is_arithmetic(target) and ct.is_arithmetic(source):
             self._check_range(node, target, context, at)
             return self.convert(node, target)
@@ -195,7 +202,7 @@ class Expressions:
                     text = (self.c.function.name if self.c.function else "").encode() + b"\0"
                     return tree.StringData(first, last, ArrayType(ct.CHAR.with_quals(ct.CONST), len(text)), text)
                 self.undeclared(node)
-        return self.number(node, 0)
+        return self.poison(node)
 
     def undeclared(self, node: ast.Name) -> None:
         near = self.c.suggestion(node.name)
@@ -216,7 +223,7 @@ class Expressions:
             type, value = ct.INT, 0
         if isinstance(type, ct.FloatType) and self.c.bpf:
             self.c.error("BPF has no floating point: use integers, for example in thousandths", node, code="float")
-            return self.number(node, 0)
+            return self.poison(node)
         return tree.Const(node.first, node.last, type, value)
 
     def character(self, node: ast.Character) -> tree.Node:
@@ -256,13 +263,15 @@ class Expressions:
     def member(self, node: ast.MemberAccess) -> tree.Node:
         base = self.value(node.base) if node.arrow else self.check(node.base)
         arrow = node.arrow
+        if isinstance(base, tree.Poison):
+            return base
         if isinstance(base, tree.MapRef):
             return self.calls.map_member(node, base)
         if arrow:
             if not isinstance(base.type, PointerType):
                 hint = "; write '.'" if isinstance(base.type, RecordType) else ""
                 self.c.error(f"'->' needs a pointer on its left, not '{base.type}'{hint}", node, code="member")
-                return self.number(node, 0)
+                return self.poison(node)
             pointed = base.type.to
             lvalue: tree.Node = tree.Deref(base.token, base.last, pointed, base)
         else:
@@ -274,10 +283,10 @@ class Expressions:
                 pointed = pointed.to
         if not isinstance(pointed, RecordType):
             self.c.error(f"'{pointed}' has no members", node, code="member")
-            return self.number(node, 0)
+            return self.poison(node)
         if not pointed.complete:
             self.c.incomplete(pointed, f"member '{node.name.text}'", node)
-            return self.number(node, 0)
+            return self.poison(node)
         path = pointed.record.find(node.name.text)
         if path is None:
             near = closest(node.name.text, pointed.record.names())
@@ -285,19 +294,21 @@ class Expressions:
             at = pointed.record.token
             notes = [self.c.diagnostics.note(f"'{pointed.unqualified()}' is defined here", at)] if at is not None else []
             self.c.error(f"'{pointed.unqualified()}' has no member '{node.name.text}'{hint}", node.name, notes=notes, code="no-member")
-            return self.number(node, 0)
+            return self.poison(node)
         for m in path:
             lvalue = tree.MemberRef(node.first, node.last, m.type.with_quals(lvalue.type.quals & (ct.CONST | ct.VOLATILE)), lvalue, m)
         return lvalue
 
     def index(self, node: ast.Index) -> tree.Node:
         left, right = self.value(node.base), self.value(node.index)
+        if isinstance(left, tree.Poison) or isinstance(right, tree.Poison):
+            return self.poison(node)
         if ct.is_integer(left.type) and isinstance(right.type, PointerType):
             left, right = right, left
         if not isinstance(left.type, PointerType) or not ct.is_integer(right.type):
             what = left.type if not isinstance(left.type, PointerType) else right.type
             self.c.error(f"'[...]' needs an array or pointer and an integer, not '{what}'", node, code="index")
-            return self.number(node, 0)
+            return self.poison(node)
         array = left.operand.type if isinstance(left, tree.AddressOf) and isinstance(left.operand.type, ArrayType) else None
         constant = tree.const_int(right)
         if array is not None and array.count and constant is not None and not 0 <= constant < array.count:
@@ -322,17 +333,19 @@ class Expressions:
         if node.op == "&":
             return self._address(node)
         operand = self.value(node.operand)
+        if isinstance(operand, tree.Poison):
+            return operand
         if node.op == "*":
             if not isinstance(operand.type, PointerType):
                 self.c.error(f"'*' needs a pointer, not '{operand.type}'", node, code="deref")
-                return self.number(node, 0)
+                return self.poison(node)
             if isinstance(operand, tree.AddressOf) and isinstance(operand.type.to, FunctionType):
                 return operand.operand
             return tree.Deref(node.first, node.last, operand.type.to, operand)
         if node.op == "!":
             if not ct.is_scalar(operand.type):
                 self.c.error(f"'!' needs a number or a pointer, not '{operand.type}'", node, code="type")
-                return self.number(node, 0)
+                return self.poison(node)
             value = operand.value if isinstance(operand, tree.Const) and not isinstance(operand.type, PointerType) else None
             if value is not None:
                 return self.number(node, int(not value))
@@ -340,7 +353,7 @@ class Expressions:
         wanted = ct.is_integer(operand.type) if node.op == "~" else ct.is_arithmetic(operand.type)
         if not wanted:
             self.c.error(f"'{node.op}' needs a number, not '{operand.type}'", node, code="type")
-            return self.number(node, 0)
+            return self.poison(node)
         operand = self.promoted(operand)
         if node.op == "+":
             return tree.Convert(node.first, node.last, operand.type, operand, False) if self.is_lvalue(operand) else operand
@@ -355,11 +368,13 @@ class Expressions:
 
     def _increment(self, node: ast.Unary) -> tree.Node:
         target = self.check(node.operand)
+        if isinstance(target, tree.Poison):
+            return target
         if not self.writable(target, f"'{node.op[-2:]}'"):
-            return self.number(node, 0)
+            return self.poison(node)
         if not ct.is_scalar(target.type):
             self.c.error(f"'{node.op[-2:]}' needs a number or a pointer, not '{target.type}'", node, code="type")
-            return self.number(node, 0)
+            return self.poison(node)
         pointer = isinstance(target.type, PointerType)
         compute = None if pointer else ct.common(target.type, ct.INT)
         one: tree.Node = self.number(node, 1, ct.LONG if pointer else ct.INT)
@@ -372,16 +387,18 @@ class Expressions:
 
     def _address(self, node: ast.Unary) -> tree.Node:
         operand = self.check(node.operand)
+        if isinstance(operand, tree.Poison):
+            return operand
         if isinstance(operand, tree.MapRef) or (isinstance(operand, tree.Const) and isinstance(operand.type, PointerType)):
             return operand  # `&map` and `map` are both the map for a helper
         if isinstance(operand, tree.FunctionRef):
             return tree.AddressOf(node.first, node.last, PointerType(operand.type), operand)
         if not self.is_lvalue(operand):
             self.c.error("'&' needs something that has an address, not a value", node, code="lvalue")
-            return self.number(node, 0)
+            return self.poison(node)
         if isinstance(operand, tree.MemberRef) and operand.member.bits is not None:
             self.c.error(f"'&': the bit-field '{operand.member.name}' has no address", node, code="bit-field")
-            return self.number(node, 0)
+            return self.poison(node)
         if isinstance(operand, tree.Deref):
             return self.convert(operand.pointer, PointerType(operand.type))
         return tree.AddressOf(node.first, node.last, PointerType(operand.type), operand)
@@ -405,6 +422,8 @@ class Expressions:
         return self.cast_to(operand, to, node)
 
     def cast_to(self, operand: tree.Node, to: Type, node: ast.Node) -> tree.Node:
+        if isinstance(operand, tree.Poison):
+            return operand
         source = operand.type
         if isinstance(to, ct.VoidType):
             return tree.Convert(node.first, node.last, ct.VOID, operand, True)
@@ -412,14 +431,14 @@ class Expressions:
             return operand
         if not ct.is_scalar(to) or not ct.is_scalar(source):
             self.c.error(f"'{source}' cannot be cast to '{to}'", node, code="cast")
-            return self.number(node, 0)
+            return self.poison(node)
         if isinstance(to, ct.FloatType) or isinstance(source, ct.FloatType):
             if isinstance(to, PointerType) or isinstance(source, PointerType):
                 self.c.error(f"'{source}' cannot be cast to '{to}'", node, code="cast")
-                return self.number(node, 0)
+                return self.poison(node)
             if self.c.bpf:
                 self.c.error("BPF has no floating point: use integers, for example in thousandths", node, code="float")
-                return self.number(node, 0)
+                return self.poison(node)
         result = self.convert(operand, to, explicit=True)
         if result is operand and self.is_lvalue(operand):  # a cast is never an lvalue
             result = tree.Convert(node.first, node.last, to.unqualified(), operand, True)
@@ -441,6 +460,8 @@ class Expressions:
         return self.arithmetic(op, left, right, node)
 
     def arithmetic(self, op: str, left: tree.Node, right: tree.Node, node: Any) -> tree.Node:
+        if isinstance(left, tree.Poison) or isinstance(right, tree.Poison):
+            return self.poison(node)
         if op in ("==", "!=", "<", ">", "<=", ">="):
             return self.compare(op, left, right, node)
         lp, rp = isinstance(left.type, PointerType), isinstance(right.type, PointerType)
@@ -459,7 +480,7 @@ class Expressions:
         ok = ct.is_arithmetic if floats else ct.is_integer
         if not ok(left.type) or not ok(right.type):
             self.c.error(f"'{op}' does not work on '{left.type}' and '{right.type}'", getattr(node, "token", node), code="operands")
-            return self.number(node, 0)
+            return self.poison(node)
         if op in ("<<", ">>"):
             left, right = self.promoted(left), self.promoted(right)
             result: Type = left.type
@@ -495,7 +516,7 @@ class Expressions:
             del common
         else:
             self.c.error(f"'{op}' does not compare '{left.type}' and '{right.type}'", getattr(node, "token", node), code="operands")
-            return self.number(node, 0)
+            return self.poison(node)
         return tree.Compare(node.first, node.last, ct.INT, op, left, right)
 
     def _compare_pointers(self, op: str, left: tree.Node, right: tree.Node, node: Any) -> tuple[tree.Node, tree.Node]:
@@ -517,11 +538,16 @@ class Expressions:
         target = self.check(node.left)
         if not self.writable(target, f"'{node.op}='"):
             self.value(node.right)
-            return self.number(node, 0)
+            return self.poison(node)
         if not node.op:
+            if isinstance(target, tree.Poison):
+                self.value(node.right)
+                return target
             value = self.assignable(self.value(node.right), target.type, "assignment", node.right)
             return tree.Assign(node.first, node.last, target.type.unqualified(), target, value)
         right = self.value(node.right)
+        if isinstance(target, tree.Poison) or isinstance(right, tree.Poison):
+            return self.poison(node)
         result = target.type.unqualified()
         if isinstance(target.type, PointerType) and node.op in "+-" and ct.is_integer(right.type):
             it = ct.integer(right.type)
@@ -531,7 +557,7 @@ class Expressions:
         ok = ct.is_arithmetic if floats else ct.is_integer
         if not ok(target.type) or not ok(right.type):
             self.c.error(f"'{node.op}=' does not work on '{target.type}' and '{right.type}'", node.token, code="operands")
-            return self.number(node, 0)
+            return self.poison(node)
         if node.op in ("<<", ">>"):
             compute: Type = ct.promote(target.type)
             right = self.promoted(right)
@@ -546,6 +572,8 @@ class Expressions:
         condition = self.condition(node.condition)
         then = self.value(node.then) if node.then is not None else condition
         otherwise = self.value(node.otherwise)
+        if isinstance(then, tree.Poison) or isinstance(otherwise, tree.Poison):
+            return self.poison(node)
         a, b = then.type, otherwise.type
         if ct.is_arithmetic(a) and ct.is_arithmetic(b):
             then, otherwise, result = self.usual(then, otherwise)
@@ -558,7 +586,7 @@ class Expressions:
             then, otherwise = self.convert(then, result), self.convert(otherwise, result)
         else:
             self.c.error(f"the two values of '?:' do not fit together: '{a}' and '{b}'", node, code="operands")
-            return self.number(node, 0)
+            return self.poison(node)
         if isinstance(condition, tree.Const) and not isinstance(condition.type, PointerType):
             return then if condition.value else otherwise
         if node.then is None:
@@ -599,7 +627,7 @@ class Expressions:
     def statement_expression(self, node: ast.StatementExpr) -> tree.Node:
         if self.c.function is None:
             self.c.error("a statement expression needs a function around it", node, code="syntax")
-            return self.number(node, 0)
+            return self.poison(node)
         block = self.c.stmt.block(node.block)
         value: tree.Node | None = None
         if block.items and isinstance(block.items[-1], tree.Evaluate):
@@ -618,7 +646,7 @@ class Expressions:
                 return self.check(expr)
         if default is None:
             self.c.error(f"_Generic has no case for '{control}' and no default", node, code="generic")
-            return self.number(node, 0)
+            return self.poison(node)
         return self.check(default)
 
     def offsetof(self, node: ast.OffsetOf) -> tree.Node:
@@ -657,7 +685,7 @@ class Expressions:
 
     def stray_list(self, node: ast.InitList) -> tree.Node:
         self.c.error("a list in braces is only an initialiser", node, code="syntax")
-        return self.number(node, 0)
+        return self.poison(node)
 
     def call(self, node: ast.Call) -> tree.Node:
         return self.calls.call(node)

@@ -93,6 +93,15 @@ class Const(Node):
     value: int | float
 
 
+class Poison(Const):
+    """An expression that was found wrong: checks let it pass, and nothing is emitted after an error."""
+
+    __slots__ = ()
+
+    def __init__(self, *fields: Any) -> None:
+        self.token, self.last, self.type, self.value = fields
+
+
 class StringData(Node):
     """A string literal: an lvalue of array type; `data` includes the final zero."""
 
@@ -382,6 +391,6 @@ class Unit:
 
 def const_int(node: Node) -> int | None:
     """The value of an integer constant expression after checking, or None."""
-    if isinstance(node, Const) and isinstance(node.value, int) and isinstance(node.type, IntType):
+    if type(node) is Const and isinstance(node.value, int) and isinstance(node.type, IntType):
         return node.value
     return None
