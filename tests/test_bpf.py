@@ -279,6 +279,67 @@ def test_load_funcs_loads_all_as_one_type() -> None:
         assert function.handle.info()["type"] == BPF.KPROBE
 
 
+# From text
+
+
+@kernel
+def test_a_system_call_s_argument_is_read_on_every_rung() -> None:
+    """The function of a system call is called with a pt_regs; its tracepoint has the arguments themselves."""
+    text = """
+BPF_HASH(seen, u64, u64, 16);
+int syscall__getpgid(struct pt_regs *ctx, int pid) {
+    u64 key = bpf_get_current_pid_tgid() >> 32, value = pid;
+    seen.update(&key, &value);
+    return 0;
+}
+"""
+    with BPF(text=text) as own:
+        own.attach_kprobe(event=own.get_syscall_fnname("getpgid"), fn_name="syscall__getpgid")
+        os.getpgid(os.getppid())
+        assert own["seen"][os.getpid()].value == os.getppid()
+
+
+@kernel
+def test_tracepoint_probe_attaches_itself_and_reads_its_fields() -> None:
+    text = """
+BPF_HASH(seen, u64, u64, 16);
+TRACEPOINT_PROBE(syscalls, sys_enter_getpgid) {
+    u64 key = bpf_get_current_pid_tgid() >> 32, value = args->pid;
+    seen.update(&key, &value);
+    return 0;
+}
+"""
+    for _ in range(2):  # the second time from the cache
+        with BPF(text=text) as bpf:
+            os.getpgid(os.getppid())
+            assert bpf["seen"][os.getpid()].value == os.getppid()
+            assert bpf.num_open_tracepoints() == 1
+
+
+@kernel
+def test_perf_events_of_a_text_are_decoded_with_the_struct_s_name() -> None:
+    text = """
+BPF_PERF_OUTPUT(events);
+struct data_t { u32 pid; char comm[16]; };
+int hello(void *ctx) {
+    struct data_t data = {};
+    data.pid = bpf_get_current_pid_tgid() >> 32;
+    bpf_get_current_comm(&data.comm, sizeof(data.comm));
+    events.perf_submit(ctx, &data, sizeof(data));
+    return 0;
+}
+"""
+    got = []
+    with BPF(text=text) as bpf:
+        bpf["events"].open_perf_buffer(lambda _cpu, data, _size: got.append(bytes(bpf["events"].event(data))))
+        bpf.attach_kprobe(event=bpf.get_syscall_fnname("getpgid"), fn_name="hello")
+        os.getpgid(0)
+        bpf.perf_buffer_poll(1000)
+        assert bpf["events"].event.ctype.__name__ == "data_t"
+    with open("/proc/self/comm", "rb") as comm:
+        assert os.getpid().to_bytes(4, sys.byteorder) + comm.read().strip().ljust(16, b"\0") in got
+
+
 # trace_pipe
 
 
@@ -397,6 +458,23 @@ def test_200_rounds_leave_no_file_and_no_program_behind() -> None:
     for number in range(200):
         with BPF(object=sample) as bpf:  # the kernel takes 70 ms to take a program off a tracepoint
             programs.append(use_everything(bpf, tracepoint=number % 10 == 0))
+    assert open_files() == before
+    assert gone(programs)
+    assert len(set(programs)) == 200
+
+
+@kernel
+def test_200_rounds_from_a_text_leave_nothing_behind() -> None:
+    with BPF(src_file=str(ROOT / "examples" / "hello_map.c")):  # what it opens once, the cache's files, is open and closed
+        pass
+    before = open_files()
+    programs = []
+    for number in range(200):
+        with BPF(src_file=str(ROOT / "examples" / "hello_map.c")) as bpf:
+            programs.append(bpf.load_func("hello", BPF.KPROBE).handle.info()["id"])
+            if number % 20 == 0:
+                bpf.attach_kprobe(event=bpf.get_syscall_fnname("execve"), fn_name="hello")
+                assert isinstance(bpf["counter_table"].items(), list)
     assert open_files() == before
     assert gone(programs)
     assert len(set(programs)) == 200

@@ -36,12 +36,28 @@ def build(
             return read_object(data)
     from skep.compiler import compile_source
 
-    compiled = compile_source(text, file=file, cflags=cflags, contexts=contexts, target=target)
+    compiled = compile_source(
+        text, file=file, cflags=cflags, contexts=contexts, target=target, tracepoint_fields=tracepoint_members
+    )
     built = read_object(compiled.data)
     if key:
         cache.put(key, compiled.diagnostics.encode() + b"\0" + compiled.data)
     _report(compiled.diagnostics)
     return built
+
+
+def tracepoint_members(category: str, event: str) -> str | None:
+    """The C members of a tracepoint's record on this kernel; None when there is no such tracepoint."""
+    from skep.engine.kernel.tracefs import Tracefs
+    from skep.tracepoints import record_members
+
+    tracefs = Tracefs()
+    try:
+        return record_members(tracefs.format(category, event))
+    except FileNotFoundError:
+        return None
+    finally:
+        tracefs.close()
 
 
 def _depends_on_files(text: str, cflags: Sequence[str]) -> bool:
@@ -77,7 +93,15 @@ def _identity(text: str, file: str, cflags: Sequence[str], contexts: Mapping[str
 def _compiler_state() -> str:
     """The newest change of what makes objects: an edited or upgraded compiler must not meet its old results."""
     here = os.path.dirname(__file__)
-    return str(max(_newest(os.path.join(here, folder)) for folder in ("compiler", "object")))
+    newest = max(_newest(os.path.join(here, folder)) for folder in ("compiler", "object"))
+    return f"{newest} {_changed(os.path.join(here, 'llvm.py'))} {_changed(os.path.join(here, 'tracepoints.py'))}"
+
+
+def _changed(path: str) -> int:
+    try:
+        return os.stat(path).st_mtime_ns
+    except OSError:  # installed in a zip: the version has to do
+        return 0
 
 
 def _newest(folder: str) -> int:
