@@ -252,8 +252,8 @@ def test_pragmas_become_tokens_and_macros_in_them_count() -> None:
     ("text", "heads"),
     [
         ("#if 1\n#else\n#else\n", [
-            "a.c:3:2: error: #else after #else", "a.c:2:2: note: the #else is here",
             "a.c:1:2: error: #if without #endif", "a.c:2:2: note: its #else is here",
+            "a.c:3:2: error: #else after #else", "a.c:2:2: note: the #else is here",
         ]),
         ("#endif\n#else\n", ["a.c:1:2: error: #endif without #if", "a.c:2:2: error: #else without #if"]),
         ("#if 1/0\n#endif", ["a.c:1:6: error: division by zero"]),

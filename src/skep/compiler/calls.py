@@ -74,6 +74,8 @@ class Calls:
     def unknown(self, node: ast.Call, function: ast.Name) -> tree.Node:
         for arg in node.args:
             self.e.value(arg)
+        if function.name in self.c.broken:
+            return self.e.poison(node)
         near = self.c.suggestion(function.name)
         if self.c.bpf and function.name.startswith("bpf_"):
             self.c.error(f"the kernel has no helper '{function.name}'{near}", function, code="unknown-helper")

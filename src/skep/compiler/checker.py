@@ -95,6 +95,7 @@ class Checker:
         self.scopes = [Scope()]
         self.function: tree.Function | None = None
         self.statics = 0
+        self.broken: set[str] = set()
         self.expr = Expressions(self)
         self.init = Initializers(self)
         self.stmt = Statements(self)
@@ -750,7 +751,9 @@ def check(
     """Parse and check one text's tokens; raises CompileError if there are errors."""
     checker = Checker(diagnostics, kernel, target=target, missing_headers=missing_headers)
     macros = {name: row[1] for name, row in dialect.MAP_MACROS.items()} if checker.bpf else {}
-    items = Parser(tokens, diagnostics, is_type=checker.is_type, map_macros=macros).translation_unit()
+    parser = Parser(tokens, diagnostics, is_type=checker.is_type, map_macros=macros)
+    items = parser.translation_unit()
+    checker.broken = parser.broken
     checker.unit_items(items)
     diagnostics.raise_if_errors()
     return checker.unit

@@ -152,10 +152,17 @@ class Diagnostics:
         if self.errors:
             raise CompileError(self.render(), self.items)
 
+    def in_order(self) -> list[Diagnostic]:
+        """The messages by their place where all are in one file, else in the order in which they were found."""
+        places = [outermost(item.first) for item in self.items]
+        if len({place.file.name for place in places}) > 1:
+            return self.items
+        return [item for _, item in sorted(zip(places, self.items, strict=True), key=lambda pair: pair[0].pos)]
+
     def render(self, color: bool = False) -> str:
-        """All messages as text, in the order in which they were found."""
+        """All messages as text."""
         lines: list[str] = []
-        for item in self.items:
+        for item in self.in_order():
             lines += self._render(item, color)
         return "\n".join(lines)
 
@@ -173,7 +180,7 @@ class Diagnostics:
 
     def to_json(self) -> list[dict[str, object]]:
         """All messages as plain data for editors and CI."""
-        return [_as_dict(item) for item in self.items]
+        return [_as_dict(item) for item in self.in_order()]
 
 
 def _as_dict(item: Diagnostic) -> dict[str, object]:

@@ -74,6 +74,7 @@ class Parser:
         self.scopes: list[dict[str, bool]] = [{}]
         self.depth = 0
         self.unroll = 0
+        self.broken: set[str] = set()  # functions whose definition could not be read: calls of them are no further errors
         self._settle()
 
     # --- tokens
@@ -200,6 +201,8 @@ class Parser:
             except _Skip:
                 self.scopes = self.scopes[:1]
                 self.depth = 0
+                here = self.tokens[start : self.at]
+                self.broken |= {a.text for a, b in zip(here, here[1:], strict=False) if a.kind == "id" and b.text == "("}
                 self.skip_statement(start)
                 while self.token.text == "}" and self.token.kind == "punct":
                     self.next()

@@ -6,6 +6,7 @@ from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.source import Token
 
 LIMIT = 512
+WORTH_NAMING = 32  # bytes
 
 
 def check_stack(data: bytes, frames: dict[str, list[tuple[int, str, Token]]], diagnostics: Diagnostics) -> None:
@@ -19,7 +20,7 @@ def check_stack(data: bytes, frames: dict[str, list[tuple[int, str, Token]]], di
             continue
         locals_ = sorted((item for items in frames.values() for item in items), key=lambda item: -item[0])
         at = next((t for name, items in frames.items() if name == program.name for _, what, t in items if what == ""), None)
-        notes = [diagnostics.note(f"'{name}' takes {size} bytes", token) for size, name, token in locals_ if name and token.expansion is None][:3]
+        notes = [diagnostics.note(f"'{name}' takes {size} bytes", token) for size, name, token in locals_ if name and size >= WORTH_NAMING][:3]
         if at is None:
             at = locals_[0][2]
         calls = f" in its chain of calls ({use} of its own)" if use != depth else ""
