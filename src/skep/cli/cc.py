@@ -13,12 +13,19 @@ SUFFIXES = {"object": ".o", "asm": ".s", "ir": ".ll"}  # where the result goes w
 
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
+    if options.run and options.target != "host":
+        raise SkepError("--run needs --target host: a BPF program runs where it is attached (skep run)")
+    if options.arguments and not options.run:
+        raise SkepError(f"one C file at a time; {options.arguments[0]!r} would be an argument of --run")
     text = _read(options.file)
-    from skep.compiler import compile_source
+    file = "<stdin>" if options.file == "-" else options.file
+    from skep.compiler import compile_source, run_on_host
 
+    if options.run:
+        return run_on_host(text, file=file, cflags=options.cflags, arguments=options.arguments, opt_level=options.optimize)
     compiled = compile_source(
         text,
-        file="<stdin>" if options.file == "-" else options.file,
+        file=file,
         cflags=options.cflags,
         target=options.target,
         emit=options.emit,
@@ -42,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(emit="object", cflags=[])
     add = parser.add_argument
     add("file", metavar="FILE.c", help="the C file; - is standard input")
+    add("arguments", metavar="ARGS", nargs="*", help="with --run: arguments of main()")
     add(
         "-o",
         dest="output",
@@ -49,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         help="where the result goes; - is standard output (default: FILE.o, FILE.s or FILE.ll here)",
     )
     add("--target", choices=("bpf", "host"), default="bpf", help="the machine to compile for (default: bpf)")
+    add("--run", action="store_true", help="with --target host: call main() and exit with its result")
     add("-E", dest="emit", action="store_const", const="preprocessed", help="write the preprocessed text (to standard output)")
     add("-S", dest="emit", action="store_const", const="asm", help="write assembly")
     add("--emit-llvm", dest="emit", action="store_const", const="ir", help="write LLVM IR")

@@ -23,7 +23,7 @@ LOOK = 0.01  # seconds between two looks at the script
 WAITS = 3  # looks in a row that must find the script waiting
 UNATTACHED_WAIT = 1.0  # a script that waits this long without a program is ready as well
 QUIET = 2.0  # a script that never waits is ready when it has opened nothing for this long
-DRAIN = 0.1  # from the command's end to the script's: the script still reads the last events
+DRAIN = 0.5  # from the command's end to the script's: the script still reads the last events (trace_pipe: four looks a second)
 TERM_TO_KILL = 2.0  # what the command's processes have to end in
 
 # What the supervisor writes to the script's process, one byte each.
@@ -156,11 +156,10 @@ class _Command:
 
 def _group_alive(group: int) -> bool:
     """Whether a process of the group still runs; a zombie does not."""
-    for name in os.listdir("/proc"):
-        if name.isdigit():
-            fields = _stat_fields(int(name))
-            if fields and fields[0] not in "ZX" and int(fields[2]) == group:
-                return True
+    for pid in _processes():
+        fields = _stat_fields(pid)
+        if fields and fields[0] not in "ZX" and int(fields[2]) == group:
+            return True
     return False
 
 
@@ -177,7 +176,7 @@ def _wait_until_ready(script: int, stop: int, deadline: float | None) -> bool:
     """Wait until the script has attached its programs and waits (in sleep, poll, read, ...), so that it misses nothing.
 
     Waiting shows as state S of its first thread. Loading and attaching never do: they compute (R) or wait for the
-    kernel uninterruptibly (D). False: the script or the time is over first.
+    kernel uninterruptibly (D); waiting for the compiler's process does not count. False: the script or the time is over.
     """
     waits = 0
     opened: frozenset[str] = frozenset()
@@ -191,10 +190,29 @@ def _wait_until_ready(script: int, stop: int, deadline: float | None) -> bool:
             opened, quiet_since = now, time.monotonic()
         has_program = any("bpf-prog" in name for name in opened)
         if waits >= (WAITS if has_program else UNATTACHED_WAIT / LOOK):
-            return True
+            if not _compiles(script):
+                return True
+            waits = 0
         if has_program and time.monotonic() - quiet_since > QUIET:
             return True
     return False
+
+
+def _compiles(script: int) -> bool:
+    """Whether the script waits for the compiler's process (skep.llvm), and not for events."""
+    for pid in _processes():
+        if _stat_fields(pid)[1:2] == [str(script)]:
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as file:
+                    if b"/skep/llvm.py\0" in file.read():
+                        return True
+            except OSError:
+                continue
+    return False
+
+
+def _processes() -> list[int]:
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()]
 
 
 def _open_files(pid: int) -> list[str]:
