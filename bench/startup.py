@@ -82,6 +82,7 @@ class Case:
             try:
                 if self.peer:
                     mount_tracefs()
+                    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # bpftrace 0.17 complains of its rlimit and goes on
                 os.dup2(writer, 1)
                 os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
                 os.execvpe(self.command[0], self.command, self.env)

@@ -1,0 +1,29 @@
+"""bench/startup.py itself: that it measures what it says. The bars are for a quiet machine, not for a test run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+
+@pytest.mark.kernel
+def test_startup_bench_reports_every_case_with_its_figures() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench" / "startup.py", "--json", "--rounds", "1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(done.stdout)
+    assert {"python -c pass", "skep, cold cache", "skep, warm cache"} <= set(found["figures"])
+    for figures in found["figures"].values():
+        assert 0 < figures["attached_ms"] <= figures["wall_ms"]
+        assert figures["peak_mib"] > 4
+    assert found["figures"]["skep, warm cache"]["attached_ms"] < found["figures"]["skep, cold cache"]["attached_ms"]
+    assert [bar["bar"] for bar in found["bars"]] == ["warm, ms to attached", "warm, peak MiB", "cold, ms to attached"]
