@@ -217,14 +217,14 @@ class Calls:
 
     def _pointer_argument(self, arg: tree.Node, type: Type, what: str, call: str, source: ast.Node) -> tree.Node:
         pointer = PointerType(type.with_quals(ct.CONST))
-        if not isinstance(arg.type, PointerType):
+        if not isinstance(arg.type, PointerType) and tree.const_int(arg) != 0:
             hint = f"; write '&{source.name}'" if isinstance(source, ast.Name) else "; put it into a variable and write '&variable'"
             self.c.error(
                 f"{call} wants a pointer to the {what}, '{PointerType(type)}', not '{arg.type}' itself{hint}", source,
                 code="map-argument",
             )  # fmt: skip
             return self.e.convert(self.e.number(arg, 0), pointer)
-        to = arg.type.to
+        to = arg.type.to if isinstance(arg.type, PointerType) else ct.VOID
         if to.complete and not isinstance(to, ct.VoidType) and to.size < type.size:
             self.c.error(
                 f"{call}: the {what} has {type.size} bytes ('{type}'), but this points to {to.size} ('{to}')", source,

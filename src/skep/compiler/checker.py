@@ -308,7 +308,17 @@ class Checker:
             found = self._tracepoint_record(spec)
             if found is not None:
                 return found
-        return self.kernel.record(spec.kind, spec.tag)
+        members = dialect.RECORDS.get(spec.tag)
+        return self.kernel.record(spec.kind, spec.tag) if members is None else self._record_of(spec, members)
+
+    def _record_of(self, spec: ast.RecordSpec, members: str) -> Record:
+        """A record that Skep knows by its members' declarations; it belongs to the whole text."""
+        tokens = self.template_tokens(f"struct {spec.tag} {{ {members} }}", spec.tag, spec.first)
+        scopes, self.scopes = self.scopes, self.scopes[:1]
+        record = self.record(self._parser(tokens).struct_or_union_specifier())
+        self.scopes = scopes
+        record.from_kernel = True
+        return record
 
     def _tracepoint_record(self, spec: ast.RecordSpec) -> Record | None:
         """`struct tracepoint__category__event`, made of the event's format as BCC does."""
@@ -319,10 +329,7 @@ class Checker:
         if fields is None:
             self.error(f"this kernel has no tracepoint '{category}:{event}'", spec, code="tracepoint")
             return None
-        tokens = self.template_tokens(f"struct {spec.tag} {{ {fields} }}", spec.tag, spec.first)
-        record = self.record(self._parser(tokens).struct_or_union_specifier())
-        record.from_kernel = True
-        return record
+        return self._record_of(spec, fields)
 
     def _members(self, field: ast.FieldDeclaration) -> list[Member]:
         if field.check is not None:
@@ -676,7 +683,7 @@ class Checker:
         kind, _, fixed_key, fixed_value, flags = dialect.MAP_MACROS[item.macro]
         args = item.args
         token: Token = args["name"]
-        key = self._map_type(args, "key", fixed_key, ct.BUILTIN_TYPEDEFS["u64"])
+        key = self._map_type(args, "key", fixed_key, ct.BUILTIN_TYPEDEFS.get(dialect.DEFAULT_KEY.get(item.macro, "u64"), ct.INT))
         value = self._map_type(args, "leaf", fixed_value, ct.BUILTIN_TYPEDEFS["u64"])
         size_at = args.get("size") or args.get("pages")
         size = dialect.DEFAULT_SIZE.get(kind, 10240) if size_at is None else self.constant(size_at, "the size of a map")
@@ -691,24 +698,44 @@ class Checker:
             size *= 4096
         elif kind == "perf_event_array" and "size" not in args:
             size = 0  # one slot per possible CPU, known when the map is made
+        elif kind in dialect.STORAGES:
+            size = 0
         elif kind == "stack_trace":
             size = 1 << max(size - 1, 0).bit_length()
         if kind in dialect.KEYLESS:
             key = None
+        if kind in dialect.VALUELESS:
+            value = None
         if "flags" in args:
             flags |= self.constant(args["flags"], "the flags of a map")
         for what, type in (("key", key), ("value", value)):
             if type is not None and (not type.complete or not type.size):
                 self.incomplete(type, f"the {what} of map '{token.text}'", args.get("leaf" if what == "value" else "key") or token)
                 return
-        if size < 0 or (size == 0 and kind != "perf_event_array"):
+        if size < 0 or (size == 0 and kind != "perf_event_array" and kind not in dialect.STORAGES):
             self.error(f"map '{token.text}' needs room for at least one entry", size_at, code="map-size")
             return
         info = tree.MapInfo(token.text, kind, key, value, size, token, flags)
         if "path" in args:
             info.pin_path = self.expr.string_bytes(args["path"])[:-1].decode()
+        if "inner" in args:
+            info.inner = self._inner_map(args["inner"])
         self.declare(token.text, info, token)
         self.unit.maps[token.text] = info
+
+    def _inner_map(self, node: ast.String) -> tree.MapInfo | None:
+        """The map of this text that says what a map of maps holds."""
+        name = self.expr.string_bytes(node)[:-1].decode("utf-8", "replace")
+        found = self.unit.maps.get(name)
+        if found is None:
+            near = closest(name, self.unit.maps)
+            self.error(
+                f"no map is named '{name}'{f'; did you mean {near!r}?' if near else ''}; "
+                "a map of maps names one that is declared before it and that its entries are like", node, code="map-inner",
+            )  # fmt: skip
+        elif found.inner is not None:
+            self.error(f"'{name}' is a map of maps itself; the kernel nests them only once", node, code="map-inner")
+        return found
 
     def _map_type(self, args: dict[str, Any], name: str, fixed: str, default: Type) -> Type | None:
         if fixed == "-":

@@ -94,23 +94,25 @@ class DebugInfo:
             self.node(f"!DILocalVariable(name: {quote(n)}, arg: {i + 1}, scope: {found}, file: {where_}, line: {line}, type: {self.type(t)})")
             for i, (n, t) in enumerate(params)
         ]
-        annotations = ""
-        if tags:
-            entries = [self.node(f'!{{!"btf_decl_tag", !{quote(tag)}}}') for tag in tags]
-            annotations = f", annotations: {self.node('!{' + ', '.join(entries) + '}')}"
         self.set(
             found,
             f"distinct !DISubprogram(name: {quote(name)}, scope: {where_}, file: {where_}, line: {line}, type: {signature}, "
             f"scopeLine: {line}, spFlags: {'DISPFlagLocalToUnit | ' if local else ''}DISPFlagDefinition | DISPFlagOptimized, "
-            f"unit: {self.unit}, retainedNodes: {self.node('!{' + ', '.join(variables) + '}')}{annotations})",
+            f"unit: {self.unit}, retainedNodes: {self.node('!{' + ', '.join(variables) + '}')}{self._annotations(tags)})",
         )
 
-    def global_variable(self, name: str, type_node: str, token: Token, *, local: bool) -> str:
+    def _annotations(self, tags: tuple[str, ...]) -> str:
+        if not tags:
+            return ""
+        entries = [self.node(f'!{{!"btf_decl_tag", !{quote(tag)}}}') for tag in tags]
+        return f", annotations: {self.node('!{' + ', '.join(entries) + '}')}"
+
+    def global_variable(self, name: str, type_node: str, token: Token, *, local: bool, tags: tuple[str, ...] = ()) -> str:
         file, _, line, _ = where(token)
         where_ = self.source_file(file)
         var = self.node(
             f"distinct !DIGlobalVariable(name: {quote(name)}, scope: {self.unit}, file: {where_}, line: {line}, type: {type_node}, "
-            f"isLocal: {'true' if local else 'false'}, isDefinition: true)"
+            f"isLocal: {'true' if local else 'false'}, isDefinition: true{self._annotations(tags)})"
         )
         found = self.node(f"!DIGlobalVariableExpression(var: {var}, expr: !DIExpression())")
         self.globals.append(found)

@@ -12,8 +12,9 @@ _KEYED = (("name", "name"), ("key", "type?"), ("leaf", "type?"), ("size", "expr?
 _INDEXED = (("name", "name"), ("leaf", "type?"), ("size", "expr?"))
 _SIZED = (("name", "name"), ("size", "expr"))
 _NAMED = (("name", "name"),)
+_STORAGE = (("name", "name"), ("leaf", "type"))
 _TABLE = (("type", "string"), ("key", "type"), ("leaf", "type"), ("name", "name"), ("size", "expr"))
-NO_PREALLOC = 1
+NO_PREALLOC, STACK_BUILD_ID = 1, 1 << 5
 
 MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = {
     "BPF_HASH": ("hash", _KEYED, "", "", 0),
@@ -34,11 +35,31 @@ MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = 
     "BPF_DEVMAP": ("devmap", _SIZED, "int", "int", 0),
     "BPF_CPUMAP": ("cpumap", _SIZED, "int", "u32", 0),
     "BPF_XSKMAP": ("xskmap", _SIZED, "int", "int", 0),
+    "BPF_STACK_TRACE_BUILDID": ("stack_trace", _SIZED, "int", "struct bpf_stacktrace_buildid", STACK_BUILD_ID),
+    "BPF_SOCKMAP": ("sockmap", _SIZED, "u32", "int", 0),
+    "BPF_SOCKHASH": ("sockhash", (("name", "name"), ("key", "type?"), ("size", "expr?")), "", "int", 0),
+    "BPF_SK_STORAGE": ("sk_storage", _STORAGE, "int", "", NO_PREALLOC),
+    "BPF_INODE_STORAGE": ("inode_storage", _STORAGE, "int", "", NO_PREALLOC),
+    "BPF_TASK_STORAGE": ("task_storage", _STORAGE, "int", "", NO_PREALLOC),
+    "BPF_CGROUP_STORAGE": ("cgroup_storage", _STORAGE, "struct bpf_cgroup_storage_key", "", 0),
+    "BPF_PERCPU_CGROUP_STORAGE": ("percpu_cgroup_storage", _STORAGE, "struct bpf_cgroup_storage_key", "", 0),
+    "BPF_ARRAY_OF_MAPS": ("array_of_maps", (("name", "name"), ("inner", "string"), ("size", "expr")), "int", "int", 0),
+    "BPF_HASH_OF_MAPS": (
+        "hash_of_maps", (("name", "name"), ("key", "type?"), ("inner", "string"), ("size", "expr?")), "", "int", 0,
+    ),
     "BPF_TABLE": ("", _TABLE, "", "", 0),
+    "BPF_TABLE_PUBLIC": ("", _TABLE, "", "", 0),
+    "BPF_TABLE_SHARED": ("", _TABLE, "", "", 0),
     "BPF_F_TABLE": ("", (*_TABLE, ("flags", "expr")), "", "", 0),
     "BPF_TABLE_PINNED": ("", (*_TABLE, ("path", "string"), ("flags", "expr?")), "", "", 0),
 }
 DEFAULT_SIZE = {"histogram": 64}
+DEFAULT_KEY = {"BPF_SOCKHASH": "u32", "BPF_HASH_OF_MAPS": "int"}
+# structs that BCC's own header defines
+RECORDS = {
+    "bpf_stacktrace": "u64 ip[127];",
+    "bpf_stacktrace_buildid": "struct bpf_stack_build_id trace[127];",
+}
 TABLE_TYPES = {"prog": "prog_array", "perf_output": "perf_event_array", "perf_array": "perf_event_array", "stacktrace": "stack_trace"}
 
 # enum bpf_map_type (uapi/linux/bpf.h); checked against the kernel's BTF by a test
@@ -52,6 +73,9 @@ MAP_TYPES = {
     )
 }
 KEYLESS = {"ringbuf", "user_ringbuf", "queue", "stack", "bloom_filter"}
+VALUELESS = {"ringbuf", "user_ringbuf"}
+# maps without a size: their entries are part of what they belong to
+STORAGES = {"sk_storage", "inode_storage", "task_storage", "cgrp_storage", "cgroup_storage", "percpu_cgroup_storage"}
 ARRAYS = {"array", "percpu_array"}
 
 # method: (parameters, body). Parameter kinds: key* value* (pointers to the map's types), key (by value), ctx, data
@@ -105,6 +129,33 @@ METHODS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     "get_stackid": ((("ctx", "ctx"), ("flags", "int")), "(int)bpf_get_stackid(ctx, MAP, flags)"),
     "check_current_task": ((("index", "int"),), "(int)bpf_current_task_under_cgroup(MAP, index)"),
     "redirect_map": ((("index", "int"), ("flags", "int=0")), "(int)bpf_redirect_map(MAP, index, flags)"),
+    "sock_map_update": (
+        (("ctx", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_sock_map_update(ctx, MAP, key, flags)",
+    ),
+    "sk_redirect_map": ((("skb", "ctx"), ("key", "int"), ("flags", "int")), "(int)bpf_sk_redirect_map(skb, MAP, key, flags)"),
+    "msg_redirect_map": ((("msg", "ctx"), ("key", "int"), ("flags", "int")), "(int)bpf_msg_redirect_map(msg, MAP, key, flags)"),
+    "sock_hash_update": (
+        (("ctx", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_sock_hash_update(ctx, MAP, key, flags)",
+    ),
+    "sk_redirect_hash": (
+        (("skb", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_sk_redirect_hash(skb, MAP, key, flags)",
+    ),
+    "msg_redirect_hash": (
+        (("msg", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_msg_redirect_hash(msg, MAP, key, flags)",
+    ),
+    "sk_storage_get": (
+        (("sk", "value"), ("leaf", "value*"), ("flags", "int")), "(VALUE *)bpf_sk_storage_get(MAP, sk, leaf, flags)",
+    ),
+    "sk_storage_delete": ((("sk", "value"),), "(int)bpf_sk_storage_delete(MAP, sk)"),
+    "inode_storage_get": (
+        (("inode", "value"), ("leaf", "value*"), ("flags", "int")), "(VALUE *)bpf_inode_storage_get(MAP, inode, leaf, flags)",
+    ),
+    "inode_storage_delete": ((("inode", "value"),), "(int)bpf_inode_storage_delete(MAP, inode)"),
+    "task_storage_get": (
+        (("task", "value"), ("leaf", "value*"), ("flags", "int")), "(VALUE *)bpf_task_storage_get(MAP, task, leaf, flags)",
+    ),
+    "task_storage_delete": ((("task", "value"),), "(int)bpf_task_storage_delete(MAP, task)"),
+    "get_local_storage": ((("flags", "int"),), "(VALUE *)bpf_get_local_storage(MAP, flags)"),
     "push": ((("leaf", "value*"), ("flags", "int=0")), "(int)bpf_map_push_elem(MAP, leaf, flags)"),
     "pop": ((("leaf", "value*"),), "(int)bpf_map_pop_elem(MAP, leaf)"),
     "peek": ((("leaf", "value*"),), "(int)bpf_map_peek_elem(MAP, leaf)"),
@@ -120,6 +171,11 @@ METHOD_KINDS: dict[str, tuple[str, ...]] = {
     "perf_counter_value": ("perf_event_array",), "ringbuf_output": ("ringbuf",), "ringbuf_reserve": ("ringbuf",),
     "ringbuf_submit": ("ringbuf",), "ringbuf_discard": ("ringbuf",), "ringbuf_query": ("ringbuf",), "call": ("prog_array",),
     "get_stackid": ("stack_trace",), "check_current_task": ("cgroup_array",), "redirect_map": ("devmap", "cpumap", "xskmap"),
+    "sock_map_update": ("sockmap",), "sk_redirect_map": ("sockmap",), "msg_redirect_map": ("sockmap",),
+    "sock_hash_update": ("sockhash",), "sk_redirect_hash": ("sockhash",), "msg_redirect_hash": ("sockhash",),
+    "sk_storage_get": ("sk_storage",), "sk_storage_delete": ("sk_storage",), "inode_storage_get": ("inode_storage",),
+    "inode_storage_delete": ("inode_storage",), "task_storage_get": ("task_storage",), "task_storage_delete": ("task_storage",),
+    "get_local_storage": ("cgroup_storage", "percpu_cgroup_storage"),
     "push": ("queue", "stack"), "pop": ("queue", "stack"), "peek": ("queue", "stack"),
 }  # fmt: skip
 

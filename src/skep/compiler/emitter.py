@@ -58,6 +58,7 @@ class Emitter:
         self.used: list[str] = []
         self.names: set[str] = set()
         self.emitted_globals: set[str] = set()
+        self.tracing = True  # no program is of a kind that the kernel keeps from user memory
         self.frames: dict[str, list[tuple[int, str, Token]]] = {}  # per function: (bytes, local, where); "" is the function
 
     def error(self, message: str, node: tree.Node | Token, code: str) -> None:
@@ -87,13 +88,14 @@ class Emitter:
     def _pointer_origins(function: tree.Function, args: tuple[str, ...]) -> tuple[str, ...]:
         if function.inlining == "never" and function.linkage != "static":
             # the verifier checks a global function by itself: its pointers are what its BTF says
-            return tuple("context" if i == 0 and programs.context_tag(function) else "memory" for i, _ in enumerate(function.params))
+            return tuple("context" if i == 0 and programs.has_context(function) else "memory" for i, _ in enumerate(function.params))
         return tuple(args[: len(function.params)])
 
     # --- module
 
     def module(self) -> str:
         entries = [f for f in self.unit.functions.values() if (programs.is_program(f) if self.bpf else self._is_host_root(f))]
+        self.tracing = all(self._model(f) in programs.TRACING_MODELS for f in entries)
         for function in entries:
             self.program(function) if self.bpf else self.instance(function, ("",) * len(function.params))
         for function in self.unit.functions.values():
@@ -132,17 +134,17 @@ class Emitter:
 
     def program(self, function: tree.Function) -> None:
         section = programs.section_of(function)
-        model = self.contexts.get(function.name) or programs.context_model(section)
+        model = self._model(function)
         params = []
         for i, param in enumerate(function.params):
             syscall = programs.is_syscall_function(function) or model in programs.SYSCALL_MODELS
             pointer = isinstance(param.type, ct.PointerType)
             if i == 0:
-                params.append("context")
+                params.append("context:btf" if model in programs.BTF_MODELS else "context")
             elif programs.pointer_to(param.type, "pt_regs"):
                 params.append("kernel")
             else:
-                params.append(("user" if syscall else "kernel") if pointer else "")
+                params.append(("user" if syscall else "any") if pointer else "")
         if len(function.params) > 1 and model not in (programs.REGISTER_MODELS | programs.SYSCALL_MODELS):
             self.error(
                 f"program '{function.name}' has {len(function.params)} parameters; a {model} program gets one, its context",
@@ -157,6 +159,9 @@ class Emitter:
         emitter = FunctionEmitter(self, function, args, self._analysis(function, args), model=model)
         self.bodies.append(emitter.define(function.name, section=section))
         self.used.append("@" + function.name)
+
+    def _model(self, function: tree.Function) -> str:
+        return self.contexts.get(function.name) or programs.context_model(programs.section_of(function))
 
     def _analysis(self, function: tree.Function, args: tuple[str, ...]) -> Origins:
         found = self.origins(function, args)
@@ -331,6 +336,16 @@ class Emitter:
     def map_global(self, info: tree.MapInfo) -> None:
         """A map as libbpf's BTF-defined maps: a struct of pointers whose types hold the numbers."""
         d = self.debug
+        node, size = self._map_definition(info)
+        # BTF-defined maps are pinned by name only: a path goes along as a tag (MapSpec.pin_path)
+        tags = (f"skep:pin:{info.pin_path}",) if info.pin_path else ()
+        di = d.global_variable(info.name, node, info.token, local=False, tags=tags)
+        self.head.append(f'@{info.name} = dso_local global [{size} x i8] zeroinitializer, section ".maps", align 8, !dbg {di}')
+        self.used.append("@" + info.name)
+
+    def _map_definition(self, info: tree.MapInfo) -> tuple[str, int]:
+        """(debug type, size) of a map's definition."""
+        d = self.debug
         integer = d.type(ct.INT)
         fields: list[tuple[str, str]] = []
 
@@ -351,10 +366,12 @@ class Emitter:
                 fields.append((name, d.pointer(d.type(type))))
         if info.pin_path:
             number("pinning", 1)
-        node = d.record("struct", "", len(fields) * 64 // 8, [(n, t, i * 64, 64) for i, (n, t) in enumerate(fields)])
-        di = d.global_variable(info.name, node, info.token, local=False)
-        self.head.append(f'@{info.name} = dso_local global [{len(fields) * 8} x i8] zeroinitializer, section ".maps", align 8, !dbg {di}')
-        self.used.append("@" + info.name)
+        size = len(fields) * 8
+        members = [(n, t, i * 64, 64) for i, (n, t) in enumerate(fields)]
+        if info.inner is not None:
+            inner, _ = self._map_definition(info.inner)
+            members.append(("values", d.array(d.pointer(inner), 0, 0), size * 8, 0))
+        return d.record("struct", "", size, members), size
 
     def records_global(self) -> None:
         """`__skep_records` in `.skep`: which struct each buffer carries, for decoding events in Python."""

@@ -1,7 +1,8 @@
 """Where pointers come from (DESIGN.md, D3): which dereferences are plain loads and which must read through a helper.
 
-An origin is a word: "" nothing known (null, a number), "context", "stack" ("stack:X" when what is stored there has origin
-X), "memory" (map value, record, global), "packet", "btf", "kernel", "user". Solved per function and origins of its arguments.
+An origin is a word: "" nothing known (null, a number), "context" ("context:btf": the verifier knows the types of what is
+loaded), "stack" ("stack:X": what is stored there has origin X), "memory" (map value, record, global), "packet", "btf",
+"kernel", "user", "any" (kernel or user, known at run time only). Solved per function and origins of its arguments.
 """
 
 from __future__ import annotations
@@ -15,13 +16,14 @@ from skep.compiler.tree import Function, Node, Variable
 from skep.compiler.types import PointerType
 
 DIRECT = frozenset({"context", "stack", "memory", "packet", "btf"})  # the verifier follows these
-_PACKET_FIELDS = {("xdp_md", n) for n in ("data", "data_end", "data_meta")} | {
-    ("__sk_buff", n) for n in ("data", "data_end", "data_meta")
-} | {("sk_msg_md", n) for n in ("data", "data_end")}  # fmt: skip
-_BTF_HELPERS = ("get_current_task_btf", "task_pt_regs", "per_cpu_ptr", "this_cpu_ptr", "sock_from_file")
+_PACKET_FIELDS = {
+    "xdp_md": ("data", "data_end", "data_meta"), "__sk_buff": ("data", "data_end", "data_meta"), "sk_msg_md": ("data", "data_end"),
+    "bpf_sockopt": ("optval", "optval_end"), "sk_reuseport_md": ("data", "data_end"), "bpf_sock_ops": ("skb_data", "skb_data_end"),
+}  # fmt: skip
+_BTF_HELPERS = ("get_current_task_btf", "per_cpu_ptr", "this_cpu_ptr", "sock_from_file")
 # what lies in memory that a helper fills
-_FILLED_BY = {"probe_read_user": "user", "probe_read_user_str": "user", "probe_read_kernel": "kernel", "probe_read": "kernel",
-              "probe_read_kernel_str": "kernel", "probe_read_str": "kernel"}  # fmt: skip
+_FILLED_BY = {"probe_read_user": "user", "probe_read_user_str": "user", "probe_read_kernel": "kernel", "probe_read": "any",
+              "probe_read_kernel_str": "kernel", "probe_read_str": "any"}  # fmt: skip
 
 
 def kind(origin: str) -> str:
@@ -38,9 +40,10 @@ def join(a: str, b: str) -> str:
     if ka == kb == "stack":
         inner = join(a[6:], b[6:])
         return "stack:" + inner if inner else "stack"
-    if "user" in (ka, kb):
-        return "user"
-    if ka in DIRECT and kb in DIRECT and ka != "context" and kb != "context":
+    if {ka, kb} & {"user", "any"}:
+        return "any"
+    # the verifier rewrites loads from a context or a BTF pointer: one instruction cannot serve them and others
+    if {ka, kb} <= DIRECT and not {ka, kb} & {"context", "btf"}:
         return "memory"
     return "kernel"
 
@@ -52,11 +55,17 @@ def loaded(origin: str, type: ct.Type) -> str:
     where = kind(origin)
     if where == "stack":
         return origin[6:]
-    if where in ("btf", "user"):
+    if where in ("user", "any"):
         return where
+    if origin == "context:btf":
+        return "btf"
     if not isinstance(type, PointerType):
         return ""
-    return "kernel"
+    if where == "btf":  # btf_struct_walk follows pointers to structs; any other is a number to the verifier
+        return "btf" if isinstance(type.to, ct.RecordType) else "kernel"
+    if where == "context":  # sockets are the verifier's own types; a tracepoint's record holds what it was given
+        return "memory" if isinstance(type.to, ct.RecordType) and type.to.record.tag.startswith("bpf_") else "any"
+    return "any" if where == "memory" else "kernel"
 
 
 class Origins:
@@ -98,10 +107,12 @@ class Origins:
             case tree.Convert():
                 origin = self.of(node.operand)
                 if isinstance(node.type, PointerType) and not origin and not isinstance(node.operand.type, PointerType):
-                    return "" if tree.const_int(node.operand) == 0 else "kernel"
-                return origin
+                    return "" if tree.const_int(node.operand) == 0 else "any"
+                # beyond the type that the verifier knows lies what only a helper may read
+                return "kernel" if origin == "btf" and _other_record(node.operand.type, node.type) else origin
             case tree.PointerAdd():
-                return self.of(node.pointer)
+                origin = self.of(node.pointer)
+                return "kernel" if origin == "btf" and tree.const_int(node.index) is None else origin
             case tree.Binary():
                 return join(self.of(node.left), self.of(node.right)) if node.op in "+-&|" else ""
             case tree.Conditional():
@@ -118,8 +129,10 @@ class Origins:
                 origin: str = self.call(node.function, tuple(self.of(a) for a in node.args))
                 return origin
             case tree.CallHelper():
+                if node.name == "get_current_task":
+                    return "kernel"
                 if not isinstance(node.type, PointerType):
-                    return ""
+                    return "kernel" if node.name == "task_pt_regs" else ""
                 return "btf" if node.name in _BTF_HELPERS or node.name.startswith("skc_to_") else "memory"
             case tree.CallPointer():
                 return "memory" if isinstance(node.type, PointerType) else ""
@@ -165,8 +178,21 @@ class Origins:
 
 
 def _context_field(node: tree.MemberRef) -> bool:
-    record = node.base.type
-    return isinstance(record, ct.RecordType) and (record.record.tag, node.member.name) in _PACKET_FIELDS
+    """Is it a pointer into the packet? Some are members of an anonymous union."""
+    base = node.base
+    while isinstance(base, tree.MemberRef) and not base.member.name:
+        base = base.base
+    record = base.type
+    return isinstance(record, ct.RecordType) and node.member.name in _PACKET_FIELDS.get(record.record.tag, ())
+
+
+def _other_record(a: ct.Type, b: ct.Type) -> bool:
+    """Do two pointers point to different structs?"""
+    if not isinstance(a, PointerType) or not isinstance(b, PointerType):
+        return False
+    if isinstance(a.to, ct.VoidType) or isinstance(b.to, ct.VoidType):
+        return False
+    return not (isinstance(a.to, ct.RecordType) and isinstance(b.to, ct.RecordType) and a.to.record is b.to.record)
 
 
 def _root(node: Node) -> Variable | None:

@@ -251,6 +251,8 @@ class Parser:
                     usage = ", ".join(f"[{n}]" if k.endswith("?") else n for n, k in parameters)
                     self.fail(f"{macro.text} needs '{name}': {macro.text}({usage})", macro, self.token)
                 break
+            if kind == "type?" and self.peek().kind == "str":
+                continue  # left out before an argument that is no type
             if i:
                 self.expect(",", f"between the arguments of {macro.text}")
             kind = kind.rstrip("?")
@@ -262,7 +264,8 @@ class Parser:
                 values[name] = self.type_name()
             elif kind == "string":
                 first = self.token
-                values[name] = ast.String(first, self.previous, self.string_tokens())
+                tokens = self.string_tokens()
+                values[name] = ast.String(first, self.previous, tokens)
             else:
                 values[name] = self.assignment_expression()
         if self.token.text == ",":

@@ -29,6 +29,10 @@ _MODELS = {
 }  # fmt: skip
 REGISTER_MODELS = frozenset({"kprobe", "kretprobe"})
 SYSCALL_MODELS = frozenset({"syscall_enter", "syscall_exit"})
+# their contexts hold arguments whose types the verifier knows
+BTF_MODELS = frozenset({"fentry", "fexit", "fmod_ret", "lsm", "lsm_cgroup", "tp_btf", "iter", "struct_ops", "freplace"})
+# programs that may read user memory; others have only bpf_probe_read_kernel (bpf_base_func_proto)
+TRACING_MODELS = REGISTER_MODELS | SYSCALL_MODELS | BTF_MODELS | {"tracepoint", "raw_tracepoint", "perf_event"}
 
 
 def is_program(function: Function) -> bool:
@@ -65,6 +69,12 @@ def context_tag(function: Function) -> str:
         if isinstance(type, PointerType) and isinstance(type.to, RecordType):
             return type.to.record.tag
     return ""
+
+
+def has_context(function: Function) -> bool:
+    """Is the first parameter a program's context, as the kernel tells from its name (btf_get_prog_ctx_type)?"""
+    tag = context_tag(function)
+    return tag == "pt_regs" or tag in _CONTEXT_RECORDS or tag.startswith("tracepoint__")
 
 
 def context_model(section: str) -> str:

@@ -24,11 +24,12 @@ _COMPARE = {
 _INT_OPS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl"}
 _FLOAT_OPS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
 _UNROLLED_COPY = 512  # bytes up to which LLVM may expand a copy into loads and stores on BPF
-_PROBE = {"kernel": (113, "bpf_probe_read_kernel"), "user": (112, "bpf_probe_read_user")}
+# helpers by where the memory is; bpf_probe_read tells a user address from a kernel's by itself (x86-64 and arm64, 5.5)
+_PROBE = {"kernel": 113, "user": 112, "any": 4}
 
 
 class Place:
-    """Where an lvalue is: `space` "direct" (plain loads), "kernel" or "user" (read by a helper), or "registers" (a pt_regs
+    """Where an lvalue is: `space` "direct" (plain loads), "kernel", "user" or "any" (read by a helper), or "registers" (a pt_regs
     context that this hook does not really have)."""
 
     __slots__ = ("align", "base", "context", "member", "offset", "space", "type", "volatile")
@@ -131,7 +132,7 @@ class Values:
                 if self.f.model in programs.SYSCALL_MODELS:
                     return Place(self.scalar(node.pointer), "registers", node.type, align)
             return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
-        space = "direct" if origin in DIRECT or isinstance(node.type, ct.FunctionType) else ("user" if origin == "user" else "kernel")
+        space = "direct" if origin in DIRECT or isinstance(node.type, ct.FunctionType) else (origin or "kernel")
         base = self.scalar(node.pointer)
         return Place(base, space, node.type, align, context=origin == "context")
 
@@ -188,8 +189,7 @@ class Values:
     def probe(self, place: Place, size: int, align: int, into: str = "") -> str:
         """Read kernel or user memory through a helper; gives the slot. A failed read leaves zeros, as the helper does."""
         slot = into or self.f.alloca(size, align)
-        number, _ = _PROBE[place.space]
-        self.helper(number, [f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}"])
+        self.helper(_PROBE[place.space if self.m.tracing else "kernel"], [f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}"])
         return slot
 
     def helper(self, number: int, args: list[str], returns: str = "i64") -> str:

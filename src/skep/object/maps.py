@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from skep.btf.reader import Btf
-from skep.btf.types import Array, DataSec, Enum, Pointer, Struct, Var
+from skep.btf.types import Array, DataSec, DeclTag, Enum, Pointer, Struct, Var
 from skep.errors import ObjectError
 from skep.object.elf import ALLOCATED, EXECUTABLE, NOBITS, PROGBITS
 from skep.object.kinds import MAP_TYPES
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 BPF_F_RDONLY_PROG, BPF_F_MMAPABLE = 1 << 7, 1 << 10
 PIN_FOLDER = "/sys/fs/bpf"
+PIN_TAG = "skep:pin:"
 MAX_DATA_SECTION = 256 << 20  # a damaged size must not become an allocation
 _U32 = 0xFFFFFFFF
 
@@ -87,6 +88,7 @@ def _data_map(elf: Elf, section: Section, btf: Btf | None) -> MapSpec:
 
 def _defined_maps(section: Section, btf: Btf, maps: dict[str, MapSpec]) -> dict[int, str]:
     places = {}
+    pins = _pins(btf)
     for variable, offset in _variables(btf, ".maps"):
         definition = btf.type(btf.strip(variable.target))
         if not isinstance(definition, Struct):
@@ -94,8 +96,15 @@ def _defined_maps(section: Section, btf: Btf, maps: dict[str, MapSpec]) -> dict[
         if not 0 <= offset <= section.size - definition.size:
             raise ObjectError(f"map {variable.name}: its definition is outside section .maps")
         maps[variable.name] = _map(variable.name, definition, btf, inner=False)
+        maps[variable.name].pin_path = pins.get(variable.id, maps[variable.name].pin_path)
         places[offset] = variable.name
     return places
+
+
+def _pins(btf: Btf) -> dict[int, str]:
+    """Where Skep's compiler says that maps are pinned, by the BTF id of the variable: definitions know pinning by name only."""
+    tags = [btf.type(id) for id in btf.ids("decl_tag")]
+    return {tag.target: tag.name[len(PIN_TAG) :] for tag in tags if isinstance(tag, DeclTag) and tag.name.startswith(PIN_TAG)}
 
 
 def _variables(btf: Btf, section: str) -> list[tuple[Var, int]]:
