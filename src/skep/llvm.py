@@ -125,6 +125,11 @@ def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, argu
 def _run(llvm: object, module: object, machine: object, arguments: list[str]) -> int:
     import ctypes
 
+    for library in ("libgcc_s.so.1", "libm.so.6"):  # 128-bit arithmetic calls functions of libgcc's
+        try:
+            llvm.load_library_permanently(library)  # type: ignore[attr-defined]
+        except RuntimeError:
+            pass  # only programs that need it will miss it
     engine = llvm.create_mcjit_compiler(module, machine)  # type: ignore[attr-defined]
     engine.finalize_object()
     engine.run_static_constructors()

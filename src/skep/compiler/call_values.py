@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import tree
 from skep.compiler import types as ct
+from skep.compiler.abi import Signature, register_parts, registers_needed
 
 if TYPE_CHECKING:
     from skep.compiler.values import Values
@@ -34,7 +35,7 @@ class CallValues:
         raise AssertionError(node)
 
     def record(self, node: tree.Node) -> str:
-        """A call whose result is a record: through a hidden pointer to its place."""
+        """A call whose result is a record: gives the address of its copy."""
         slot = self.f.alloca(node.type.size, node.type.align)
         if isinstance(node, tree.CallFunction):
             self._function(node, slot)
@@ -46,31 +47,46 @@ class CallValues:
             self.v.copy(slot, place, node.type)
         return slot
 
-    def _arguments(self, args: list[tree.Node], result: str) -> list[str]:
-        found = [f"ptr {result}"] if result else []
-        for arg in args:
-            if isinstance(arg.type, ct.RecordType):
+    def _arguments(self, args: list[tree.Node], signature: Signature, result: str) -> list[str]:
+        """The arguments as LLVM values with their types; records are copied, or taken apart as the ABI says."""
+        found = [f"{signature.result.text} {result}"] if signature.hidden else []
+        for arg, passed in zip(args, signature.params, strict=True):
+            if not passed.record:
+                found.append(f"{passed.text} {self.v.scalar(arg)}")
+                continue
+            address = self.v.aggregate(arg)
+            if passed.parts is None:
                 copy = self.f.alloca(arg.type.size, arg.type.align)
-                self.v.copy(copy, self.v.aggregate(arg), arg.type)
-                found.append(f"ptr {copy}")
+                self.v.copy(copy, address, arg.type)
+                found.append(f"{passed.text} {copy}")
             else:
-                found.append(self.v.typed(arg))
+                found += [f"{text} {self.v.load_part(address, text, offset, arg.type)}" for text, offset in passed.parts]
         return found
 
-    def _emit_call(self, target: str, type: ct.FunctionType, returns: str, args: list[str]) -> str:
-        signature = returns
-        if type.variadic or not type.prototyped:
-            params = [self.v.ltype(p) for _, p in type.params]
-            signature = f"{returns} ({', '.join([*params, '...'])})"
-        call = f"call {signature} {target}({', '.join(args)})"
-        if returns == "void":
+    def _emit_call(self, target: str, type: ct.FunctionType, signature: Signature, args: list[str], result: str) -> str:
+        """The call, with the value of a scalar result; a record that comes back in registers is stored to `result`."""
+        returns = signature.returns if signature.result.record else signature.result.text
+        shape = returns
+        if type.variadic:
+            fixed = [t.split(" ", 1)[0] for t in self.m.parameter_texts(self.m.signature(type.returns, [p for _, p in type.params]))]
+            shape = f"{returns} ({', '.join([*fixed, '...'])})"
+        call = f"call {shape} {target}({', '.join(args)})"
+        if signature.returns == "void":
             self.f.emit(call)
             return ""
-        return self.f.value(call)
+        value = self.f.value(call)
+        if not signature.result.record:
+            return value
+        parts = signature.result.parts or []
+        for i, (text, offset) in enumerate(parts):
+            piece = value if len(parts) == 1 else self.f.value(f"extractvalue {returns} {value}, {i}")
+            self.v.store_part(result, text, offset, piece, type.returns)
+        return ""
 
     def _function(self, node: tree.CallFunction, result: str) -> str:
         function = node.function
-        args = self._arguments(node.args, result)
+        signature = self.m.signature(function.type.returns, [a.type for a in node.args])
+        args = self._arguments(node.args, signature, result)
         self.f.token = node.token
         if function.body is None:
             if self.m.bpf:
@@ -85,8 +101,7 @@ class CallValues:
                     return "0"
             origins = tuple(self.f.origins.of(a) for a in node.args) if self.m.bpf else ("",) * len(function.params)
             target = "@" + self.m.instance(function, origins)
-        returns = "void" if result else self.v.ltype(node.type)
-        return self._emit_call(target, function.type, returns, args)
+        return self._emit_call(target, function.type, signature, args, result)
 
     def _recursive(self, function: tree.Function, node: tree.CallFunction) -> bool:
         if not calls_itself(function):
@@ -97,10 +112,11 @@ class CallValues:
         return True
 
     def _pointer(self, node: tree.CallPointer, result: str) -> str:
-        args = self._arguments(node.args, result)
-        target = self.v.scalar(node.pointer)
         assert isinstance(node.pointer.type, ct.PointerType) and isinstance(node.pointer.type.to, ct.FunctionType)
-        return self._emit_call(target, node.pointer.type.to, "void" if result else self.v.ltype(node.type), args)
+        type = node.pointer.type.to
+        signature = self.m.signature(type.returns, [a.type for a in node.args])
+        args = self._arguments(node.args, signature, result)
+        return self._emit_call(self.v.scalar(node.pointer), type, signature, args, result)
 
     def _helper(self, node: tree.CallHelper) -> str:
         args = [self.v.typed(a) for a in node.args]
@@ -256,7 +272,7 @@ class CallValues:
     def _variadic(self, node: tree.CallBuiltin) -> str:
         if node.name == "va_arg":
             place = self._va_place(node)
-            return self.f.value(f"load {self.v.ltype(node.type)}, ptr {place}, align {node.type.align}")
+            return self.f.value(f"load {self.v.ltype(node.type)}, ptr {place}, align {min(node.type.align, 8)}")
         pointers = [self.v.scalar(a) for a in node.args[:2]]
         name = {"va_start": "llvm.va_start.p0", "va_end": "llvm.va_end.p0", "va_copy": "llvm.va_copy.p0"}[node.name]
         count = 2 if node.name == "va_copy" else 1
@@ -268,32 +284,59 @@ class CallValues:
         """The address of the next variadic argument (x86-64 SysV ABI, 3.5.7): register save area, then the stack."""
         f = self.f
         tag = self.v.scalar(node.args[0])
-        floating = isinstance(node.type, ct.FloatType) and node.type.width <= 8
-        offset_at, step, limit = (4, 16, 176) if floating else (0, 8, 48)
-        in_memory = isinstance(node.type, ct.RecordType) or node.type.size > 8
+        needed = registers_needed(node.type)
+        if needed is None:
+            return self._va_memory(tag, node.type)
         result = f.alloca(8, 8)
         registers, memory, end = f.fresh("vareg"), f.fresh("vamem"), f.fresh("vaend")
-        offset_slot = f.value(f"getelementptr inbounds i8, ptr {tag}, i64 {offset_at}")
-        offset = f.value(f"load i32, ptr {offset_slot}, align 4")
-        fits = "false" if in_memory else f.value(f"icmp ult i32 {offset}, {limit}")
+        slots, offsets = [], []
+        fits = "true"
+        for at, count, step, limit in ((0, needed[0], 8, 48), (4, needed[1], 16, 176)):
+            slots.append(f.value(f"getelementptr inbounds i8, ptr {tag}, i64 {at}"))
+            offsets.append(f.value(f"load i32, ptr {slots[-1]}, align 4"))
+            if count:
+                enough = f.value(f"icmp ule i32 {offsets[-1]}, {limit - count * step}")
+                fits = f.value(f"and i1 {fits}, {enough}")
         f.branch(fits, registers, memory)
         f.label(registers)
         area = f.value(f"load ptr, ptr {f.value(f'getelementptr inbounds i8, ptr {tag}, i64 16')}, align 8")
-        here = f.value(f"getelementptr inbounds i8, ptr {area}, i64 {f.value(f'zext i32 {offset} to i64')}")
-        f.emit(f"store i32 {f.value(f'add i32 {offset}, {step}')}, ptr {offset_slot}, align 4")
-        f.emit(f"store ptr {here}, ptr {result}, align 8")
+        here = [f.value(f"getelementptr inbounds i8, ptr {area}, i64 {f.value(f'zext i32 {o} to i64')}") for o in offsets]
+        f.emit(f"store ptr {self._va_registers(node.type, here)}, ptr {result}, align 8")
+        for slot, offset, count, step in zip(slots, offsets, needed, (8, 16), strict=True):
+            if count:
+                f.emit(f"store i32 {f.value(f'add i32 {offset}, {count * step}')}, ptr {slot}, align 4")
         f.jump(end)
         f.label(memory)
+        f.emit(f"store ptr {self._va_memory(tag, node.type)}, ptr {result}, align 8")
+        f.label(end)
+        return f.value(f"load ptr, ptr {result}, align 8")
+
+    def _va_registers(self, type: ct.Type, here: list[str]) -> str:
+        """An argument in the register save area; a record is put together from its pieces."""
+        f = self.f
+        if not isinstance(type, ct.RecordType):
+            return here[isinstance(type, ct.FloatType)]
+        slot = f.alloca(max(type.size, 1), max(type.align, 1))
+        taken = [0, 0]
+        for text, offset in register_parts(type) or ():
+            sse = text in ("float", "double", "<2 x float>")
+            step = taken[sse] * (16 if sse else 8)
+            taken[sse] += 1
+            source = f.value(f"getelementptr inbounds i8, ptr {here[sse]}, i64 {step}")
+            self.v.store_part(slot, text, offset, f.value(f"load {text}, ptr {source}, align 8"), type)
+        return slot
+
+    def _va_memory(self, tag: str, type: ct.Type) -> str:
+        """The next argument on the stack."""
+        f = self.f
         overflow = f.value(f"getelementptr inbounds i8, ptr {tag}, i64 8")
         place = f.value(f"load ptr, ptr {overflow}, align 8")
-        size = -(-node.type.size // 8) * 8
+        if type.align > 8:
+            number = f.value(f"add i64 {f.value(f'ptrtoint ptr {place} to i64')}, {type.align - 1}")
+            place = f.value(f"inttoptr i64 {f.value(f'and i64 {number}, {-type.align}')} to ptr")
+        size = -(-type.size // 8) * 8
         f.emit(f"store ptr {f.value(f'getelementptr inbounds i8, ptr {place}, i64 {size}')}, ptr {overflow}, align 8")
-        f.emit(f"store ptr {place}, ptr {result}, align 8")
-        f.label(end)
-        found = f.value(f"load ptr, ptr {result}, align 8")
-        if isinstance(node.type, ct.RecordType):  # our own calls pass records by address
-            return f.value(f"load ptr, ptr {found}, align 8")
-        return found
+        return place
 
     # --- inline assembly
 

@@ -6,29 +6,17 @@ buffer with loads and a kernel struct with bpf_probe_read_kernel.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from skep.compiler import dialect, programs, tree
 from skep.compiler import types as ct
+from skep.compiler.abi import Signature
 from skep.compiler.debuginfo import DebugInfo
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.function_emitter import FunctionEmitter
 from skep.compiler.origins import Origins
 from skep.compiler.source import SourceFile, Token
 from skep.compiler.types import Type
-
-def llvm_type(t: Type) -> str:
-    """The LLVM type of a scalar value; aggregates are handled by address."""
-    match t:
-        case ct.IntType():
-            return f"i{t.bits}"
-        case ct.EnumType():
-            return f"i{t.definition.underlying.bits}"
-        case ct.FloatType():
-            return {4: "float", 8: "double"}.get(t.width, "x86_fp80")
-        case ct.VoidType():
-            return "void"
-    return "ptr"
 
 
 def bytes_literal(data: bytes) -> str:
@@ -45,6 +33,7 @@ class Emitter:
         self.diagnostics = diagnostics
         self.bpf = target == "bpf"
         self.machine = machine
+        self.sysv = not self.bpf and machine == "x86_64"
         self.contexts = contexts
         self.debug = DebugInfo(main)
         self.head: list[str] = []
@@ -191,9 +180,22 @@ class Emitter:
     def outside_function(self, function: tree.Function) -> str:
         """A function without a body: the C library's, on a host."""
         t = function.type
-        params = [llvm_type(p) for _, p in t.params] + (["..."] if t.variadic or not t.prototyped else [])
-        self.declared.setdefault(function.name, f"declare {llvm_type(t.returns)} @{function.name}({', '.join(params)})")
+        signature = self.signature(t.returns, [p for _, p in t.params])
+        params = self.parameter_texts(signature) + (["..."] if t.variadic or not t.prototyped else [])
+        returns = signature.result.text if not signature.result.record else signature.returns
+        self.declared.setdefault(function.name, f"declare {returns} @{function.name}({', '.join(params)})")
         return "@" + function.name
+
+    def signature(self, returns: Type, params: Sequence[Type]) -> Signature:
+        return Signature(returns, params, sysv=self.sysv)
+
+    @staticmethod
+    def parameter_texts(signature: Signature) -> list[str]:
+        """The LLVM types of a function's parameters, with their attributes."""
+        texts = [signature.result.text or "ptr"] if signature.hidden else []
+        for passed in signature.params:
+            texts += [passed.text] if passed.text else [text for text, _ in passed.parts or ()]
+        return texts
 
     # --- data
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from skep.compiler import programs, tree
 from skep.compiler import types as ct
+from skep.compiler.abi import Signature, llvm_type
 from skep.compiler.origins import Origins
 from skep.compiler.source import Token
 from skep.compiler.types import Type
@@ -43,6 +44,7 @@ class FunctionEmitter:
         self.symbol = ""
         self.entry = False
         self.uses_registers = False
+        self.signature: Signature
         self.values = Values(self)
 
     # --- building blocks
@@ -91,8 +93,6 @@ class FunctionEmitter:
     # --- the function
 
     def define(self, symbol: str, *, section: str) -> str:
-        from skep.compiler.emitter import llvm_type
-
         f = self.function
         entry = bool(section)
         m = self.m
@@ -103,29 +103,36 @@ class FunctionEmitter:
         declared = list(zip(f.params, (p for _, p in f.type.params), strict=True))
         if entry:
             declared = declared[:1]
-        record_result = isinstance(f.type.returns, ct.RecordType)
+        signature = self.signature = m.signature(f.type.returns, [self._incoming(t) for _, t in declared])
         shown = [(v.name or f"arg{i}", t) for i, (v, t) in enumerate(declared)]
         if entry and not shown:
             shown = [("ctx", ct.PointerType(ct.VOID))]
         self.scope = m.debug.reserve()
-        params = ["ptr %result"] if record_result else []
+        params = [f"{signature.result.text} %result"] if signature.hidden else []
         if entry and not f.params:
             params.append("ptr %ctx")
-        for i, (var, type) in enumerate(declared):
-            params.append(f"{llvm_type(type)} %arg{i}")
-            if isinstance(type, ct.RecordType):
+        for i, ((var, type), passed) in enumerate(zip(declared, signature.params, strict=True)):
+            if passed.parts is None:
+                params.append(f"{passed.text} %arg{i}")
                 self.places[var] = f"%arg{i}"  # the caller made a copy for us
                 continue
             slot = self.alloca(type.size, type.align, var.name)
             self.places[var] = slot
-            self.emit(f"store {llvm_type(type)} %arg{i}, ptr {slot}, align {type.align}")
+            if passed.record:
+                for n, (text, offset) in enumerate(passed.parts):
+                    params.append(f"{text} %arg{i}.{n}")
+                    self.values.store_part(slot, text, offset, f"%arg{i}.{n}", type)
+                continue
+            params.append(f"{passed.text} %arg{i}")
+            value = self.values.convert_value(f"%arg{i}", self._incoming(type), type)
+            self.emit(f"store {llvm_type(type)} {value}, ptr {slot}, align {type.align}")
         if entry:
             self._register_parameters()
         assert f.body is not None
         self.statement(f.body)
         if not self.terminated:
             self.token = f.body.last
-            if isinstance(f.type.returns, ct.VoidType) or record_result:
+            if signature.returns == "void":
                 self.emit("ret void")
             elif m.bpf or f.name == "main":
                 # falling off the end of a program returns 0: the verifier wants a value in R0
@@ -135,7 +142,7 @@ class FunctionEmitter:
         # the loader must know of a program for a pt_regs context (ProgramSpec.uses_registers)
         tags = ("skep:uses_registers",) if entry and self.uses_registers else ()
         m.debug.subprogram(self.scope, symbol, f.type, f.token, shown, local=f.linkage == "static", tags=tags)
-        returns = "void" if record_result else llvm_type(f.type.returns)
+        returns = signature.returns if signature.result.record else signature.result.text
         vararg = ", ..." if f.type.variadic else ""
         return "\n".join(
             [
@@ -148,6 +155,14 @@ class FunctionEmitter:
                 "}",
             ]
         )
+
+    def _incoming(self, type: Type) -> Type:
+        """The type that callers pass for a parameter: a definition without a prototype gets promoted arguments."""
+        if self.function.type.prototyped:
+            return type
+        if isinstance(type, ct.FloatType) and type.width == 4:
+            return ct.DOUBLE
+        return ct.promote(type) if ct.is_integer(type) else type
 
     def _linkage(self, entry: bool) -> str:
         f = self.function
@@ -304,8 +319,6 @@ class FunctionEmitter:
         return f", !llvm.loop {loop}"
 
     def _switch(self, node: tree.Switch) -> None:
-        from skep.compiler.emitter import llvm_type
-
         end = self.fresh("endswitch")
         value = self.values.scalar(node.value)
         type = llvm_type(node.value.type)
@@ -339,16 +352,26 @@ class FunctionEmitter:
         self.label(end)
 
     def _return(self, node: tree.Return) -> None:
-        from skep.compiler.emitter import llvm_type
-
         returns = self.function.type.returns
         if node.value is None or isinstance(returns, ct.VoidType):
             if node.value is not None:
                 self.values.discard(node.value)
             self.emit("ret void")
         elif isinstance(returns, ct.RecordType):
-            self.values.copy("%result", self.values.aggregate(node.value), returns)
-            self.emit("ret void")
+            address = self.values.aggregate(node.value)
+            if self.signature.hidden:
+                self.values.copy("%result", address, returns)
+            parts = self.signature.result.parts
+            if not parts:
+                self.emit("ret void")
+            else:
+                pieces = [self.values.load_part(address, text, offset, returns) for text, offset in parts]
+                whole = pieces[0]
+                if len(parts) > 1:
+                    whole = "poison"
+                    for i, ((text, _), piece) in enumerate(zip(parts, pieces, strict=True)):
+                        whole = self.value(f"insertvalue {self.signature.returns} {whole}, {text} {piece}, {i}")
+                self.emit(f"ret {self.signature.returns} {whole}")
         else:
             self.emit(f"ret {llvm_type(returns)} {self.values.scalar(node.value)}")
         self.terminated = True

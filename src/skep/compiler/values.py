@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from skep.compiler import dialect, programs, tree
 from skep.compiler import types as ct
+from skep.compiler.abi import llvm_type
 from skep.compiler.call_values import CallValues
 from skep.compiler.origins import DIRECT, kind
 from skep.compiler.types import Type
@@ -75,8 +76,6 @@ class Values:
 
     @staticmethod
     def ltype(t: Type) -> str:
-        from skep.compiler.emitter import llvm_type
-
         return llvm_type(t)
 
     # --- places
@@ -189,7 +188,8 @@ class Values:
     def probe(self, place: Place, size: int, align: int, into: str = "") -> str:
         """Read kernel or user memory through a helper; gives the slot. A failed read leaves zeros, as the helper does."""
         slot = into or self.f.alloca(size, align)
-        self.helper(_PROBE[place.space if self.m.tracing else "kernel"], [f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}"])
+        space = "kernel" if place.space == "any" and not self.m.tracing else place.space
+        self.helper(_PROBE[space], [f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}"])
         return slot
 
     def helper(self, number: int, args: list[str], returns: str = "i64") -> str:
@@ -372,6 +372,19 @@ class Values:
             name = self.m.intrinsic("llvm.memcpy.p0.p0.i64", "void {}(ptr, ptr, i64, i1)")
             self.f.emit(f"call void {name}(ptr align {align} {to}, ptr align {align} {source}, i64 {type.size}, i1 false)")
 
+    def _part_address(self, base: str, offset: int, type: Type) -> tuple[str, int]:
+        align = max(min(type.align, (offset & -offset) or 16), 1)
+        return (self.f.value(f"getelementptr inbounds i8, ptr {base}, i64 {offset}") if offset else base), align
+
+    def load_part(self, base: str, text: str, offset: int, type: Type) -> str:
+        """A piece of a record, as it travels in a register."""
+        address, align = self._part_address(base, offset, type)
+        return self.f.value(f"load {text}, ptr {address}, align {align}")
+
+    def store_part(self, base: str, text: str, offset: int, value: str, type: Type) -> None:
+        address, align = self._part_address(base, offset, type)
+        self.f.emit(f"store {text} {value}, ptr {address}, align {align}")
+
     def zero(self, to: str, size: int, align: int) -> None:
         if size:
             name = self.m.intrinsic("llvm.memset.p0.i64", "void {}(ptr, i8, i64, i1)")
@@ -383,16 +396,18 @@ class Values:
         single = len(stores) == 1 and stores[0][2].size == type.size and stores[0][1] is None
         if init.zero and not single:
             self.zero(slot, type.size, type.align)
+        known: dict[int, str] = {}  # a range stores one expression many times: it is evaluated once
         for offset, member, part, node in stores:
             place = Place(slot, "direct", part, max(min(part.align, (offset & -offset) or part.align), 1))
             place.offset = offset
             place.member = member
             if isinstance(part, ct.RecordType | ct.ArrayType):
-                source = self.aggregate(node)
+                source = known[id(node)] = known.get(id(node)) or self.aggregate(node)
                 address = self.address(place)
                 self.copy(address, source, part, min(place.align, node.type.align))
             else:
-                self.store(place, self.scalar(node), node)
+                value = known[id(node)] = known.get(id(node)) or self.scalar(node)
+                self.store(place, value, node)
 
     # --- leaves
 
