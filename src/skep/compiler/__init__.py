@@ -142,6 +142,7 @@ def _preprocess(
     if target == "bpf":
         macros |= dialect.MACROS
         macros |= dialect.register_macros(platform.machine())
+        macros |= dialect.version_macros(platform.release())
     else:
         macros |= dialect.HOST_MACROS
     preprocessor = Preprocessor(

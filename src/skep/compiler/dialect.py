@@ -197,6 +197,19 @@ PT_REGS = {
 }
 
 
+def version_macros(release: str) -> dict[str, str]:
+    """LINUX_VERSION_CODE of a release such as "6.12.111+deb12-cloud-amd64", with the sublevel cut at 255 as the kernel's is."""
+    numbers = []
+    for part in release.split(".")[:3]:
+        digits = part[: len(part) - len(part.lstrip("0123456789"))]
+        numbers.append(int(digits or 0))
+    major, minor, sublevel = (numbers + [0, 0, 0])[:3]
+    return {
+        "KERNEL_VERSION": "(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))",
+        "LINUX_VERSION_CODE": f" {(major << 16) + (minor << 8) + min(sublevel, 255)}",
+    }
+
+
 def register_macros(machine: str) -> dict[str, str]:
     """PT_REGS_PARM1(ctx) and its kin for a machine, as bodies of macros."""
     registers = REGISTERS[machine]
@@ -262,6 +275,9 @@ MACROS: dict[str, str] = {
     "bpf_log2": "(v) " + _LOG2_32, "bpf_log2l": "(v) " + _LOG2_64, "CUR_CPU_IDENTIFIER": " 0xffffffffULL",
     "TRACEPOINT_PROBE": "(category, event) int tracepoint__##category##__##event(struct tracepoint__##category##__##event *args)",
     "RAW_TRACEPOINT_PROBE": "(event) int raw_tracepoint__##event(struct bpf_raw_tracepoint_args *ctx)",
-    "PAGE_SIZE": " 4096UL", "U64_MAX": " (~0ULL)",
+    "PAGE_SIZE": " 4096UL", "PAGE_SHIFT": " 12", "PAGE_MASK": " (~(PAGE_SIZE - 1))", "U64_MAX": " (~0ULL)",
+    # where x86-64's kernel addresses begin, without KASLR (arch/x86/include/asm/page_64_types.h)
+    "__PAGE_OFFSET_BASE_L4": " 0xffff888000000000UL", "__PAGE_OFFSET_BASE_L5": " 0xff11000000000000UL",
+    "__START_KERNEL_map": " 0xffffffff80000000UL", "PAGE_OFFSET": " __PAGE_OFFSET_BASE_L4",
     "bpf_printk": '(fmt, ...) ({ static const char _fmt[] = fmt; bpf_trace_printk(_fmt, sizeof(_fmt), ##__VA_ARGS__); })',
 }  # fmt: skip

@@ -1,0 +1,2 @@
+// Pages and where kernel addresses begin: always there, as in BCC.
+#pragma once

@@ -1,0 +1,4 @@
+#pragma once
+#include <asm/page.h>
+#include <linux/gfp.h>
+#define folio_page(folio, n) (&(folio)->page + (n))

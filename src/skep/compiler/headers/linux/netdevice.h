@@ -1,0 +1,4 @@
+#pragma once
+#include <linux/if.h>
+#include <linux/if_ether.h>
+#include <linux/skbuff.h>

@@ -1,0 +1,3 @@
+// Registers are read by PT_REGS_PARM1(ctx) and its kin, which are always there.
+#pragma once
+#include <asm/page.h>

@@ -1,0 +1,32 @@
+// Address families, control messages, socket options (linux/socket.h, asm-generic/socket.h).
+#pragma once
+#define AF_UNSPEC 0
+#define AF_UNIX 1
+#define AF_LOCAL 1
+#define AF_INET 2
+#define AF_INET6 10
+#define AF_NETLINK 16
+#define AF_PACKET 17
+#define AF_VSOCK 40
+#define AF_XDP 44
+#define PF_INET AF_INET
+#define PF_INET6 AF_INET6
+#define SCM_RIGHTS 1
+#define SCM_CREDENTIALS 2
+#define SOL_IP 0
+#define SOL_SOCKET 1
+#define SOL_TCP 6
+#define SOL_UDP 17
+#define SOL_IPV6 41
+#define SO_REUSEADDR 2
+#define SO_REUSEPORT 15
+#define SO_BINDTODEVICE 25
+#define IP_FREEBIND 15
+#define IP_TRANSPARENT 19
+#define IP_BIND_ADDRESS_NO_PORT 24
+#define SOCK_TYPE_MASK 0xf
+#define SOCK_CLOEXEC 02000000
+#define SOCK_NONBLOCK 00004000
+#define MSG_PEEK 2
+#define MSG_DONTWAIT 0x40
+#define sockaddr_storage __kernel_sockaddr_storage

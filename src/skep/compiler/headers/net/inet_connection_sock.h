@@ -1,0 +1,3 @@
+#pragma once
+#include <net/inet_sock.h>
+#define inet_csk(sk) ((struct inet_connection_sock *)(sk))
