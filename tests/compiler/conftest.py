@@ -33,16 +33,18 @@ class Program:
         for spec in self.object.maps.values():
             self.maps[spec.name] = engine.create_map(spec, self.object)
 
-    def load(self, name: str = "f", section: str = "raw_tracepoint/x") -> KernelProgram:
-        """Load a program as what a section says; its own section, when that says something, comes first."""
+    def load(self, name: str = "f", section: str = "") -> KernelProgram:
+        """Load a program as what a section says, or its own section; what says nothing is a raw tracepoint."""
         if name not in self.loaded:
             spec = self.object.programs[name]
-            kind = spec.kind if spec.kind is not None and spec.kind.name != "kprobe" else kind_for_section(section)
+            kind = spec.kind if spec.kind is not None and spec.kind.name != "kprobe" else kind_for_section("raw_tracepoint/x")
+            if section:
+                kind = kind_for_section(section)
             assert kind is not None
             self.loaded[name] = self.engine.load_program(spec, kind, self.maps, self.object)
         return self.loaded[name]
 
-    def run(self, name: str = "f", *, args: tuple[int, ...] = (), section: str = "raw_tracepoint/x") -> int:
+    def run(self, name: str = "f", *, args: tuple[int, ...] = (), section: str = "") -> int:
         """Run as a raw tracepoint of this process, with these arguments; a signed result."""
         context = struct.pack("=12Q", *(a & (1 << 64) - 1 for a in args), *[0] * (12 - len(args)))
         result = self.load(name, section).test_run(ctx=context)[0]

@@ -137,7 +137,13 @@ class CallValues:
         name = node.name
         f, v, m = self.f, self.v, self.m
         if name in ("memcpy", "memmove", "memset"):
+            if not v.may_write(node.args[0], node):
+                return "null"
+            space = v.space(node.args[1]) if name != "memset" else "direct"
             to, value, size = (v.typed(a) for a in node.args)
+            if space != "direct":
+                v.read(space, to, f"i32 {tree.const_int(node.args[2])}", value)
+                return to.split(" ", 1)[1]
             kind = "llvm.memset.p0.i64" if name == "memset" else f"llvm.{name}.p0.p0.i64"
             first = self._aligned(to, node.args[0])
             if name == "memset":
@@ -185,7 +191,8 @@ class CallValues:
     def _memcmp(self, node: tree.CallBuiltin) -> str:
         """A loop over bytes that LLVM unrolls where the size is small."""
         f, v = self.f, self.v
-        left, right, size = (v.scalar(a) for a in node.args)
+        left, right = (self._readable(a, node.args[2]) for a in node.args[:2])
+        size = v.scalar(node.args[2])
         index, result = f.alloca(8, 8), f.alloca(4, 4)
         top, body, step, end = (f.fresh(n) for n in ("cmp", "cmpbody", "cmpstep", "cmpend"))
         f.emit(f"store i64 0, ptr {index}, align 8")
@@ -206,6 +213,17 @@ class CallValues:
         f.jump(top)
         f.label(end)
         return f.value(f"load i32, ptr {result}, align 4")
+
+    def _readable(self, pointer: tree.Node, size: tree.Node) -> str:
+        """A pointer to bytes that plain loads can read: what lies elsewhere is copied first."""
+        v = self.v
+        space, value = v.space(pointer), v.typed(pointer)
+        if space == "direct":
+            return value.split(" ", 1)[1]
+        length = tree.const_int(size) or 0
+        slot = self.f.alloca(length, 8)
+        v.read(space, f"ptr {slot}", f"i32 {length}", value)
+        return slot
 
     def _bits(self, node: tree.CallBuiltin) -> str:
         f = self.f

@@ -131,7 +131,7 @@ class Values:
                 if self.f.model in programs.SYSCALL_MODELS:
                     return Place(self.scalar(node.pointer), "registers", node.type, align)
             return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
-        space = "direct" if origin in DIRECT or isinstance(node.type, ct.FunctionType) else (origin or "kernel")
+        space = "direct" if isinstance(node.type, ct.FunctionType) else self.space(node.pointer)
         base = self.scalar(node.pointer)
         return Place(base, space, node.type, align, context=origin == "context")
 
@@ -188,9 +188,29 @@ class Values:
     def probe(self, place: Place, size: int, align: int, into: str = "") -> str:
         """Read kernel or user memory through a helper; gives the slot. A failed read leaves zeros, as the helper does."""
         slot = into or self.f.alloca(size, align)
-        space = "kernel" if place.space == "any" and not self.m.tracing else place.space
-        self.helper(_PROBE[space], [f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}"])
+        self.read(place.space, f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}")
         return slot
+
+    def read(self, space: str, to: str, size: str, source: str) -> None:
+        if space == "any" and not self.m.tracing:
+            space = "kernel"
+        self.helper(_PROBE[space], [to, size, source])
+
+    def space(self, pointer: tree.Node) -> str:
+        """Where a pointer leads: "direct", or the kind of read that it needs."""
+        origin = kind(self.f.origins.of(pointer)) if self.m.bpf else "memory"
+        return "direct" if origin in DIRECT else (origin or "kernel")
+
+    def may_write(self, pointer: tree.Node, node: tree.Node) -> bool:
+        """Report a pointer that BPF cannot write through."""
+        space = self.space(pointer)
+        if space != "direct":
+            self._no_write(space, node)
+        return space == "direct"
+
+    def _no_write(self, space: str, node: tree.Node) -> None:
+        which, instead = ("user", "bpf_probe_write_user()") if space == "user" else ("kernel", "a map or a copy on the stack")
+        self.m.error(f"BPF cannot write through this pointer: it points to {which} memory; use {instead}", node, "write")
 
     def helper(self, number: int, args: list[str], returns: str = "i64") -> str:
         call = f"call {returns} inttoptr (i64 {number} to ptr)({', '.join(args)})"
@@ -239,10 +259,7 @@ class Values:
     def store(self, place: Place, value: str, node: tree.Node) -> str:
         """Store a scalar; gives the value that the place has afterwards."""
         if place.space != "direct":
-            which, instead = (
-                ("user", "bpf_probe_write_user()") if place.space == "user" else ("kernel", "a map or a copy on the stack")
-            )
-            self.m.error(f"BPF cannot write through this pointer: it points to {which} memory; use {instead}", node, "write")
+            self._no_write(place.space, node)
             return value
         if place.member is not None:
             return self._store_bits(place, value)
