@@ -100,7 +100,7 @@ class CallValues:
                 if self._recursive(function, node):
                     return "0"
             origins = tuple(self.f.origins.of(a) for a in node.args) if self.m.bpf else ("",) * len(function.params)
-            target = "@" + self.m.instance(function, origins)
+            target = "@" + self.m.instance(function, origins, self.f.model)
         return self._emit_call(target, function.type, signature, args, result)
 
     def _recursive(self, function: tree.Function, node: tree.CallFunction) -> bool:
@@ -454,29 +454,13 @@ def calls_itself(function: tree.Function) -> bool:
         todo = [function]
         cached = False
         while todo and not cached:
-            for callee in _callees(todo.pop().body):
+            for call in tree.walk(todo.pop().body):
+                if not isinstance(call, tree.CallFunction):
+                    continue
+                callee = call.function
                 cached |= callee is function
                 if callee.name not in seen and callee.body is not None:
                     seen.add(callee.name)
                     todo.append(callee)
         function.attributes["#recursive"] = cached
     return bool(cached)
-
-
-def _callees(node: Any) -> list[tree.Function]:
-    found: list[tree.Function] = []
-    todo = [node]
-    while todo:
-        item = todo.pop()
-        if isinstance(item, list | tuple):
-            todo.extend(item)
-        elif isinstance(item, tree.Init):
-            todo.extend(value for _, _, _, value in item.items)
-        elif isinstance(item, tree.Node | tree.Statement):
-            if isinstance(item, tree.CallFunction):
-                found.append(item.function)
-            for cls in type(item).__mro__:
-                for slot in getattr(cls, "__slots__", ()):
-                    if slot not in ("token", "last", "type", "var", "function", "member", "map"):
-                        todo.append(getattr(item, slot, None))
-    return found

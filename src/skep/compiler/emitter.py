@@ -14,7 +14,7 @@ from skep.compiler.abi import Signature
 from skep.compiler.debuginfo import DebugInfo
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.function_emitter import FunctionEmitter
-from skep.compiler.origins import Origins
+from skep.compiler.origins import Origins, kind
 from skep.compiler.source import SourceFile, Token
 from skep.compiler.types import Type
 
@@ -40,9 +40,10 @@ class Emitter:
         self.bodies: list[str] = []
         self.declared: dict[str, str] = {}
         self.strings: dict[tuple[bytes, int], str] = {}
-        self.instances: dict[tuple[str, tuple[str, ...]], str] = {}
+        self.instances: dict[tuple[str, tuple[str, ...], str], str] = {}
         self.analyses: dict[tuple[str, tuple[str, ...]], Origins | None] = {}
-        self.queue: list[tuple[tree.Function, tuple[str, ...], str]] = []
+        self.queue: list[tuple[tree.Function, tuple[str, ...], str, str]] = []
+        self.registers: dict[tuple[str, tuple[str, ...]], bool] = {}
         self.stack: list[str] = []
         self.used: list[str] = []
         self.names: set[str] = set()
@@ -92,8 +93,9 @@ class Emitter:
             if self.bpf and public_subprogram and not programs.is_program(function):
                 self.instance(function, self._pointer_origins(function, ()))
         while self.queue:
-            function, args, symbol = self.queue.pop()
-            self.body(function, args, symbol)
+            function, args, symbol, model = self.queue.pop()
+            emitter = FunctionEmitter(self, function, args, self._analysis(function, args), model=model)
+            self.bodies.append(emitter.define(symbol, section=""))
         for var in self.unit.globals:
             if not self.bpf or var.linkage != "static" or var.attributes.get("used") or var.section:
                 self.global_symbol(var)
@@ -157,10 +159,15 @@ class Emitter:
         assert found is not None
         return found
 
-    def instance(self, function: tree.Function, args: tuple[str, ...]) -> str:
-        """The symbol of a function for its arguments' origins, emitted later if it is new."""
+    def instance(self, function: tree.Function, args: tuple[str, ...], model: str = "") -> str:
+        """The symbol of a function for its arguments' origins, emitted later if it is new.
+
+        `model` is the caller's context model: it matters to functions that are given the context.
+        """
         args = self._pointer_origins(function, args) if self.bpf else ("",) * len(function.params)
-        key = (function.name, args)
+        if not any(kind(a) == "context" for a in args):
+            model = ""
+        key = (function.name, args, model)
         symbol = self.instances.get(key)
         if symbol is None:
             symbol = function.name
@@ -170,12 +177,30 @@ class Emitter:
                 number += 1
             self.names.add(symbol)
             self.instances[key] = symbol
-            self.queue.append((function, args, symbol))
+            self.queue.append((function, args, symbol, model))
         return symbol
 
-    def body(self, function: tree.Function, args: tuple[str, ...], symbol: str) -> None:
-        emitter = FunctionEmitter(self, function, args, self._analysis(function, args), model="")
-        self.bodies.append(emitter.define(symbol, section=""))
+    def reads_registers(self, function: tree.Function, args: tuple[str, ...]) -> bool:
+        """Does the function, or one that it gives its context to, read the registers of a pt_regs context?"""
+        key = (function.name, args)
+        found = self.registers.get(key)
+        if found is None:
+            self.registers[key] = False  # a recursion adds nothing
+            origins = self._analysis(function, args)
+            found = self.registers[key] = any(self._reads_registers(node, origins) for node in tree.walk(function.body))
+        return found
+
+    def _reads_registers(self, node: tree.Node | tree.Statement, origins: Origins) -> bool:
+        if isinstance(node, tree.Deref):
+            record = node.type
+            return (
+                isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and kind(origins.of(node.pointer)) == "context"
+            )
+        if isinstance(node, tree.CallFunction) and node.function.body is not None:
+            args = tuple(origins.of(a) for a in node.args)
+            given = any(kind(a) == "context" for a in args)
+            return given and self.reads_registers(node.function, self._pointer_origins(node.function, args))
+        return False
 
     def outside_function(self, function: tree.Function) -> str:
         """A function without a body: the C library's, on a host."""

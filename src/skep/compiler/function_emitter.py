@@ -43,7 +43,6 @@ class FunctionEmitter:
         self.cases: dict[int, str] = {}
         self.symbol = ""
         self.entry = False
-        self.uses_registers = False
         self.signature: Signature
         self.values = Values(self)
 
@@ -140,7 +139,8 @@ class FunctionEmitter:
             else:
                 self.emit("unreachable")
         # the loader must know of a program for a pt_regs context (ProgramSpec.uses_registers)
-        tags = ("skep:uses_registers",) if entry and self.uses_registers else ()
+        uses = entry and (len(f.params) > 1 or m.reads_registers(f, self.args))
+        tags = ("skep:uses_registers",) if uses else ()
         m.debug.subprogram(self.scope, symbol, f.type, f.token, shown, local=f.linkage == "static", tags=tags)
         returns = signature.returns if signature.result.record else signature.result.text
         vararg = ", ..." if f.type.variadic else ""
@@ -187,7 +187,6 @@ class FunctionEmitter:
         f = self.function
         if len(f.params) < 2:
             return
-        self.uses_registers = True
         syscall = programs.is_syscall_function(f)
         context = f"%arg{0}"
         inner = ""

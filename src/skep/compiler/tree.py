@@ -4,6 +4,7 @@ the origin pass and the emitter.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from skep.compiler.source import Token
@@ -387,6 +388,23 @@ class Unit:
         self.globals: list[Variable] = []
         self.maps: dict[str, MapInfo] = {}
         self.license = "GPL"
+
+
+def walk(root: Any) -> Iterator[Node | Statement]:
+    """Every expression and statement below a node, initialisers included."""
+    todo = [root]
+    while todo:
+        item = todo.pop()
+        if isinstance(item, list | tuple):
+            todo.extend(item)
+        elif isinstance(item, Init):
+            todo.extend(value for _, _, _, value in item.items)
+        elif isinstance(item, Node | Statement):
+            yield item
+            for cls in type(item).__mro__:
+                for slot in getattr(cls, "__slots__", ()):
+                    if slot not in ("token", "last", "type", "var", "function", "member", "map"):
+                        todo.append(getattr(item, slot, None))
 
 
 def const_int(node: Node) -> int | None:

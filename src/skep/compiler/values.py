@@ -124,12 +124,10 @@ class Values:
     def _deref(self, node: tree.Deref) -> Place:
         origin = kind(self.f.origins.of(node.pointer)) if self.m.bpf else "memory"
         align = max(node.type.align, 1) if node.type.complete else 1
-        if origin == "context" and self.f.entry:
+        if origin == "context" and (self.f.entry or self.f.model):
             record = node.type
-            if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs":
-                self.f.uses_registers = True
-                if self.f.model in programs.SYSCALL_MODELS:
-                    return Place(self.scalar(node.pointer), "registers", node.type, align)
+            if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.SYSCALL_MODELS:
+                return Place(self.scalar(node.pointer), "registers", node.type, align)
             return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
         space = "direct" if isinstance(node.type, ct.FunctionType) else self.space(node.pointer)
         base = self.scalar(node.pointer)
