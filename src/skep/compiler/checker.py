@@ -329,7 +329,12 @@ class Checker:
         if fields is None:
             self.error(f"this kernel has no tracepoint '{category}:{event}'", spec, code="tracepoint")
             return None
-        return self._record_of(spec, fields)
+        record = self._record_of(spec, fields)
+        if category == "syscalls":  # pointers among a system call's arguments are the process's own
+            for m in record.members:
+                if isinstance(m.type, ct.PointerType):
+                    m.type = ct.PointerType(m.type.to.with_quals(ct.USER))
+        return record
 
     def _members(self, field: ast.FieldDeclaration) -> list[Member]:
         if field.check is not None:
@@ -534,7 +539,7 @@ class Checker:
             assert token is not None
             attributes = self.attributes(item.specifiers, d.declarator)
             if item.specifiers.storage == "typedef":
-                self.declare(token.text, Typedef(type.named(token.text), token), token)
+                self.declare(token.text, Typedef(type.named(token.text, attributes.get("aligned", 0)), token), token)
             elif isinstance(type, ct.FunctionType):
                 self.declare_function(token, type, item.specifiers, attributes)
             else:

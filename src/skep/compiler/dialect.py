@@ -244,10 +244,6 @@ COMMON_MACROS: dict[str, str] = {
     "__INT32_TYPE__": " int", "__INT64_TYPE__": " long", "__UINT8_TYPE__": " unsigned char", "__UINT16_TYPE__": " unsigned short",
     "__UINT32_TYPE__": " unsigned int", "__UINT64_TYPE__": " unsigned long",
 }  # fmt: skip
-HOST_MACROS: dict[str, str] = {
-    "__x86_64__": " 1", "__x86_64": " 1", "__linux__": " 1", "__unix__": " 1", "__ELF__": " 1", "__STDC_HOSTED__": " 1",
-    "__gnu_linux__": " 1", "linux": " 1", "unix": " 1", "offsetof": "(t, m) __builtin_offsetof(t, m)",
-}  # fmt: skip
 # text after the name in a #define; each is lexed when a program first uses it
 MACROS: dict[str, str] = {
     "__bpf__": " 1", "__BPF__": " 1", "__KERNEL__": " 1", "__TARGET_ARCH_x86": " 1",
@@ -275,6 +271,12 @@ MACROS: dict[str, str] = {
     "bpf_log2": "(v) " + _LOG2_32, "bpf_log2l": "(v) " + _LOG2_64, "CUR_CPU_IDENTIFIER": " 0xffffffffULL",
     "TRACEPOINT_PROBE": "(category, event) int tracepoint__##category##__##event(struct tracepoint__##category##__##event *args)",
     "RAW_TRACEPOINT_PROBE": "(event) int raw_tracepoint__##event(struct bpf_raw_tracepoint_args *ctx)",
+    # a dynamic array of a tracepoint's record: its field holds the length (high half) and the place in the record
+    "TP_DATA_LOC_READ_CONST": "(dst, field, length) ((void)bpf_probe_read_kernel((void *)(dst), length,"
+    " (char *)args + (args->data_loc_##field & 0xffff)))",
+    "TP_DATA_LOC_READ": "(dst, field) TP_DATA_LOC_READ_CONST(dst, field, (unsigned int)args->data_loc_##field >> 16)",
+    "TP_DATA_LOC_READ_STR": "(dst, field, length) ((void)bpf_probe_read_kernel_str((void *)(dst), length,"
+    " (char *)args + (args->data_loc_##field & 0xffff)))",
     "PAGE_SIZE": " 4096UL", "PAGE_SHIFT": " 12", "PAGE_MASK": " (~(PAGE_SIZE - 1))", "U64_MAX": " (~0ULL)",
     # where x86-64's kernel addresses begin, without KASLR (arch/x86/include/asm/page_64_types.h)
     "__PAGE_OFFSET_BASE_L4": " 0xffff888000000000UL", "__PAGE_OFFSET_BASE_L5": " 0xff11000000000000UL",
