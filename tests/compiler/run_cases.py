@@ -41,7 +41,8 @@ def _child(path: Path, levels: list[int], report: int, flags: tuple[str, ...], s
     try:
         text = front_end_text(path, flags)
     except SkepError as error:
-        found = {str(level): [None, f"{type(error).__name__}: {error}"] for level in levels}
+        errors = [repr(d) for d in getattr(error, "diagnostics", ()) if d.severity == "error"] or [f"{type(error).__name__}: {error}"]
+        found = {str(level): [None, "\n".join(errors)] for level in levels}
     except BaseException:
         found = {str(level): [None, "crash of the front end\n" + traceback.format_exc()] for level in levels}
     else:

@@ -135,7 +135,7 @@ def _kernel_btf() -> object:
 def _preprocess(
     source: SourceFile, diagnostics: Diagnostics, flags: Flags, target: str
 ) -> tuple[list[Token], list[tuple[str, Token]], str]:
-    from skep.compiler import dialect
+    from skep.compiler import dialect, host
     from skep.compiler.preprocessor import Preprocessor
 
     macros = dict(dialect.COMMON_MACROS)
@@ -144,7 +144,7 @@ def _preprocess(
         macros |= dialect.register_macros(platform.machine())
         macros |= dialect.version_macros(platform.release())
     else:
-        macros |= dialect.HOST_MACROS
+        macros |= host.MACROS
     preprocessor = Preprocessor(
         diagnostics, include_dirs=flags.include_dirs, builtin_macros=macros, defines=flags.defines, undefines=flags.undefines
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
-from skep.compiler import ast, dialect, tree
+from skep.compiler import ast, dialect, host, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import Token
@@ -303,12 +304,63 @@ class Calls:
             method = self._special.get(short)
             if method is not None:
                 return method(self, node)
+            if not self.c.bpf:
+                found = self._library(node, short)
+                if found is not None:
+                    return found
         else:
             found = self._atomic(node, name)
             if found is not None:
                 return found
         self.c.error(f"'{name}' is not a builtin that Skep knows", node.function, code="builtin")
         return self.e.poison(node)
+
+    def _library(self, node: ast.Call, name: str) -> tree.Node | None:
+        """A builtin of hosts: a number, a function of the C library's, or an expression in C over its arguments."""
+        bare = name.rstrip("fl") if name[:3] in ("inf", "nan", "hug") else ""
+        if name in ("inf", "inff", "infl") or bare in ("inf", "huge_va", "nan"):
+            type = {"f": ct.FLOAT, "l": ct.LDOUBLE}.get(name[len("huge_val" if name[0] == "h" else "inf") :], ct.DOUBLE)
+            value = math.nan if bare == "nan" else math.inf
+            for arg in node.args:
+                self.e.value(arg)
+            return self.e.float_number(node, value, type)
+        row = host.LIBRARY.get(name)
+        if row is not None:
+            prototype = self.c.parse_type(f"{row[0]} (*)({row[1]})")
+            assert isinstance(prototype, PointerType) and isinstance(prototype.to, FunctionType)
+            function = self.c.unit.functions.get(name)
+            if function is None:
+                function = self.c.unit.functions[name] = tree.Function(name, prototype.to, node.first)
+            args = self.arguments(node, prototype.to, f"__builtin_{name}()")
+            return tree.CallFunction(node.first, node.last, prototype.to.returns, function, args)
+        params, text = host.TEXTS.get(name, ((), ""))
+        if not text:
+            return None
+        args_found = self._take(node, len(params))
+        if args_found is None or not all(isinstance(a.type, ct.FloatType) for a in args_found):
+            if args_found is not None:
+                self.c.error(f"__builtin_{name}() takes floating-point numbers", node, code="type")
+            return self.e.poison(node)
+        return self._with_arguments(node, node.first, text, name, list(zip(params, args_found, strict=True)))
+
+    def _with_arguments(
+        self, node: ast.Call, at: Token, text: str, name: str, values: list[tuple[str, tree.Node]]
+    ) -> tree.Node:
+        """A C expression over variables that hold the values."""
+        from skep.compiler.checker import Scope
+
+        scope = Scope()
+        items: list[tree.Statement] = []
+        for param, value in values:
+            var = tree.Variable(param, value.type.unqualified(), "local", at)
+            init = tree.Init(at, var.type, False)
+            init.items.append((0, None, var.type, value))
+            items.append(tree.Declare(at, var, init))
+            scope.names[param] = var
+        self.c.scopes.append(scope)
+        result = self.e.value(self.c.template(text, name, at))
+        self.c.scopes.pop()
+        return tree.StatementExpr(node.first, node.last, result.type, tree.Block(at, items, at), result)
 
     def _take(self, node: ast.Call, count: int) -> list[tree.Node] | None:
         args = [self.e.value(a) for a in node.args]

@@ -6,11 +6,13 @@ buffer with loads and a kernel struct with bpf_probe_read_kernel.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping, Sequence
 
-from skep.compiler import dialect, programs, tree
+from skep.compiler import constants, dialect, programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import Signature
+from skep.compiler.addresses import constant_address
 from skep.compiler.debuginfo import DebugInfo
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.function_emitter import FunctionEmitter
@@ -131,12 +133,13 @@ class Emitter:
             syscall = programs.is_syscall_function(function) or model in programs.SYSCALL_MODELS
             pointer = isinstance(param.type, ct.PointerType)
             if i == 0:
-                params.append("context:btf" if model in programs.BTF_MODELS else "context")
+                registers = programs.context_tag(function) == "pt_regs"
+                params.append("context:btf" if model in programs.BTF_MODELS and not registers else "context")
             elif programs.pointer_to(param.type, "pt_regs"):
                 params.append("kernel")
             else:
                 params.append(("user" if syscall else "any") if pointer else "")
-        if len(function.params) > 1 and model not in (programs.REGISTER_MODELS | programs.SYSCALL_MODELS):
+        if len(function.params) > 1 and model not in (programs.REGISTER_MODELS | programs.ARGUMENT_MODELS):
             self.error(
                 f"program '{function.name}' has {len(function.params)} parameters; a {model} program gets one, its context",
                 function.params[1].token, "program-parameters",
@@ -286,6 +289,8 @@ class Emitter:
     def _fill(self, image: bytearray, addresses: dict[int, str], base: int, init: tree.Init | None) -> None:
         for offset, member, type, node in init.items if init is not None else ():
             at = base + offset
+            for other in range(at - 7, at + type.size):
+                addresses.pop(other, None)  # an earlier value of the same place
             plain = node
             while isinstance(plain, tree.Convert) and isinstance(plain.type, ct.PointerType | ct.IntType):
                 plain = plain.operand
@@ -301,13 +306,13 @@ class Emitter:
                 addresses[at] = self.address(node)
 
     @staticmethod
-    def _number(image: bytearray, at: int, member: ct.Member | None, type: Type, value: int | float) -> None:
-        import struct
+    def _number(image: bytearray, at: int, member: ct.Member | None, type: Type, value: constants.Number) -> None:
 
         if isinstance(type, ct.FloatType):
             if type.width == 16:
-                raise NotImplementedError("long double data")
-            data = struct.pack("<f" if type.width == 4 else "<d", value)
+                data = constants.long_double_bits(value).to_bytes(10, "little")
+            else:
+                data = struct.pack("<f" if type.width == 4 else "<d", value)
             image[at : at + len(data)] = data
             return
         size = type.size
@@ -322,41 +327,27 @@ class Emitter:
 
     def address(self, node: tree.Node) -> str:
         """A constant address as an LLVM constant expression."""
-        match node:
-            case tree.Convert():
-                return self.address(node.operand)
-            case tree.AddressOf():
-                return self.address(node.operand)
-            case tree.VarRef():
-                return self.global_symbol(node.var)
+        found = constant_address(node)
+        assert found is not None, node
+        base, offset = found
+        match base:
+            case tree.Variable():
+                symbol = self.global_symbol(base)
             case tree.StringData():
-                return self.string(node.data, 1)
-            case tree.FunctionRef():
-                f = node.function
-                return "@" + self.instance(f, ("",) * len(f.params)) if f.body is not None else self.outside_function(f)
-            case tree.MapRef():
-                return f"@{node.map.name}"
-            case tree.CompoundLiteral():
-                name = f"@.literal.{len(self.emitted_globals)}"
-                self.emitted_globals.add(name)
-                type, value = self.data(node.var.type, node.init)
-                self.head.append(f"{name} = internal global {type} {value}, align {node.var.type.align}")
-                return name
-            case tree.MemberRef():
-                return self._offset(self.address(node.base), node.member.offset)
-            case tree.Deref():
-                return self.address(node.pointer)
-            case tree.PointerAdd():
-                index = tree.const_int(node.index) or 0
-                assert isinstance(node.type, ct.PointerType)
-                return self._offset(self.address(node.pointer), index * node.type.to.size * (-1 if node.negative else 1))
-            case tree.Const():
-                return f"inttoptr (i64 {int(node.value)} to ptr)" if node.value else "null"
-        raise AssertionError(node)
+                symbol = self.string(base.data, max(base.type.align, 1))
+            case tree.Function():
+                symbol = self.function_symbol(base)
+            case tree.MapInfo():
+                symbol = f"@{base.name}"
+            case _:
+                return f"inttoptr (i64 {offset} to ptr)" if offset else "null"
+        return f"getelementptr (i8, ptr {symbol}, i64 {offset})" if offset else symbol
 
-    @staticmethod
-    def _offset(base: str, offset: int) -> str:
-        return f"getelementptr (i8, ptr {base}, i64 {offset})" if offset else base
+    def function_symbol(self, function: tree.Function) -> str:
+        """A function whose address is taken."""
+        if function.body is None:
+            return self.outside_function(function)
+        return "@" + self.instance(function, ("",) * len(function.params))
 
     # --- maps and records
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import ast, constants, tree
 from skep.compiler import types as ct
+from skep.compiler.addresses import constant_address
 from skep.compiler.calls import Calls
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import decode_char, decode_string
@@ -79,6 +80,9 @@ class Expressions:
         first, last = (at.first, at.last) if isinstance(at, ast.Node) else (at.token, at.last)
         return tree.Poison(first, last, ct.INT, 0)
 
+    def float_number(self, at: ast.Node, value: float, type: Type) -> tree.Const:
+        return tree.Const(at.first, at.last, type, value)
+
     # --- lvalues
 
     @staticmethod
@@ -106,6 +110,12 @@ class Expressions:
         to = to.unqualified()
         if isinstance(node, tree.Const) and (isinstance(to, ct.IntType | ct.EnumType | ct.FloatType)):
             return tree.Const(node.token, node.last, to, constants.convert(node.value, to))
+        if isinstance(to, ct.IntType) and isinstance(node.type, PointerType):
+            address = constant_address(node)  # as in (size_t)&((struct s *)0)->member
+            if address is not None and address[0] is None:
+                return tree.Const(node.token, node.last, to, to.wrap(address[1]))
+            if address is not None and to.rank == ct.BOOL_RANK:
+                return tree.Const(node.token, node.last, to, 1)
         same = type(node.type) is type(to) and ct.compatible(node.type.unqualified(), to, ignore_quals=True)
         if same and not isinstance(to, PointerType):
             if node.type is to or (node.type.alias == to.alias and not node.type.quals):
@@ -414,6 +424,10 @@ class Expressions:
         if not type.complete and not isinstance(type, ct.VoidType | FunctionType):
             self.c.incomplete(type, f"'{node.what}'", node.argument)
             return self.number(node, 1, _SIZE)
+        if node.what == "alignof" and not isinstance(node.argument, ast.TypeName):
+            own = operand.var.attributes.get("aligned", 0) if isinstance(operand, tree.VarRef) else 0
+            own = max(own, operand.member.align) if isinstance(operand, tree.MemberRef) else own
+            return self.number(node, max(type.align, own), _SIZE)
         return self.number(node, type.size if node.what == "sizeof" else type.align, _SIZE)
 
     def cast(self, node: ast.Cast) -> tree.Node:
@@ -475,6 +489,9 @@ class Expressions:
                 a, b = left.type.to.unqualified(), right.type.to.unqualified()
                 if not ct.compatible(a, b, ignore_quals=True):
                     self.c.warning(f"'{left.type}' minus '{right.type}': different types", node, code="pointer-diff")
+                x, y = constant_address(left), constant_address(right)
+                if x is not None and y is not None and x[0] is y[0] and a.size:
+                    return tree.Const(node.first, node.last, ct.LONG, (x[1] - y[1]) // a.size)
                 return tree.PointerDiff(node.first, node.last, ct.LONG, left, right)
         floats = op in ("+", "-", "*", "/")
         ok = ct.is_arithmetic if floats else ct.is_integer
@@ -509,6 +526,9 @@ class Expressions:
         lp, rp = isinstance(left.type, PointerType), isinstance(right.type, PointerType)
         if lp or rp:
             left, right = self._compare_pointers(op, left, right, node)
+            x, y = constant_address(left), constant_address(right)
+            if x is not None and y is not None and x[0] is y[0]:
+                return self.number(node, int(constants.COMPARE[op](x[1], y[1])))
         elif ct.is_arithmetic(left.type) and ct.is_arithmetic(right.type):
             left, right, common = self.usual(left, right)
             if isinstance(left, tree.Const) and isinstance(right, tree.Const):
@@ -622,6 +642,9 @@ class Expressions:
         type = self.c.type_name(node.type)
         var = tree.Variable("(literal)", type, "local" if self.c.function else "global", node.first)
         init = self.c.init.of(node.init, var, constant=self.c.function is None)
+        if self.c.function is None:
+            self.c.statics += 1
+            var.symbol, var.linkage, var.init = f".literal.{self.c.statics}", "static", init
         return tree.CompoundLiteral(node.first, node.last, var.type, var, init)
 
     def statement_expression(self, node: ast.StatementExpr) -> tree.Node:
@@ -630,10 +653,16 @@ class Expressions:
             return self.poison(node)
         block = self.c.stmt.block(node.block)
         value: tree.Node | None = None
-        if block.items and isinstance(block.items[-1], tree.Evaluate):
-            last = block.items.pop()
-            assert isinstance(last, tree.Evaluate)
+        last: tree.Statement | None = block.items[-1] if block.items else None
+        holder: tree.Label | tree.CaseLabel | None = None
+        while isinstance(last, tree.Label | tree.CaseLabel):
+            holder, last = last, last.body
+        if isinstance(last, tree.Evaluate):
             value = self.decay(last.expr)
+            if holder is not None:
+                holder.body = tree.Block(last.token, [], last.token)
+            else:
+                block.items.pop()
         return tree.StatementExpr(node.first, node.last, value.type.unqualified() if value else ct.VOID, block, value)
 
     def generic(self, node: ast.Generic) -> tree.Node:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from skep.compiler import ast, tree
 from skep.compiler import types as ct
+from skep.compiler.addresses import constant_address
 from skep.compiler.diagnostics import closest
 from skep.compiler.types import ArrayType, Member, RecordType, Type
 
@@ -291,31 +292,8 @@ def _braced_text(node: ast.InitList, type: Type) -> ast.String | None:
 def is_constant(node: tree.Node) -> bool:
     """Can the value stand in a data section: a number, or the address of a static object plus a number?"""
     match node:
-        case tree.Const() | tree.StringData() | tree.MapRef() | tree.FunctionRef():
+        case tree.Const() | tree.StringData() | tree.Poison():
             return True
-        case tree.Convert():
-            return is_constant(node.operand)
         case tree.CompoundLiteral():
             return all(is_constant(v) for _, _, _, v in node.init.items)
-        case tree.AddressOf():
-            return is_static(node.operand)
-        case tree.PointerAdd():
-            return is_constant(node.pointer) and tree.const_int(node.index) is not None
-        case tree.Binary():
-            return is_constant(node.left) and is_constant(node.right)
-    return False
-
-
-def is_static(node: tree.Node) -> bool:
-    match node:
-        case tree.VarRef():
-            return node.var.storage == "global"
-        case tree.StringData() | tree.FunctionRef() | tree.MapRef():
-            return True
-        case tree.CompoundLiteral():
-            return node.var.storage == "global"
-        case tree.MemberRef():
-            return is_static(node.base)
-        case tree.Deref():
-            return is_constant(node.pointer)
-    return False
+    return ct.is_scalar(node.type) and constant_address(node) is not None

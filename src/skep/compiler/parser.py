@@ -16,7 +16,7 @@ from skep.compiler.types import ATOMIC, CONST, RESTRICT, VOLATILE
 
 TYPE_WORDS = {
     "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Bool", "_Complex",
-    "__int128", "__signed__", "__signed", "__builtin_va_list", "__uint128_t", "__int128_t", "_Float128", "__float128",
+    "__int128", "__signed__", "__signed", "__auto_type", "__builtin_va_list", "__uint128_t", "__int128_t", "_Float128", "__float128",
 }  # fmt: skip
 QUALIFIERS = {
     "const": CONST, "volatile": VOLATILE, "restrict": RESTRICT, "_Atomic": ATOMIC, "__const": CONST, "__const__": CONST,
@@ -328,6 +328,10 @@ class Parser:
                 self.expect(")", "to close asm(")
             declarator.attributes += self.attributes()
             init = self.initializer() if self.accept("=") else None
+            if init is not None and isinstance(specifiers.type, ast.WordsSpec) and specifiers.type.words == ["__auto_type"]:
+                # the value's type, arrays decayed: what a comma gives
+                zero = ast.SizeOf(init.first, init.last, "sizeof", init)
+                specifiers.type = ast.TypeofSpec(init.first, init.last, ast.Comma(init.first, init.last, zero, init))
             declarators.append(ast.InitDeclarator(declarator.first, self.previous, declarator, init))
             if not self.accept(","):
                 break

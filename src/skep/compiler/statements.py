@@ -89,7 +89,7 @@ class Statements:
             type = self.c.declared_type(base, d.declarator)
             attributes = self.c.attributes(node.specifiers, d.declarator)
             if storage == "typedef":
-                self.c.declare(token.text, Typedef(type.named(token.text), token), token)
+                self.c.declare(token.text, Typedef(type.named(token.text, attributes.get("aligned", 0)), token), token)
             elif isinstance(type, ct.FunctionType):
                 self.c.declare_function(token, type, node.specifiers, attributes)
             elif storage == "extern":

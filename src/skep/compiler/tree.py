@@ -5,6 +5,7 @@ the origin pass and the emitter.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from fractions import Fraction
 from typing import Any
 
 from skep.compiler.source import Token
@@ -90,8 +91,10 @@ class Node:
 
 
 class Const(Node):
+    """A number; that of a long double may be a fraction (see `constants`)."""
+
     __slots__ = ("value",)
-    value: int | float
+    value: int | float | Fraction
 
 
 class Poison(Const):

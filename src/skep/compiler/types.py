@@ -12,15 +12,20 @@ _QUALIFIER_NAMES = ((CONST, "const"), (VOLATILE, "volatile"), (RESTRICT, "restri
 
 
 class Type:
-    """Base of all types; `quals` is a bit set, `alias` the typedef name it was written with (for messages)."""
+    """Base of all types; `quals` is a bit set, `alias` the typedef name it was written with (for messages).
 
-    __slots__ = ("alias", "quals")
+    `aligned` is the alignment that a typedef's attribute gave it, 0 without one.
+    """
+
+    __slots__ = ("alias", "aligned", "quals")
     quals: int
     alias: str
+    aligned: int
 
     def __init__(self) -> None:
         self.quals = 0
         self.alias = ""
+        self.aligned = 0
 
     def _copy(self) -> Self:
         new = object.__new__(type(self))
@@ -44,9 +49,10 @@ class Type:
         new.quals = 0
         return new
 
-    def named(self, alias: str) -> Self:
+    def named(self, alias: str, aligned: int = 0) -> Self:
         new = self._copy()
         new.alias = alias
+        new.aligned = aligned or self.aligned
         return new
 
     @property
@@ -55,6 +61,10 @@ class Type:
 
     @property
     def align(self) -> int:
+        return self.aligned or self.natural_align
+
+    @property
+    def natural_align(self) -> int:
         return self.size
 
     @property
@@ -176,7 +186,7 @@ class ArrayType(Type):
         return self.of.size * (self.count or 0)
 
     @property
-    def align(self) -> int:
+    def natural_align(self) -> int:
         return self.of.align
 
     @property
@@ -348,7 +358,7 @@ class RecordType(Type):
         return self.record.size
 
     @property
-    def align(self) -> int:
+    def natural_align(self) -> int:
         return self.record.align
 
     @property

@@ -8,7 +8,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
-from skep.compiler import dialect, programs, tree
+from skep.compiler import constants, dialect, programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import llvm_type
 from skep.compiler.call_values import CallValues
@@ -126,7 +126,7 @@ class Values:
         align = max(node.type.align, 1) if node.type.complete else 1
         if origin == "context" and (self.f.entry or self.f.model):
             record = node.type
-            if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.SYSCALL_MODELS:
+            if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.ARGUMENT_MODELS:
                 return Place(self.scalar(node.pointer), "registers", node.type, align)
             return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
         space = "direct" if isinstance(node.type, ct.FunctionType) else self.space(node.pointer)
@@ -134,22 +134,32 @@ class Values:
         return Place(base, space, node.type, align, context=origin == "context")
 
     def _replace_register(self, place: Place, node: tree.MemberRef) -> None:
-        """A register of a hook that has none: a system call's tracepoint carries its arguments and result instead."""
+        """A register of a hook that has none: a system call's tracepoint and fentry carry arguments and result instead."""
         registers = dialect.REGISTERS[self.m.machine]
         name = node.member.name
-        if self.f.model == "syscall_enter" and name == registers["PARM"][0].split("[")[0]:
-            slot = self.f.alloca(8, 8)
+        model = self.f.model
+        arguments = [register.split("[")[0] for register in registers["PARM"]]
+        slot = self.f.alloca(8, 8)
+        if model == "syscall_enter" and name == arguments[0]:
             self.store_raw(slot, ct.ULONG, self.task_registers())
-        elif self.f.model == "syscall_exit" and name == registers["RC"].split("[")[0]:
-            slot = self.f.alloca(8, 8)
+        elif model == "syscall_exit" and name == registers["RC"].split("[")[0]:
             self.store_raw(slot, ct.ULONG, self.context_load(place.base, 16, "i64"))
+        elif model == "fentry" and name in arguments:
+            self.store_raw(slot, ct.ULONG, self.context_load(place.base, 8 * arguments.index(name), "i64"))
+        elif model == "fexit" and name == registers["RC"].split("[")[0]:
+            # bpf_get_func_ret is helper 184 (Linux 5.17)
+            self.helper(184, [f"ptr {place.base}", f"ptr {slot}"])
         else:
-            what = "its first argument and result" if self.f.model == "syscall_enter" else "the result"
+            what, carries = {
+                "syscall_enter": ("the system call's tracepoint", "its first argument"),
+                "syscall_exit": ("the system call's tracepoint", "its result"),
+                "fentry": ("fentry", "the function's arguments"),
+                "fexit": ("fexit", "the function's result"),
+            }[model]
             self.m.error(
-                f"register '{name}' is not known here: this kernel has no kprobes, and the system call's tracepoint, "
-                f"taken instead, carries only {what}", node, "register",
+                f"register '{name}' is not known here: this kernel has no kprobes, and {what}, taken instead, carries only {carries}",
+                node, "register",
             )  # fmt: skip
-            slot = self.f.alloca(8, 8)
         place.base, place.space, place.offset, place.align = slot, "direct", 0, 8
 
     def address(self, place: Place) -> str:
@@ -164,7 +174,7 @@ class Values:
 
     def lvalue_address(self, node: tree.Node) -> str:
         if isinstance(node, tree.FunctionRef):
-            return self.m.address(node)
+            return self.m.function_symbol(node.function)
         place = self.place(node)
         if place.context and place.space == "direct":
             place.context = False
@@ -431,8 +441,7 @@ class Values:
             return f"inttoptr (i64 {node.value} to ptr)"
         if isinstance(node.type, ct.FloatType):
             if node.type.width == 16:
-                bits = struct.unpack("<Q", struct.pack("<d", node.value))[0]
-                return self.f.value(f"fpext double 0x{bits:016X} to x86_fp80")
+                return f"0xK{constants.long_double_bits(node.value):020X}"
             return f"0x{struct.unpack('<Q', struct.pack('<d', node.value))[0]:016X}"
         return str(int(node.value))
 
