@@ -235,6 +235,7 @@ def test_function_that_does_not_exist_lists_the_rungs_and_their_reasons(run_text
             "  perf kprobe PMU: not in this kernel (no /sys/bus/event_source/devices/kprobe)\n"
             "  tracefs kprobe_events: not in this kernel (CONFIG_KPROBE_EVENTS is off)\n"
             "  tracepoint syscalls:sys_enter_no_such_function_here: no_such_function_here is not the function of a system call\n"
+            "  fentry: no function no_such_function_here in the kernel's BTF\n"
             "skep: raised at script.py:4\n"
         )
 

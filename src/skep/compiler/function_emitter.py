@@ -202,18 +202,24 @@ class FunctionEmitter:
                     raw = self.values.task_registers()
                 else:
                     raw = self.values.context_load(context, 16 + 8 * i, "i64")
-            elif self.model == "syscall_exit":
+            elif self.model in ("syscall_exit", "fexit"):
                 self.m.error(
                     f"'{var.name}': a return probe has no arguments left; keep them in a map at entry", var.token, "program-parameters"
                 )
                 continue
             elif syscall and not programs.pointer_to(var.type, "pt_regs"):
                 if not inner:
-                    inner = self.values.register(context, "PARM", 0)
+                    inner = self.argument(context, 0)
                 raw = self.values.read_register(inner, "SYSCALL", i)
             else:
-                raw = self.values.register(context, "PARM", i)
+                raw = self.argument(context, i)
             self.values.store_raw(slot, var.type, raw)
+
+    def argument(self, context: str, index: int) -> str:
+        """An argument of the probed function: a register of a kprobe's context, an element of fentry's."""
+        if self.model == "fentry":
+            return self.values.context_load(context, 8 * index, "i64")
+        return self.values.register(context, "PARM", index)
 
     # --- statements
 

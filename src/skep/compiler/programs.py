@@ -29,6 +29,8 @@ _MODELS = {
 }  # fmt: skip
 REGISTER_MODELS = frozenset({"kprobe", "kretprobe"})
 SYSCALL_MODELS = frozenset({"syscall_enter", "syscall_exit"})
+# contexts that hold a probed function's arguments, but no registers: a kprobe's function is compiled for them as well
+ARGUMENT_MODELS = SYSCALL_MODELS | {"fentry", "fexit"}
 # their contexts hold arguments whose types the verifier knows
 BTF_MODELS = frozenset({"fentry", "fexit", "fmod_ret", "lsm", "lsm_cgroup", "tp_btf", "iter", "struct_ops", "freplace"})
 # programs that may read user memory; others have only bpf_probe_read_kernel (bpf_base_func_proto)

@@ -132,6 +132,7 @@ def test_unknown_function_lists_every_rung(engine: KernelEngine, load: Callable[
         "perf kprobe PMU",
         "tracefs kprobe_events",
         "tracepoint syscalls:sys_enter_excve",
+        "fentry",
     ]
     assert text.startswith("cannot attach to kprobe:__x64_sys_excve; tried:\n  perf kprobe PMU: ")
     if HAS_KPROBES:

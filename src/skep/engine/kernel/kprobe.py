@@ -1,6 +1,6 @@
-"""kprobe and kretprobe: the perf PMU (4.17), then a tracefs event; for system calls also their tracepoints.
+"""kprobe and kretprobe: the perf PMU (4.17), a tracefs event, for system calls their tracepoints, then fentry or fexit (5.5).
 
-The last rung serves kernels without kprobes: the program is loaded with the "syscall_enter" or "syscall_exit" context.
+The rungs after the second serve kernels without kprobes: the program is loaded with a context of another shape.
 """
 
 from __future__ import annotations
@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import os
 
-from skep.engine.kernel import syscall, tracepoint
+from skep.engine.kernel import raw_tracepoint, syscall, tracepoint
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, link_perf_event, near_names
 from skep.engine.kernel.syscalls import defined_names, has_syscall_prefix, syscall_of, syscall_prefix
+from skep.errors import UnsupportedError
 from skep.object.kinds import kind_for_section
 from skep.object.model import ProgramKind
 
@@ -52,7 +53,24 @@ def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], Progr
                 lambda program: tracepoint.attach_event(engine, program, "syscalls", event),
             )
         )
+        # last although it is faster to run: it needs the kernel's BTF, which costs more than all of the rung above
+        kind = kind_for_section(f"{'fexit' if is_return else 'fentry'}/{function}")
+        assert kind is not None
+        rungs.append(Rung(kind.context, kind, lambda: _require_function(engine, function), raw_tracepoint.attach_bound))
     return climb(hook, rungs, load, lambda: _near(engine, function))
+
+
+def _require_function(engine: KernelEngine, function: str) -> None:
+    from skep.btf import kernel_btf
+
+    if not engine.tracefs.exists("available_filter_functions"):
+        raise Refused("not in this kernel (CONFIG_FUNCTION_TRACER is off)")
+    try:
+        known = kernel_btf().find(function, "func") is not None
+    except UnsupportedError as error:
+        raise Refused(str(error)) from None
+    if not known:
+        raise Refused(f"no function {function} in the kernel's BTF")
 
 
 def _function_names(function: str) -> tuple[str, ...]:

@@ -94,7 +94,8 @@ def climb(
         except PrivilegeError:
             raise
         except (VerifierError, CompileError, ObjectError, UnsupportedError) as error:
-            refusal = error
+            if not isinstance(error, UnsupportedError):  # that is the kernel's fault, not the program's
+                refusal = refusal or error
             attempts.append((rung.label, str(error)))
             continue
         try:

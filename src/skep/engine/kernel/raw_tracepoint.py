@@ -31,6 +31,14 @@ def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], Progr
     return climb(hook, (rung,), load, near)
 
 
+def attach_bound(program: ProgramHandle) -> KernelLink:
+    """The link of a program that was bound to its place at load (fentry, fexit, 5.5): opened without a name."""
+    fd = syscall.bpf(syscall.RAW_TRACEPOINT_OPEN, create_string_buffer(struct.pack("=QII", 0, program.fd, 0), 24))
+    if fd < 0:
+        raise Refused(syscall.errno_text(fd))
+    return KernelLink(f"{program.kind.context} {program.kind.target} (bpf link)", (fd,))
+
+
 def open_link(program: ProgramHandle, name: str) -> KernelLink:
     """The link of a program and a raw tracepoint; Refused with the reason."""
     buffer = create_string_buffer(name.encode())
