@@ -14,17 +14,18 @@ from skep.errors import AttachError
 pytestmark = pytest.mark.kernel
 
 TEXT = """\
-BPF_HASH(calls);
+BPF_HASH(arguments);
+BPF_HASH(results);
 int entered(struct pt_regs *ctx, void *file) {
     if (bpf_get_current_pid_tgid() >> 32 != OWN) return 0;
     u64 same = PT_REGS_PARM1(ctx) == (u64)file && file != 0;
-    calls.increment(same);
+    arguments.increment(same);
     return 0;
 }
 int returned(struct pt_regs *ctx) {
     if (bpf_get_current_pid_tgid() >> 32 != OWN) return 0;
     u64 result = PT_REGS_RC(ctx);
-    calls.increment(result);
+    results.increment(result);
     return 0;
 }
 """
@@ -55,6 +56,5 @@ def test_arguments_and_result_come_from_fentry_and_fexit(without_kprobes: None) 
             size = len(os.read(fd, 100))
         finally:
             os.close(fd)
-        counts = {key.value: count.value for key, count in b["calls"].items()}
-        assert counts[1] == 1
-        assert counts[size] == 1
+        assert [key.value for key, _ in b["arguments"].items()] == [1]
+        assert b["results"][size].value >= 1
