@@ -36,7 +36,7 @@ class CallValues:
 
     def record(self, node: tree.Node) -> str:
         """A call whose result is a record: gives the address of its copy."""
-        slot = self.f.alloca(node.type.size, node.type.align)
+        slot = self.f.temporary(node.type.size, node.type.align)
         if isinstance(node, tree.CallFunction):
             self._function(node, slot)
         elif isinstance(node, tree.CallPointer):
@@ -56,7 +56,7 @@ class CallValues:
                 continue
             address = self.v.aggregate(arg)
             if passed.parts is None:
-                copy = self.f.alloca(arg.type.size, arg.type.align)
+                copy = self.f.temporary(arg.type.size, arg.type.align)
                 self.v.copy(copy, address, arg.type)
                 found.append(f"{passed.text} {copy}")
             else:
@@ -221,7 +221,7 @@ class CallValues:
         if space == "direct":
             return value.split(" ", 1)[1]
         length = tree.const_int(size) or 0
-        slot = self.f.alloca(length, 8)
+        slot = self.f.temporary(length, 8)
         v.read(space, f"ptr {slot}", f"i32 {length}", value)
         return slot
 

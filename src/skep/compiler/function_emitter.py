@@ -38,8 +38,10 @@ class FunctionEmitter:
         self.scope = ""
         self.token: Token = function.token
         self.places: dict[tree.Variable, str] = {}
-        self.breaks: list[str] = []
-        self.continues: list[str] = []
+        self.breaks: list[tuple[str, int]] = []  # (label, number of scopes around the statement that it leaves)
+        self.continues: list[tuple[str, int]] = []
+        self.scopes: list[list[str]] = []  # slots that live to the end of a block or statement
+        self.blocks: list[tuple[int, bool]] = []  # which scopes are blocks, and whether control enters them at their start only
         self.cases: dict[int, str] = {}
         self.symbol = ""
         self.entry = False
@@ -88,6 +90,46 @@ class FunctionEmitter:
         align = max(align, 8) if size >= 8 and self.m.bpf else align  # lets LLVM store 8 bytes at a time
         self.allocas.append(f"  {slot} = alloca [{max(size, 1)} x i8], align {max(align, 1)}")
         return slot
+
+    # --- lifetimes of slots: BPF's stack has 512 bytes, and what is never alive at once can share them
+
+    def lifetime(self, slot: str, what: str) -> None:
+        """`what` is "start" or "end"."""
+        if self.m.bpf and not self.terminated:
+            self.emit(f"call void {self.m.intrinsic(f'llvm.lifetime.{what}.p0', 'void {}(ptr)')}(ptr {slot})")
+
+    def open_scope(self, block: tree.Block | None = None) -> None:
+        if block is not None:
+            self.blocks.append((len(self.scopes), not _is_entered_inside(block)))
+        self.scopes.append([])
+
+    def close_scope(self, block: tree.Block | None = None) -> None:
+        self.leave(len(self.scopes) - 1)
+        self.scopes.pop()
+        if block is not None:
+            self.blocks.pop()
+
+    def leave(self, depth: int) -> None:
+        """Control goes out of all scopes but the first `depth`."""
+        for scope in reversed(self.scopes[depth:]):
+            for slot in reversed(scope):
+                self.lifetime(slot, "end")
+
+    def temporary(self, size: int, align: int) -> str:
+        """A slot that lives to the end of the statement."""
+        slot = self.alloca(size, align)
+        if self.scopes:
+            self.scopes[-1].append(slot)
+            self.lifetime(slot, "start")
+        return slot
+
+    def begin_variable(self, slot: str) -> None:
+        """A variable's slot, from its declaration to the end of its block."""
+        depth, regular = self.blocks[-1] if self.blocks else (0, False)
+        if regular:
+            if slot not in self.scopes[depth]:
+                self.scopes[depth].append(slot)
+            self.lifetime(slot, "start")
 
     # --- the function
 
@@ -227,12 +269,18 @@ class FunctionEmitter:
         self.token = node.token
         match node:
             case tree.Block():
+                self.open_scope(node)
                 for item in node.items:
                     self.statement(item)
+                self.close_scope(node)
             case tree.Evaluate():
+                self.open_scope()
                 self.values.discard(node.expr)
+                self.close_scope()
             case tree.Declare():
+                self.open_scope()
                 self.declare(node.var, node.init)
+                self.close_scope()
             case tree.If():
                 self._if(node)
             case tree.Loop():
@@ -248,7 +296,9 @@ class FunctionEmitter:
             case tree.Goto():
                 self.jump(f"user.{node.name}")
             case tree.Jump():
-                self.jump((self.breaks if node.kind == "break" else self.continues)[-1])
+                label, depth = (self.breaks if node.kind == "break" else self.continues)[-1]
+                self.leave(depth)
+                self.jump(label)
             case tree.Return():
                 self._return(node)
             case tree.Asm():
@@ -260,6 +310,7 @@ class FunctionEmitter:
             align = max(var.type.align, var.attributes.get("aligned", 0))
             place = self.places[var] = self.alloca(var.type.size, align, var.name.strip("()"))
             self.m.frames[self.symbol].append((var.type.size, var.name, var.token))
+        self.begin_variable(place)
         if init is not None:
             self.values.initialise(place, var.type, init)
 
@@ -286,8 +337,8 @@ class FunctionEmitter:
         top, body, step, end = (self.fresh(n) for n in ("loop", "body", "step", "endloop"))
         if node.init is not None:
             self.statement(node.init)
-        self.breaks.append(end)
-        self.continues.append(step)
+        self.breaks.append((end, len(self.scopes)))
+        self.continues.append((step, len(self.scopes)))
         if node.kind == "do":
             self.label(body)
             self.statement(node.body)
@@ -350,7 +401,7 @@ class FunctionEmitter:
             self.label(following)
         self.emit(f"switch {type} {value}, label %{default} [{' '.join(single)}]")
         self.terminated = True
-        self.breaks.append(end)
+        self.breaks.append((end, len(self.scopes)))
         self.statement(node.body)
         self.breaks.pop()
         self.jump(end)
@@ -361,6 +412,7 @@ class FunctionEmitter:
         if node.value is None or isinstance(returns, ct.VoidType):
             if node.value is not None:
                 self.values.discard(node.value)
+            self.leave(0)
             self.emit("ret void")
         elif isinstance(returns, ct.RecordType):
             address = self.values.aggregate(node.value)
@@ -368,6 +420,7 @@ class FunctionEmitter:
                 self.values.copy("%result", address, returns)
             parts = self.signature.result.parts
             if not parts:
+                self.leave(0)
                 self.emit("ret void")
             else:
                 pieces = [self.values.load_part(address, text, offset, returns) for text, offset in parts]
@@ -376,10 +429,32 @@ class FunctionEmitter:
                     whole = "poison"
                     for i, ((text, _), piece) in enumerate(zip(parts, pieces, strict=True)):
                         whole = self.value(f"insertvalue {self.signature.returns} {whole}, {text} {piece}, {i}")
+                self.leave(0)
                 self.emit(f"ret {self.signature.returns} {whole}")
         else:
-            self.emit(f"ret {llvm_type(returns)} {self.values.scalar(node.value)}")
+            value = self.values.scalar(node.value)
+            self.leave(0)
+            self.emit(f"ret {llvm_type(returns)} {value}")
         self.terminated = True
+
+
+def _is_entered_inside(block: tree.Block) -> bool:
+    """Can a jump go past the declarations at the block's start?"""
+    return any(isinstance(node, tree.Label) for node in tree.walk(block)) or _has_case(block)
+
+
+def _has_case(node: tree.Statement | None) -> bool:
+    """Is there a case label of a switch around the statement?"""
+    match node:
+        case tree.CaseLabel():
+            return True
+        case tree.Block():
+            return any(_has_case(item) for item in node.items)
+        case tree.If():
+            return _has_case(node.then) or _has_case(node.otherwise)
+        case tree.Loop():
+            return _has_case(node.body)
+    return False
 
 
 def _has_label(node: tree.Statement | None) -> bool:

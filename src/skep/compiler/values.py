@@ -188,16 +188,26 @@ class Values:
             return self._load_bits(place, node)
         t = self.ltype(place.type)
         if place.space != "direct":
-            slot = self.probe(place, place.type.size, place.type.align)
-            return self.f.value(f"load {t}, ptr {slot}, align {place.type.align}")
+            return self._probed(place, t, place.type.size, place.type.align)
         volatile = "volatile " if place.volatile else ""
         return self.f.value(f"load {volatile}{t}, ptr {self.address(place)}, align {place.align}")
 
-    def probe(self, place: Place, size: int, align: int, into: str = "") -> str:
+    def probe(self, place: Place, size: int, align: int) -> str:
         """Read kernel or user memory through a helper; gives the slot. A failed read leaves zeros, as the helper does."""
-        slot = into or self.f.alloca(size, align)
-        self.read(place.space, f"ptr {slot}", f"i32 {size}", f"ptr {self.address(place)}")
+        address = self.address(place)
+        slot = self.f.temporary(size, align)
+        self.read(place.space, f"ptr {slot}", f"i32 {size}", f"ptr {address}")
         return slot
+
+    def _probed(self, place: Place, type: str, size: int, align: int) -> str:
+        """A number read through a helper: its slot lives no longer than this."""
+        address = self.address(place)
+        slot = self.f.alloca(size, align)
+        self.f.lifetime(slot, "start")
+        self.read(place.space, f"ptr {slot}", f"i32 {size}", f"ptr {address}")
+        value = self.f.value(f"load {type}, ptr {slot}, align {align}")
+        self.f.lifetime(slot, "end")
+        return value
 
     def read(self, space: str, to: str, size: str, source: str) -> None:
         if space == "any" and not self.m.tracing:
@@ -241,8 +251,7 @@ class Values:
         assert m is not None and m.bits is not None
         unit, align = self._unit(place)
         if place.space != "direct":
-            slot = self.probe(place, unit // 8, align)
-            raw = self.f.value(f"load i{unit}, ptr {slot}, align {align}")
+            raw = self._probed(place, f"i{unit}", unit // 8, align)
         else:
             raw = self.f.value(f"load i{unit}, ptr {self.address(place)}, align {align}")
         return self._extract(raw, unit, m, place.type)
@@ -331,8 +340,7 @@ class Values:
         pointer = self.f.value(f"inttoptr i64 {registers} to ptr")
         place = Place(pointer, "kernel", ct.ULONG, 8)
         place.offset = self._register_offset(name, index)
-        slot = self.probe(place, 8, 8)
-        return self.f.value(f"load i64, ptr {slot}, align 8")
+        return self._probed(place, "i64", 8, 8)
 
     def task_registers(self) -> str:
         """The address of the caller's saved registers: what a system call's function has as its argument.
@@ -368,9 +376,12 @@ class Values:
                 self.discard(node.left)
                 return self.aggregate(node.right)
             case tree.StatementExpr():
-                self.f.statement(node.block)
                 assert node.value is not None
-                return self.aggregate(node.value)
+                slot = self.f.temporary(node.type.size, node.type.align)
+                self._enter(node.block)
+                self.copy(slot, self.aggregate(node.value), node.type)
+                self.f.close_scope(node.block)
+                return slot
             case tree.CallFunction() | tree.CallPointer() | tree.CallBuiltin():
                 return self.calls.record(node)
             case tree.Convert():
@@ -379,7 +390,7 @@ class Values:
 
     def _conditional_record(self, node: tree.Conditional) -> str:
         f = self.f
-        slot = f.alloca(node.type.size, node.type.align)
+        slot = f.temporary(node.type.size, node.type.align)
         yes, no, end = f.fresh("then"), f.fresh("else"), f.fresh("endif")
         self.condition(node.condition, yes, no)
         f.label(yes)
@@ -675,8 +686,16 @@ class Values:
         return old if node.post else stored
 
     def statement_expression(self, node: tree.StatementExpr) -> str:
-        self.f.statement(node.block)
-        return self.scalar(node.value) if node.value is not None else ""
+        self._enter(node.block)
+        value = self.scalar(node.value) if node.value is not None else ""
+        self.f.close_scope(node.block)
+        return value
+
+    def _enter(self, block: tree.Block) -> None:
+        """The statements of a statement expression; its scope stays open for its value."""
+        self.f.open_scope(block)
+        for item in block.items:
+            self.f.statement(item)
 
     def call(self, node: tree.Node) -> str:
         return self.calls.scalar(node)
