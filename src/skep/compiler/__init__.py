@@ -160,4 +160,6 @@ def _backend_message(messages: str, status: int) -> str:
         if "error:" in line or "LLVM ERROR" in line:
             said = line
             break
+    if any(name in said for name in ("__udivti3", "__divti3", "__umodti3", "__modti3")):
+        said += " BPF has no division of 128-bit numbers: divide 64-bit ones, or shift"
     return f"LLVM could not make code of this program: {said}"

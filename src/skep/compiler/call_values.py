@@ -14,6 +14,16 @@ if TYPE_CHECKING:
 
 
 
+# helpers that call back: (which argument is the function, which its context, origins of what the function is given)
+_CALLBACKS = {
+    "loop": (1, 2, ("", "context")),
+    "for_each_map_elem": (1, 2, ("memory", "memory", "memory", "context")),
+    "timer_set_callback": (1, 0, ("memory", "memory", "memory")),
+    "find_vma": (2, 3, ("btf", "btf", "context")),
+    "user_ringbuf_drain": (1, 2, ("memory", "context")),
+}
+
+
 class CallValues:
     """`scalar` and `record` are the entries, by what a call gives."""
 
@@ -119,17 +129,30 @@ class CallValues:
         return self._emit_call(self.v.scalar(node.pointer), type, signature, args, result)
 
     def _helper(self, node: tree.CallHelper) -> str:
-        args = [self.v.typed(a) for a in node.args]
+        args = [self.v.typed(a) for a in node.args] if node.name not in _CALLBACKS else self._with_callback(node)
         self.f.token = node.token
-        if node.name == "trace_printk":  # values travel in 64-bit registers
-            args = args[:2] + [self._widen(a, n) for a, n in zip(args[2:], node.args[2:], strict=True)]
         return self.v.helper(node.number, args, self.v.ltype(node.type))
 
-    def _widen(self, typed: str, node: tree.Node) -> str:
-        if not ct.is_integer(node.type):
-            return typed
-        it = ct.integer(node.type)
-        return f"i64 {self.v.resize(typed.split(' ', 1)[1], it.bits, 64, it.signed)}"
+    def _with_callback(self, node: tree.CallHelper) -> list[str]:
+        """Arguments of a helper that calls a function of the program's, which is made for the origins that it will be given."""
+        place, context, origins = _CALLBACKS[node.name]
+        args = []
+        for i, arg in enumerate(node.args):
+            plain = arg
+            while isinstance(plain, tree.Convert | tree.AddressOf):
+                plain = plain.operand
+            if i == place and isinstance(plain, tree.FunctionRef) and plain.function.body is not None:
+                given = tuple(self.f.origins.of(node.args[context]) if o == "context" else o for o in origins)
+                params = len(plain.function.params)
+                if params != len(origins):
+                    self.m.error(
+                        f"bpf_{node.name}() calls its function with {len(origins)} arguments; "
+                        f"'{plain.function.name}' takes {params}", arg, "callback",
+                    )  # fmt: skip
+                args.append(f"ptr @{self.m.instance(plain.function, given)}")
+            else:
+                args.append(self.v.typed(arg))
+        return args
 
     # --- builtins
 
@@ -144,15 +167,14 @@ class CallValues:
             if space != "direct":
                 v.read(space, to, f"i32 {tree.const_int(node.args[2])}", value)
                 return to.split(" ", 1)[1]
-            kind = "llvm.memset.p0.i64" if name == "memset" else f"llvm.{name}.p0.p0.i64"
-            first = self._aligned(to, node.args[0])
+            target, value, length = (text.split(" ", 1)[1] for text in (to, value, size))
+            align = self._alignment(node.args[0])
             if name == "memset":
-                value = f"i8 {v.resize(value.split(' ', 1)[1], 32, 8, False)}"
+                v.blocks.fill(target, v.resize(value, 32, 8, False), length, align)
             else:
-                value = self._aligned(value, node.args[1])
-            symbol = m.intrinsic(kind, f"void {{}}(ptr, {'i8' if name == 'memset' else 'ptr'}, i64, i1)")
-            f.emit(f"call void {symbol}({first}, {value}, {size}, i1 false)")
-            return to.split(" ", 1)[1]
+                do = v.blocks.move if name == "memmove" else v.blocks.copy
+                do(target, value, length, align, self._alignment(node.args[1]))
+            return target
         if name == "memcmp":
             return self._memcmp(node)
         if name == "expect":
@@ -179,14 +201,16 @@ class CallValues:
             return self._atomic(node)
         return self._bits(node)
 
-    def _aligned(self, typed: str, node: tree.Node) -> str:
-        """A pointer argument with the alignment that its type (before the cast to void *) promises."""
+    @staticmethod
+    def _alignment(node: tree.Node) -> int:
+        """What the type of a pointer, before a cast to void *, promises."""
         while isinstance(node, tree.Convert):
             node = node.operand
-        align = 1
+        if isinstance(node, tree.AddressOf):
+            return _lvalue_alignment(node.operand)
         if isinstance(node.type, ct.PointerType) and node.type.to.complete:
-            align = max(node.type.to.align, 1)
-        return f"ptr align {align} {typed.split(' ', 1)[1]}"
+            return max(node.type.to.align, 1)
+        return 1
 
     def _memcmp(self, node: tree.CallBuiltin) -> str:
         """A loop over bytes that LLVM unrolls where the size is small."""
@@ -361,6 +385,12 @@ class CallValues:
     def asm(self, node: tree.Asm) -> None:
         """GNU asm with operands in registers or memory; BPF assembly goes to LLVM as it is."""
         f, v = self.f, self.v
+        if self.m.bpf and node.template.strip():
+            self.m.error(
+                "assembly with instructions cannot be compiled for BPF: llvmlite has no BPF assembler; an empty template, "
+                "as barrier() uses it, works", node.token, "asm",
+            )  # fmt: skip
+            return
         constraints: list[str] = []
         args: list[str] = []
         results: list[tuple[Any, str]] = []
@@ -405,6 +435,14 @@ class CallValues:
             value_text = result if len(results) == 1 else f.value(f"extractvalue {returns} {result}, {i}")
             v.store(v.place(target), value_text, target)
             del t
+
+
+def _lvalue_alignment(node: tree.Node) -> int:
+    """What is known of an lvalue's address: a member is as aligned as its record and its offset are."""
+    if isinstance(node, tree.MemberRef):
+        offset = node.member.offset
+        return min(_lvalue_alignment(node.base), offset & -offset or 16)
+    return max(node.type.align, 1) if node.type.complete else 1
 
 
 def _template(text: str, names: dict[str, int]) -> str:

@@ -483,10 +483,28 @@ class Calls:
             return tree.CallBuiltin(node.first, node.last, ct.BOOL, "compare_exchange", [args[0], args[1], value(2)])
         if what in ("load_n",):
             return tree.CallBuiltin(node.first, node.last, type, "atomic_load", [args[0]])
+        if what in ("load", "exchange", "store"):
+            return self._through_pointers(node, type, args, what)
         if what in ("store_n", "lock_release"):
             stored = value(1) if what == "store_n" else self.e.convert(self.e.number(node, 0), type)
             return tree.CallBuiltin(node.first, node.last, ct.VOID, "atomic_store", [args[0], stored])
         return None
+
+    def _through_pointers(self, node: ast.Call, type: Type, args: list[tree.Node], what: str) -> tree.Node:
+        """__atomic_load, store and exchange without _n: values are behind pointers."""
+        count = 4 if what == "exchange" else 3
+        pointers = args[1 : count - 1]
+        if len(args) != count or not all(isinstance(p.type, PointerType) and p.type.to.size == type.size for p in pointers):
+            self.c.error(f"__atomic_{what}() takes {count} arguments, pointers to one type and a memory order", node, code="arguments")
+            return self.e.poison(node)
+        places = [tree.Deref(p.token, p.last, type, p) for p in pointers]
+        if what == "store":
+            return tree.CallBuiltin(node.first, node.last, ct.VOID, "atomic_store", [args[0], places[0]])
+        value: tree.Node = tree.CallBuiltin(node.first, node.last, type, "atomic_load", [args[0]])
+        if what == "exchange":
+            value = self._rmw(node, type, "xchg", [args[0], places[0]], new=False)
+        assigned = tree.Assign(node.first, node.last, type, places[-1], value)
+        return tree.Convert(node.first, node.last, ct.VOID, assigned, True)
 
     @staticmethod
     def _rmw(node: ast.Call, type: Type, op: str, args: list[Any], *, new: bool) -> tree.Node:

@@ -37,11 +37,17 @@ _WORDS: dict[tuple[str, ...], Type] = {
 # attributes that change nothing here, besides those that are read below
 _IGNORED_ATTRIBUTES = frozenset(
     "unused used maybe_unused deprecated nonnull pure const noreturn cold hot format warn_unused_result nothrow leaf malloc "
-    "alloc_size returns_nonnull fallthrough may_alias preserve_access_index visibility designated_init no_instrument_function "
+    "alloc_size alloc_align returns_nonnull fallthrough may_alias preserve_access_index visibility designated_init "
+    "no_instrument_function "
     "error warning gnu_inline artificial flatten noclone externally_visible btf_decl_tag preserve_static_offset "
-    "no_caller_saved_registers transparent_union mode vector_size address_space internal_linkage optnone optimize nocf_check "
+    "no_caller_saved_registers transparent_union mode internal_linkage optnone optimize nocf_check "
     "access assume_aligned no_sanitize sentinel returns_twice noipa no_reorder copy nomerge musttail bpf_fastcall".split()
 )
+
+
+# attributes without which a program means something else
+_UNSUPPORTED_ATTRIBUTES = frozenset("alias cleanup constructor destructor ifunc vector_size address_space scalar_storage_order".split())
+_MAX_ALIGNMENT = 1 << 28
 
 
 class Typedef:
@@ -222,8 +228,11 @@ class Checker:
                     found = ct.INT
             case ast.TypedefSpec():
                 symbol = self.lookup(spec.name)
-                assert isinstance(symbol, Typedef), spec.name
-                found = symbol.type if symbol.type.alias == spec.name else symbol.type.named(spec.name)
+                if isinstance(symbol, Typedef):
+                    found = symbol.type if symbol.type.alias == spec.name else symbol.type.named(spec.name)
+                else:  # the parser read a declaration of it that was wrong
+                    self.error(f"'{spec.name}' is not a type here", spec, code="type")
+                    found = ct.INT
             case ast.RecordSpec():
                 found = RecordType(self.record(spec))
             case ast.EnumSpec():
@@ -390,9 +399,11 @@ class Checker:
             return 16
         if isinstance(argument, ast.TypeName):
             return self.type_name(argument).align
+        if isinstance(argument, str):  # the parser leaves names in attributes as they are
+            argument = ast.Name(at.first, at.last, argument)
         value = self.constant(argument, "an alignment")
-        if value & (value - 1) or value < 0:
-            self.error(f"an alignment is a power of two, not {value}", at, code="align")
+        if value & (value - 1) or not 0 <= value <= _MAX_ALIGNMENT:
+            self.error(f"an alignment is a power of two up to {_MAX_ALIGNMENT}, not {value}", at, code="align")
             return 0
         return value
 
@@ -550,12 +561,14 @@ class Checker:
         for source in sources:
             for attribute in source.attributes:
                 name = attribute.name
-                if name in ("section", "alias", "btf_decl_tag") and attribute.args:
+                if name in ("section", "btf_decl_tag") and attribute.args:
                     found[name] = attribute.args[0]
                 elif name == "aligned":
                     found["aligned"] = self._alignment(attribute.args[0] if attribute.args else None, attribute)
-                elif name in ("always_inline", "noinline", "weak", "packed", "btf_type_tag", "used", "unused", "cleanup"):
+                elif name in ("always_inline", "noinline", "weak", "packed", "btf_type_tag", "used", "unused"):
                     found[name] = True
+                elif name in _UNSUPPORTED_ATTRIBUTES:
+                    self.error(f"attribute '{name}' is not supported", attribute, code="attribute")
                 elif name not in _IGNORED_ATTRIBUTES:
                     self.warning(f"attribute '{name}' is not known here and changes nothing", attribute, code="attribute")
         return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skep.compiler import types as ct
 from skep.compiler.source import SourceFile, Token, where
-from skep.compiler.types import Record, Type
+from skep.compiler.types import PointerType, Record, RecordType, Type
 
 _ENCODING = {"bool": 2, "float": 4, "signed": 5, "signed_char": 6, "unsigned": 7, "unsigned_char": 8}  # DW_ATE_*
 
@@ -190,6 +190,19 @@ class DebugInfo:
             f"elements: {self.node('!{' + ', '.join(entries) + '}')})"
         )
 
+    def map_definition(self, t: ct.RecordType) -> str:
+        """A libbpf-style map: what its members point to is its key and value, so kernel structs are described whole there."""
+        members = []
+        for m in t.record.members:
+            node = ""
+            if isinstance(m.type, PointerType):
+                node = self.pointer(self.type(m.type.to))
+            elif isinstance(m.type, ct.ArrayType) and isinstance(m.type.of, PointerType) and isinstance(m.type.of.to, RecordType):
+                inner = self.pointer(self.map_definition(m.type.of.to))  # __array(values, struct { ... })
+                node = self.array(inner, m.type.count or 0, m.type.size)
+            members.append((m.name, node or self.type(m.type), m.offset * 8, m.type.size * 8))
+        return self.record("struct", t.record.tag, t.size, members)
+
     def _record(self, record: Record) -> str:
         found = self._records.get(id(record))
         if found is not None:
@@ -202,8 +215,10 @@ class DebugInfo:
         found = self._records[id(record)] = self.reserve()
         self._keep.append(record)
         entries = []
-        for m in record.members:
-            node = self.type(m.type)
+        depth, self._depth = self._depth, 0  # a member is part of the record, and the record is described here
+        nodes = [self.type(m.type) for m in record.members]
+        self._depth = depth
+        for m, node in zip(record.members, nodes, strict=True):
             flags = ", flags: DIFlagBitField" if m.bits is not None else ""
             bits = m.bits if m.bits is not None else m.type.size * 8
             named = f"name: {quote(m.name)}, " if m.name else ""

@@ -67,7 +67,7 @@ class Emitter:
         if key not in self.analyses:
             self.analyses[key] = None
             params = args[: len(function.params)] + ("",) * (len(function.params) - len(args))
-            self.analyses[key] = Origins(function, params, self.result_origin)
+            self.analyses[key] = Origins(function, params, self.result_origin, solve=self.bpf)
         return self.analyses[key]
 
     def result_origin(self, function: tree.Function, args: tuple[str, ...]) -> str:
@@ -121,6 +121,15 @@ class Emitter:
     def intrinsic(self, name: str, signature: str) -> str:
         """Declare an LLVM intrinsic or outside function once; gives its symbol."""
         self.declared.setdefault(name, f"declare {signature.format('@' + name)}")
+        return "@" + name
+
+    def wide(self, operation: str) -> str:
+        """The symbol of a function that works on 128-bit numbers."""
+        from skep.compiler.function_emitter import BPF_ATTRIBUTES
+        from skep.compiler.wide import wide_function
+
+        name = f"skep.{operation}.i128"
+        self.declared.setdefault(name, wide_function(operation, BPF_ATTRIBUTES))
         return "@" + name
 
     # --- functions
@@ -253,7 +262,9 @@ class Emitter:
         linkage = "internal " if local else ("weak " if var.attributes.get("weak") else "")
         debug = ""
         if self.bpf:
-            di = self.debug.global_variable(var.symbol, self.debug.type(var.type), var.token, local=local)
+            is_map = var.section == ".maps" and isinstance(var.type, ct.RecordType)
+            node = self.debug.map_definition(var.type) if is_map else self.debug.type(var.type)
+            di = self.debug.global_variable(var.symbol, node, var.token, local=local)
             debug = f", !dbg {di}"
         self.head.append(f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}")
         if var.section or var.attributes.get("used") or (volatile and not local):

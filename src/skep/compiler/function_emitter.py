@@ -18,7 +18,8 @@ from skep.compiler.values import Values
 if TYPE_CHECKING:
     from skep.compiler.emitter import Emitter
 
-_BPF_ATTRIBUTES = 'nounwind "frame-pointer"="all" "no-jump-tables"="true" "no-trapping-math"="true" "target-cpu"="v3"'
+# "no-builtins": LLVM must not make memset and memcpy of the program's loops, BPF has none to call
+BPF_ATTRIBUTES = 'nounwind "no-builtins" "frame-pointer"="all" "no-jump-tables"="true" "no-trapping-math"="true" "target-cpu"="v3"'
 _RANGE_AS_SWITCH = 64  # a case range up to this size becomes single cases
 
 
@@ -33,8 +34,10 @@ class FunctionEmitter:
         self.model = model
         self.lines: list[str] = []
         self.allocas: list[str] = []
+        self.alignments: dict[str, int] = {}  # of slots
         self.count = 0
         self.terminated = False
+        self.returned = False
         self.scope = ""
         self.token: Token = function.token
         self.places: dict[tree.Variable, str] = {}
@@ -88,6 +91,7 @@ class FunctionEmitter:
     def alloca(self, size: int, align: int, name: str = "") -> str:
         slot = f"%{self.fresh((name or 'tmp') + '.')}"
         align = max(align, 8) if size >= 8 and self.m.bpf else align  # lets LLVM store 8 bytes at a time
+        self.alignments[slot] = align
         self.allocas.append(f"  {slot} = alloca [{max(size, 1)} x i8], align {max(align, 1)}")
         return slot
 
@@ -174,12 +178,17 @@ class FunctionEmitter:
         if not self.terminated:
             self.token = f.body.last
             if signature.returns == "void":
-                self.emit("ret void")
+                self._give("")
             elif m.bpf or f.name == "main":
                 # falling off the end of a program returns 0: the verifier wants a value in R0
-                self.emit(f"ret {llvm_type(f.type.returns)} {'null' if isinstance(f.type.returns, ct.PointerType) else 0}")
+                self._give("null" if isinstance(f.type.returns, ct.PointerType) else "0")
             else:
                 self.emit("unreachable")
+                self.terminated = True
+        if self.returned:
+            self.label("return")
+            value = "" if signature.returns == "void" else self.value(f"load {self._result_type()}, ptr %returned")
+            self.emit(f"ret {self._result_type()} {value}")
         # the loader must know of a program for a pt_regs context (ProgramSpec.uses_registers)
         uses = entry and (len(f.params) > 1 or m.reads_registers(f, self.args))
         tags = ("skep:uses_registers",) if uses else ()
@@ -222,7 +231,7 @@ class FunctionEmitter:
             inline = "alwaysinline "
         else:
             inline = ""
-        return inline + (_BPF_ATTRIBUTES if self.m.bpf else 'nounwind "frame-pointer"="none"')
+        return inline + (BPF_ATTRIBUTES if self.m.bpf else 'nounwind "frame-pointer"="none"')
 
     def _register_parameters(self) -> None:
         """BCC's extra parameters of a program: arguments of the probed function, from registers or the syscall's record."""
@@ -288,7 +297,7 @@ class FunctionEmitter:
             case tree.Switch():
                 self._switch(node)
             case tree.CaseLabel():
-                self.label(self.cases[id(node)])
+                self.label(self.cases.get(id(node)) or self.fresh("case"))  # an empty range has no case
                 self.statement(node.body)
             case tree.Label():
                 self.label(f"user.{node.name}")
@@ -409,33 +418,43 @@ class FunctionEmitter:
 
     def _return(self, node: tree.Return) -> None:
         returns = self.function.type.returns
+        value = ""
         if node.value is None or isinstance(returns, ct.VoidType):
             if node.value is not None:
                 self.values.discard(node.value)
-            self.leave(0)
-            self.emit("ret void")
         elif isinstance(returns, ct.RecordType):
-            address = self.values.aggregate(node.value)
-            if self.signature.hidden:
-                self.values.copy("%result", address, returns)
-            parts = self.signature.result.parts
-            if not parts:
-                self.leave(0)
-                self.emit("ret void")
-            else:
-                pieces = [self.values.load_part(address, text, offset, returns) for text, offset in parts]
-                whole = pieces[0]
-                if len(parts) > 1:
-                    whole = "poison"
-                    for i, ((text, _), piece) in enumerate(zip(parts, pieces, strict=True)):
-                        whole = self.value(f"insertvalue {self.signature.returns} {whole}, {text} {piece}, {i}")
-                self.leave(0)
-                self.emit(f"ret {self.signature.returns} {whole}")
+            value = self._record_result(self.values.aggregate(node.value), returns)
         else:
             value = self.values.scalar(node.value)
-            self.leave(0)
-            self.emit(f"ret {llvm_type(returns)} {value}")
-        self.terminated = True
+        self.leave(0)
+        self._give(value)
+
+    def _record_result(self, address: str, type: ct.RecordType) -> str:
+        """A record as the value that the call gives; "" where it is copied to the caller's memory."""
+        if self.signature.hidden:
+            self.values.copy("%result", address, type)
+        parts = self.signature.result.parts
+        if not parts:
+            return ""
+        pieces = [self.values.load_part(address, text, offset, type) for text, offset in parts]
+        if len(pieces) == 1:
+            return pieces[0]
+        whole = "poison"
+        for i, ((text, _), piece) in enumerate(zip(parts, pieces, strict=True)):
+            whole = self.value(f"insertvalue {self.signature.returns} {whole}, {text} {piece}, {i}")
+        return whole
+
+    def _result_type(self) -> str:
+        return self.signature.returns if self.signature.result.record else llvm_type(self.function.type.returns)
+
+    def _give(self, value: str) -> None:
+        """Return a value through the one exit: LLVM then shares the tails of the ways that lead there, as for clang."""
+        if not self.returned and self.signature.returns != "void":
+            self.allocas.append(f"  %returned = alloca {self._result_type()}")
+        self.returned = True
+        if self.signature.returns != "void":
+            self.emit(f"store {self._result_type()} {value}, ptr %returned")
+        self.jump("return")
 
 
 def _is_entered_inside(block: tree.Block) -> bool:

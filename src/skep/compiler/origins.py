@@ -20,6 +20,7 @@ _PACKET_FIELDS = {
     "xdp_md": ("data", "data_end", "data_meta"), "__sk_buff": ("data", "data_end", "data_meta"), "sk_msg_md": ("data", "data_end"),
     "bpf_sockopt": ("optval", "optval_end"), "sk_reuseport_md": ("data", "data_end"), "bpf_sock_ops": ("skb_data", "skb_data_end"),
 }  # fmt: skip
+_MAX_NESTING = 6  # of pointers to variables that hold pointers to variables
 _BTF_HELPERS = ("get_current_task_btf", "per_cpu_ptr", "this_cpu_ptr", "sock_from_file")
 # what lies in memory that a helper fills
 _FILLED_BY = {"probe_read_user": "user", "probe_read_user_str": "user", "probe_read_kernel": "kernel", "probe_read": "any",
@@ -71,12 +72,12 @@ def loaded(origin: str, type: ct.Type) -> str:
 class Origins:
     """The origins in one function; `call` gives the origin of a callee's result for the origins of its arguments."""
 
-    def __init__(self, function: Function, params: tuple[str, ...], call: Any) -> None:
+    def __init__(self, function: Function, params: tuple[str, ...], call: Any, *, solve: bool = True) -> None:
         self.function = function
         self.slots: dict[Variable, str] = dict(zip(function.params, params, strict=True))
         self.call = call
         self.result = ""
-        flows = list(_flows(function.body))
+        flows = list(_flows(function.body)) if solve else []
         changed = True
         while changed:
             changed = False
@@ -157,17 +158,22 @@ class Origins:
             return self.slots.get(root.var, "")
         return loaded(self.of_place(root), node.type)
 
+    def _in_slot(self, var: Variable) -> str:
+        """The origin of a local variable's address."""
+        inner = self.slots.get(var, "")
+        if inner.count("stack") > _MAX_NESTING:
+            inner = "kernel"  # a variable that holds its own address would have no end
+        return f"stack:{inner}" if inner else "stack"
+
     def of_place(self, node: Node) -> str:
         """The origin of an lvalue's address."""
         match node:
             case tree.VarRef():
                 if node.var.storage == "global":
                     return "memory"
-                inner = self.slots.get(node.var, "")
-                return f"stack:{inner}" if inner else "stack"
+                return self._in_slot(node.var)
             case tree.CompoundLiteral():
-                inner = self.slots.get(node.var, "")
-                return f"stack:{inner}" if inner else "stack"
+                return self._in_slot(node.var)
             case tree.MemberRef():
                 return self.of_place(node.base)
             case tree.Deref():

@@ -72,6 +72,7 @@ class Parser:
         self.at = 0
         self.token = tokens[0]
         self.scopes: list[dict[str, bool]] = [{}]
+        self.labels: list[dict[str, str]] = []  # per block, what __label__ declares
         self.depth = 0
         self.unroll = 0
         self.broken: set[str] = set()  # functions whose definition could not be read: calls of them are no further errors
@@ -372,7 +373,8 @@ class Parser:
                     self.fail(f"'{text}' is not allowed in a {context}", token)
                 if storage and storage != text and "thread" not in text and "thread" not in storage:
                     self.fail(f"'{text}' together with '{storage}'", token)
-                storage = text
+                if "thread" not in text:  # there are no threads here: such a variable is an ordinary one
+                    storage = text
                 self.next()
             elif text in FLAGS and not (text in ("noinline",) and self.peek().text == "("):
                 flags.add(FLAGS[text])
@@ -687,7 +689,8 @@ class Parser:
         self.deeper()
         if scope:
             self.scopes.append({})
-        scopes, depth = len(self.scopes), self.depth
+        self.labels.append({})
+        scopes, depth, labels = len(self.scopes), self.depth, len(self.labels)
         items: list[ast.Stmt] = []
         while self.token.text != "}" or self.token.kind != "punct":
             if self.token.kind == "eof":
@@ -698,9 +701,11 @@ class Parser:
                 items.append(self.block_item())
             except _Skip:
                 del self.scopes[scopes:]
+                del self.labels[labels:]
                 self.depth = depth
                 self.skip_statement(start)
         last = self.accept("}") or self.previous
+        self.labels.pop()
         if scope:
             self.scopes.pop()
         self.depth -= 1
@@ -710,10 +715,13 @@ class Parser:
         token = self.token
         if token.kind == "id":
             if token.text == "__label__":
-                self.next()
-                while not self.accept(";"):
-                    self.next()
-                return ast.ExprStmt(token, self.previous, None)
+                return self.local_labels()
+            if token.text in ATTRIBUTE:  # of a declaration, or "fallthrough" by itself
+                at = self.at
+                self.attributes()
+                if self.accept(";"):
+                    return ast.ExprStmt(token, self.previous, None)
+                self.at, self.token = at, self.tokens[at]
             following = self.peek()
             if token.text == "_Static_assert":
                 return self.static_assert()
@@ -724,6 +732,24 @@ class Parser:
             if following.kind == "id" and token.text not in KEYWORDS and following.text not in KEYWORDS and not following.bol:
                 return self.declaration()  # an unknown type name, reported there
         return self.statement()
+
+    def local_labels(self) -> ast.Stmt:
+        """GNU: labels of this block only, so that a macro can be used twice in a function."""
+        first = self.next()
+        while True:
+            name = self.next()
+            if name.kind != "id":
+                self.fail("expected a label after '__label__'", name)
+            self.labels[-1][name.text] = f"{name.text}.{self.at}"
+            if not self.accept(","):
+                return ast.ExprStmt(first, self.end_of("__label__"), None)
+
+    def label_name(self, name: str) -> str:
+        """The name of a label in its function: one that __label__ declared has a number."""
+        for labels in reversed(self.labels):
+            if name in labels:
+                return labels[name]
+        return name
 
     def statement(self) -> ast.Stmt:
         token = self.token
@@ -745,10 +771,11 @@ class Parser:
                 self.next()
                 self.next()
                 self.attributes()
+                label = self.label_name(token.text)
                 if self.token.text == "}":
-                    return ast.Label(token, self.previous, token.text, ast.ExprStmt(token, token, None))
+                    return ast.Label(token, self.previous, label, ast.ExprStmt(token, token, None))
                 body = self.block_item()
-                return ast.Label(token, body.last, token.text, body)
+                return ast.Label(token, body.last, label, body)
         if token.text == "__attribute__":  # [[fallthrough]]'s older spelling
             self.attributes()
             return ast.ExprStmt(token, self.end_of("the attribute"), None)
@@ -843,6 +870,9 @@ class Parser:
         name = self.next()
         if name.kind != "id":
             self.fail("expected a label after 'goto'", name)
+        label = self.label_name(name.text)
+        if label != name.text:
+            name = Token(name.kind, label, name.file, name.pos, expansion=name.expansion)
         return ast.Goto(first, self.end_of("goto"), name)
 
     def jump_statement(self) -> ast.Stmt:

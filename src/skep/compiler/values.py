@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from skep.compiler import constants, dialect, programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import llvm_type
+from skep.compiler.blocks import Blocks
 from skep.compiler.call_values import CallValues
 from skep.compiler.origins import DIRECT, kind
 from skep.compiler.types import Type
@@ -23,8 +24,9 @@ _COMPARE = {
     "<=": ("sle", "ule", "ole"), ">=": ("sge", "uge", "oge"),
 }  # fmt: skip
 _INT_OPS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor", "<<": "shl"}
+_SHIFTS = {"shl", "lshr", "ashr"}
+_CALLED = _SHIFTS | {"mul"}  # what LLVM takes from a run-time library for 128 bits
 _FLOAT_OPS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
-_UNROLLED_COPY = 512  # bytes up to which LLVM may expand a copy into loads and stores on BPF
 # helpers by where the memory is; bpf_probe_read tells a user address from a kernel's by itself (x86-64 and arm64, 5.5)
 _PROBE = {"kernel": 113, "user": 112, "any": 4}
 
@@ -52,6 +54,7 @@ class Values:
     def __init__(self, function: FunctionEmitter) -> None:
         self.f = function
         self.m = function.m
+        self.blocks = Blocks(function)
         self.calls = CallValues(self)
 
     # --- entries
@@ -404,9 +407,8 @@ class Values:
 
     def copy(self, to: str, source: str, type: Type, align: int = 0) -> None:
         align = align or max(type.align, 1)
-        if type.size and to != source:
-            name = self.m.intrinsic("llvm.memcpy.p0.p0.i64", "void {}(ptr, ptr, i64, i1)")
-            self.f.emit(f"call void {name}(ptr align {align} {to}, ptr align {align} {source}, i64 {type.size}, i1 false)")
+        if type.size:
+            self.blocks.copy(to, source, str(type.size), align, align)
 
     def _part_address(self, base: str, offset: int, type: Type) -> tuple[str, int]:
         align = max(min(type.align, (offset & -offset) or 16), 1)
@@ -423,8 +425,7 @@ class Values:
 
     def zero(self, to: str, size: int, align: int) -> None:
         if size:
-            name = self.m.intrinsic("llvm.memset.p0.i64", "void {}(ptr, i8, i64, i1)")
-            self.f.emit(f"call void {name}(ptr align {max(align, 1)} {to}, i8 0, i64 {size}, i1 false)")
+            self.blocks.fill(to, "0", str(size), align)
 
     def initialise(self, slot: str, type: Type, init: tree.Init) -> None:
         """Fill an object: zeros first where the initialiser leaves any, then each value."""
@@ -518,7 +519,9 @@ class Values:
         t = self.ltype(node.type)
         if isinstance(node.type, ct.FloatType):
             return self.f.value(f"fneg {t} {value}")
-        return self.f.value(f"sub {t} 0, {value}" if node.op == "-" else f"xor {t} {value}, -1")
+        if node.op == "~":
+            return self.f.value(f"xor {t} {value}, -1")
+        return self.f.value(f"sub {'nsw ' if ct.integer(node.type).signed else ''}{t} 0, {value}")
 
     def binary(self, node: tree.Binary) -> str:
         left, right = self.scalar(node.left), self.scalar(node.right)
@@ -531,13 +534,21 @@ class Values:
         it = ct.integer(type)
         if op in ("<<", ">>"):
             right = self.resize(right, ct.integer(right_type).bits, it.bits, False)
-            return self.f.value(f"{'shl' if op == '<<' else 'ashr' if it.signed else 'lshr'} {t} {left}, {right}")
+            return self._integer_op("shl" if op == "<<" else "ashr" if it.signed else "lshr", t, left, right, constant)
+        if op in "+-*" and it.signed:
+            return self.f.value(f"{_INT_OPS[op]} nsw {t} {left}, {right}")
         if op in "/%":
             if it.signed and self.m.bpf and not (constant and constant > 0 and constant & (constant - 1) == 0):
                 return self._signed_division(op, left, right, t)
             word = ("s" if it.signed else "u") + ("div" if op == "/" else "rem")
-            return self.f.value(f"{word} {t} {left}, {right}")
-        return self.f.value(f"{_INT_OPS[op]} {t} {left}, {right}")
+            return self._integer_op(word, t, left, right, constant)
+        return self._integer_op(_INT_OPS[op], t, left, right, None)
+
+    def _integer_op(self, operation: str, type: str, left: str, right: str, constant: int | None) -> str:
+        simple = constant is not None and constant > 0 and (operation in _SHIFTS or constant & (constant - 1) == 0)
+        if type == "i128" and self.m.bpf and operation in _CALLED and not simple:
+            return self.f.value(f"call i128 {self.m.wide(operation)}(i128 {left}, i128 {right})")
+        return self.f.value(f"{operation} {type} {left}, {right}")
 
     def _signed_division(self, op: str, left: str, right: str, t: str) -> str:
         """BPF below v4 divides unsigned numbers only: divide the magnitudes, then set the sign."""
@@ -616,9 +627,7 @@ class Values:
         size = type.to.size if type.to.complete or isinstance(type.to, ct.VoidType | ct.FunctionType) else 1
         if negative:
             index = self.f.value(f"sub i64 0, {index}")
-        if size != 1:
-            index = self.f.value(f"mul i64 {index}, {size}") if not index.lstrip("-").isdigit() else str(int(index) * size)
-        return self.f.value(f"getelementptr inbounds i8, ptr {pointer}, i64 {index}")
+        return self.f.value(f"getelementptr inbounds [{size} x i8], ptr {pointer}, i64 {index}")
 
     def pointer_diff(self, node: tree.PointerDiff) -> str:
         assert isinstance(node.left.type, ct.PointerType)
@@ -673,9 +682,9 @@ class Values:
         return self.store(self.place(node.target), value, node)
 
     def compound_assign(self, node: tree.CompoundAssign) -> str:
+        right = self.scalar(node.value)  # before the target, as clang does: a call in it does not keep the old value alive
         place = self.place(node.target)
         old = self.load(place, node.target)
-        right = self.scalar(node.value)
         if node.compute is None:
             new = self.step(old, right, node.type, node.op == "-")
         else:
