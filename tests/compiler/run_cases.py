@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("--flag", action="append", default=[])
     parser.add_argument("files", nargs="+", type=Path)
     options = parser.parse_args()
-    found = run(options.files, [int(n) for n in options.O], flags=tuple(options.flag), seconds=options.t)
+    found = run(options.files, [int(n) for n in options.O], flags=(*options.flag, *SYSTEM_HEADERS), seconds=options.t)
     Path(options.out).write_text(json.dumps(found))
 
 
