@@ -222,14 +222,14 @@ def register_macros(machine: str) -> dict[str, str]:
 
 
 _LOG2 = (
-    "({{ {type} _v = (v); unsigned int _r, _s; {head} _s = (_v > 0xFF) << 3; _v >>= _s; _r |= _s; _s = (_v > 0xF) << 2;"
-    " _v >>= _s; _r |= _s; _s = (_v > 0x3) << 1; _v >>= _s; _r |= _s; _r |= (_v >> 1); {tail} }})"
+    "({{ {type} __v = (v); unsigned int __r, __s; {head} __s = (__v > 0xFF) << 3; __v >>= __s; __r |= __s; __s = (__v > 0xF) << 2;"
+    " __v >>= __s; __r |= __s; __s = (__v > 0x3) << 1; __v >>= __s; __r |= __s; __r |= (__v >> 1); {tail} }})"
 )
-_LOG2_32 = _LOG2.format(type="unsigned int", head="_r = (_v > 0xFFFF) << 4; _v >>= _r;", tail="_r;")
+_LOG2_32 = _LOG2.format(type="unsigned int", head="__r = (__v > 0xFFFF) << 4; __v >>= __r;", tail="__r;")
 _LOG2_64 = _LOG2.format(
     type="unsigned long long",
-    head="_r = (_v > 0xFFFFFFFFULL) << 5; _v >>= _r; _s = (_v > 0xFFFF) << 4; _v >>= _s; _r |= _s;",
-    tail="_r + ((v) != 0);",
+    head="__r = (__v > 0xFFFFFFFFULL) << 5; __v >>= __r; __s = (__v > 0xFFFF) << 4; __v >>= __s; __r |= __s;",
+    tail="__r + 1;",
 )
 # what gcc and clang predefine and programs test
 COMMON_MACROS: dict[str, str] = {
@@ -257,10 +257,10 @@ MACROS: dict[str, str] = {
     "__uint": "(name, val) int (*name)[val]", "__type": "(name, val) typeof(val) *name", "__array": "(name, val) typeof(val) *name[]",
     "barrier": '() asm volatile("" ::: "memory")', "READ_ONCE": "(x) (*(const volatile typeof(x) *)&(x))",
     "WRITE_ONCE": "(x, v) (*(volatile typeof(x) *)&(x) = (v))",
-    "min": "(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a < _b ? _a : _b; })",
-    "max": "(a, b) ({ typeof(a) _a = (a); typeof(b) _b = (b); _a > _b ? _a : _b; })",
-    "min_t": "(t, a, b) ({ t _a = (a); t _b = (b); _a < _b ? _a : _b; })",
-    "max_t": "(t, a, b) ({ t _a = (a); t _b = (b); _a > _b ? _a : _b; })",
+    "min": "(a, b) ({ typeof(a) __min_a = (a); typeof(b) __min_b = (b); __min_a < __min_b ? __min_a : __min_b; })",
+    "max": "(a, b) ({ typeof(a) __max_a = (a); typeof(b) __max_b = (b); __max_a > __max_b ? __max_a : __max_b; })",
+    "min_t": "(t, a, b) ({ t __min_a = (a); t __min_b = (b); __min_a < __min_b ? __min_a : __min_b; })",
+    "max_t": "(t, a, b) ({ t __max_a = (a); t __max_b = (b); __max_a > __max_b ? __max_a : __max_b; })",
     "ARRAY_SIZE": "(a) (sizeof(a) / sizeof((a)[0]))",
     "memcpy": "(d, s, n) __builtin_memcpy(d, s, n)", "memset": "(d, c, n) __builtin_memset(d, c, n)",
     "memmove": "(d, s, n) __builtin_memmove(d, s, n)",
