@@ -12,12 +12,18 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from support import ROOT, Skep
 
+from skep.build import tracepoint_members
+from skep.compiler import compile_source
+from skep.errors import CompileError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "examples" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-BLOCK = re.compile(r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>\w*)\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE)
+BLOCK = re.compile(
+    r"(?:<!-- file: (?P<file>\S+) -->\n)?^```(?P<language>\w*)(?P<wrong> wrong)?\n(?P<text>.*?)^```$", re.DOTALL | re.MULTILINE
+)
 NEEDS_KERNEL = re.compile(r"skep (run|demo|tools)\b|python3? ")
 
 
@@ -45,12 +51,18 @@ def commands() -> list[Command]:
     return found
 
 
+def needs_kernel(command: Command) -> bool:
+    """Does it load a program, or compile one that needs the format of a tracepoint (tracefs is root's)?"""
+    used = (text for name, text in command.files.items() if name in command.command)
+    return bool(NEEDS_KERNEL.search(command.command)) or any("TRACEPOINT_PROBE" in text for text in used)
+
+
 def parameters() -> list[object]:
     return [
         pytest.param(
             command,
             id=f"{command.document.relative_to(ROOT)}:{command.line}",
-            marks=[pytest.mark.kernel] if NEEDS_KERNEL.search(command.command) else [],
+            marks=[pytest.mark.kernel] if needs_kernel(command) else [],
         )
         for command in commands()
     ]
@@ -101,6 +113,30 @@ def test_command_prints_what_the_document_shows(command: Command, folders: Calla
         check=False,
     )
     assert matches(command.output, done.stdout), f"$ {command.command}\n{done.stdout}\n--- expected:\n{command.output}"
+
+
+def c_blocks() -> list[object]:
+    return [
+        pytest.param(
+            block["text"],
+            bool(block["wrong"]),
+            id=f"{document.relative_to(ROOT)}:{block['file']}",
+            marks=[pytest.mark.kernel] if "TRACEPOINT_PROBE" in block["text"] else [],
+        )
+        for document in DOCUMENTS
+        for block in BLOCK.finditer(document.read_text())
+        if block["language"] == "c"
+    ]
+
+
+@pytest.mark.parametrize(("text", "wrong"), c_blocks())
+def test_c_block_compiles_unless_it_shows_a_mistake(text: str, wrong: bool) -> None:
+    try:
+        compile_source(text, tracepoint_fields=tracepoint_members)
+    except CompileError:
+        assert wrong
+    else:
+        assert not wrong
 
 
 def test_documents_have_commands() -> None:
