@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import platform
+import sys
 from collections.abc import Callable, Mapping, Sequence
 
 from skep.compiler.diagnostics import Diagnostics
@@ -102,6 +103,7 @@ def run_on_host(text: str, *, file: str = "<text>", cflags: Sequence[str] = (), 
 
 
 Frames = dict[str, list[tuple[int, str, Token]]]
+_RECURSION = 6000  # Python frames; what the parser lets through needs fewer, and a thread's 8 MiB of stack has room for them
 
 
 def front_end(
@@ -117,13 +119,20 @@ def front_end(
     from skep.compiler.emitter import Emitter
     from skep.compiler.kernel_types import KernelTypes
 
-    tokens, missing, license = _preprocess(source, diagnostics, flags, target)
-    kernel = KernelTypes(_kernel_btf, tracepoint_fields)
-    unit = check(tokens, diagnostics, kernel, target=target, missing_headers=missing)
-    if license:
-        unit.license = license
-    emitter = Emitter(unit, diagnostics, source, target=target, machine=platform.machine(), contexts=contexts or {})
-    return emitter.module(), emitter.frames
+    limit = sys.getrecursionlimit()
+    sys.setrecursionlimit(max(limit, _RECURSION))
+    try:
+        tokens, missing, license = _preprocess(source, diagnostics, flags, target)
+        kernel = KernelTypes(_kernel_btf, tracepoint_fields)
+        unit = check(tokens, diagnostics, kernel, target=target, missing_headers=missing)
+        if license:
+            unit.license = license
+        emitter = Emitter(unit, diagnostics, source, target=target, machine=platform.machine(), contexts=contexts or {})
+        return emitter.module(), emitter.frames
+    except RecursionError:
+        raise CompileError(f"{source.name}: error: types or expressions in this text are nested too deep", diagnostics.items) from None
+    finally:
+        sys.setrecursionlimit(limit)
 
 
 def _kernel_btf() -> object:

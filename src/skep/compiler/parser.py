@@ -46,7 +46,8 @@ BINARY = {
     "&": 5, "^": 4, "|": 3, "&&": 2, "||": 1,
 }  # fmt: skip
 ASSIGN = {"=", "+=", "-=", "*=", "/=", "%=", "<<=", ">>=", "&=", "^=", "|="}
-MAX_DEPTH = 200
+MAX_DEPTH = 256  # of nested parentheses, blocks, types (C11 5.2.4.1 asks for 63 and 127)
+MAX_CHAIN = 1000  # operators in a row, else-ifs
 
 
 class _Skip(Exception):
@@ -344,6 +345,12 @@ class Parser:
         return ast.Declaration(specifiers.first, last, specifiers, declarators)
 
     def declaration_specifiers(self, context: str, *, storage_allowed: bool = True) -> ast.Specifiers:
+        self.deeper()
+        specifiers = self._declaration_specifiers(context, storage_allowed)
+        self.depth -= 1
+        return specifiers
+
+    def _declaration_specifiers(self, context: str, storage_allowed: bool) -> ast.Specifiers:
         first = self.token
         storage = ""
         flags: set[str] = set()
@@ -475,6 +482,7 @@ class Parser:
         members: list[ast.FieldDeclaration] | None = None
         if self.accept("{"):
             members = []
+            depth = self.depth
             while not self.accept("}"):
                 if self.token.kind == "eof":
                     self.fail(f"missing '}}' of {first.text} {tag}", first)
@@ -484,6 +492,7 @@ class Parser:
                 try:
                     members.append(self.struct_declaration())
                 except _Skip:
+                    self.depth = depth
                     self.skip_statement(start)
             attributes += self.attributes()
         elif not tag:
@@ -579,6 +588,8 @@ class Parser:
             name = inner.name
             attributes += inner.attributes
         attributes += self.attributes()
+        if len(parts) > MAX_DEPTH:
+            self.fail(f"a type of more than {MAX_DEPTH} parts", first, self.previous)
         return ast.Declarator(first, self.previous, name, parts, attributes)
 
     def _is_nested_declarator(self, abstract: bool | None) -> bool:
@@ -616,6 +627,7 @@ class Parser:
             return ast.FunctionPart(first, self.expect(")", "after the parameter names"), [], False, names, False)
         params: list[ast.Parameter] = []
         variadic = False
+        self.deeper()
         self.scopes.append({})
         while True:
             if self.accept("..."):
@@ -629,6 +641,7 @@ class Parser:
             if not self.accept(","):
                 break
         self.scopes.pop()
+        self.depth -= 1
         return ast.FunctionPart(first, self.expect(")", "after the parameters"), params, variadic, [], False)
 
     def type_name(self) -> ast.TypeName:
@@ -684,6 +697,11 @@ class Parser:
         if self.depth > MAX_DEPTH:
             self.fail(f"nested more than {MAX_DEPTH} deep", self.token)
 
+    def not_too_long(self, count: int, what: str) -> None:
+        """Trees of long chains are deep, and every pass goes down in them."""
+        if count > MAX_CHAIN:
+            self.fail(f"more than {MAX_CHAIN} {what} in a row", self.token)
+
     def compound_statement(self, *, scope: bool = True) -> ast.Block:
         first = self.expect("{", "to open the block")
         self.deeper()
@@ -698,7 +716,12 @@ class Parser:
                 break
             start = self.at
             try:
-                items.append(self.block_item())
+                if self.token.kind == "id" and self.token.text == "case":
+                    items.append(self.case_statement(in_block=True))
+                elif self.token.kind == "id" and self.token.text == "default":
+                    items.append(self.default_statement(in_block=True))
+                else:
+                    items.append(self.block_item())
             except _Skip:
                 del self.scopes[scopes:]
                 del self.labels[labels:]
@@ -774,7 +797,9 @@ class Parser:
                 label = self.label_name(token.text)
                 if self.token.text == "}":
                     return ast.Label(token, self.previous, label, ast.ExprStmt(token, token, None))
+                self.deeper()
                 body = self.block_item()
+                self.depth -= 1
                 return ast.Label(token, body.last, label, body)
         if token.text == "__attribute__":  # [[fallthrough]]'s older spelling
             self.attributes()
@@ -783,11 +808,23 @@ class Parser:
         return ast.ExprStmt(token, self.end_of("the statement"), expr)
 
     def if_statement(self) -> ast.Stmt:
-        first = self.next()
-        condition = self.parenthesised("if")
-        then = self.statement()
-        otherwise = self.statement() if self.accept("else") else None
-        return ast.If(first, self.previous, condition, then, otherwise)
+        """A chain of else-ifs is read in a loop: such chains are long where nothing else nests deep."""
+        heads: list[tuple[Token, ast.Expr, ast.Stmt]] = []
+        otherwise: ast.Stmt | None = None
+        while True:
+            first = self.next()
+            self.not_too_long(len(heads), "else-ifs")
+            condition = self.parenthesised("if")
+            heads.append((first, condition, self.statement()))
+            if not self.accept("else"):
+                break
+            if self.token.text != "if" or self.token.kind != "id":
+                otherwise = self.statement()
+                break
+        for first, condition, then in reversed(heads):
+            otherwise = ast.If(first, self.previous, condition, then, otherwise)
+        assert otherwise is not None
+        return otherwise
 
     def parenthesised(self, what: str) -> ast.Expr:
         self.expect("(", f"after '{what}'")
@@ -844,23 +881,24 @@ class Parser:
         body = self.statement()
         return ast.Switch(first, self.previous, value, body)
 
-    def labelled_body(self) -> ast.Stmt:
-        if self.token.text == "}":
+    def labelled_body(self, in_block: bool) -> ast.Stmt:
+        # in a block, a label after a label is the next item: tables of cases are long
+        if self.token.text == "}" or (in_block and self.token.kind == "id" and self.token.text in ("case", "default")):
             return ast.ExprStmt(self.previous, self.previous, None)
         return self.block_item()
 
-    def case_statement(self) -> ast.Stmt:
+    def case_statement(self, in_block: bool = False) -> ast.Stmt:
         first = self.next()
         low = self.conditional_expression()
         high = self.conditional_expression() if self.accept("...") else None
         self.expect(":", "after the case value")
-        body = self.labelled_body()
+        body = self.labelled_body(in_block)
         return ast.Case(first, body.last, low, high, body)
 
-    def default_statement(self) -> ast.Stmt:
+    def default_statement(self, in_block: bool = False) -> ast.Stmt:
         first = self.next()
         self.expect(":", "after 'default'")
-        body = self.labelled_body()
+        body = self.labelled_body(in_block)
         return ast.Case(first, body.last, None, None, body)
 
     def goto_statement(self) -> ast.Stmt:
@@ -930,8 +968,11 @@ class Parser:
 
     def expression(self) -> ast.Expr:
         left = self.assignment_expression()
+        length = 0
         while self.token.text == "," and self.token.kind == "punct":
             self.next()
+            length += 1
+            self.not_too_long(length, "operators")
             right = self.assignment_expression()
             left = ast.Comma(left.first, right.last, left, right)
         return left
@@ -961,12 +1002,15 @@ class Parser:
 
     def binary_expression(self, level: int) -> ast.Expr:
         left = self.cast_expression()
+        length = 0
         while True:
             token = self.token
             power = BINARY.get(token.text, 0) if token.kind == "punct" else 0
             if power < level:
                 return left
             self.next()
+            length += 1
+            self.not_too_long(length, "operators")
             right = self.binary_expression(power + 1)
             left = ast.Binary(left.first, right.last, token.text, left, right, token)
 
@@ -987,12 +1031,16 @@ class Parser:
         return self.unary_expression()
 
     def unary_expression(self) -> ast.Expr:
+        self.deeper()  # every expression in an expression comes through here
+        expr = self._unary_expression()
+        self.depth -= 1
+        return expr
+
+    def _unary_expression(self) -> ast.Expr:
         token = self.token
         if token.kind == "punct" and token.text in ("+", "-", "!", "~", "*", "&", "++", "--"):
             self.next()
-            self.deeper()
             operand = self.cast_expression() if token.text not in ("++", "--") else self.unary_expression()
-            self.depth -= 1
             return ast.Unary(token, operand.last, token.text, operand)
         if token.kind == "punct" and token.text == "&&":
             self.fail("the address of a label needs a computed goto, which BPF does not have", token)
@@ -1017,8 +1065,11 @@ class Parser:
         return self.postfix_operators(self.primary_expression())
 
     def postfix_operators(self, expr: ast.Expr) -> ast.Expr:
+        length = 0
         while self.token.kind == "punct":
             text = self.token.text
+            length += 1
+            self.not_too_long(length, "operators")
             if text == "[":
                 self.next()
                 index = self.expression()
@@ -1059,7 +1110,6 @@ class Parser:
             return ast.String(token, tokens[-1], tokens)
         if token.text == "(" and token.kind == "punct":
             self.next()
-            self.deeper()
             expr: ast.Expr
             if self.token.text == "{" and self.token.kind == "punct":
                 block = self.compound_statement()
@@ -1067,7 +1117,6 @@ class Parser:
             else:
                 expr = self.expression()
                 self.expect(")", "to close '('")
-            self.depth -= 1
             return expr
         if token.text == "_Generic":
             return self.generic_selection()
