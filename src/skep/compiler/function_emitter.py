@@ -36,6 +36,7 @@ class FunctionEmitter:
         self.allocas: list[str] = []
         self.alignments: dict[str, int] = {}  # of slots
         self.count = 0
+        self.block = "entry"  # the label of the block at hand
         self.terminated = False
         self.returned = False
         self.scope = ""
@@ -44,6 +45,7 @@ class FunctionEmitter:
         self.breaks: list[tuple[str, int]] = []  # (label, number of scopes around the statement that it leaves)
         self.continues: list[tuple[str, int]] = []
         self.scopes: list[list[str]] = []  # slots that live to the end of a block or statement
+        self.scoped: list[str] = []  # every slot that was in a scope
         self.blocks: list[tuple[int, bool]] = []  # which scopes are blocks, and whether control enters them at their start only
         self.cases: dict[int, str] = {}
         self.symbol = ""
@@ -77,6 +79,7 @@ class FunctionEmitter:
         if not self.terminated:
             self.jump(name)
         self.lines.append(f"{name}:")
+        self.block = name
         self.terminated = False
 
     def jump(self, name: str, extra: str = "") -> None:
@@ -124,6 +127,7 @@ class FunctionEmitter:
         slot = self.alloca(size, align)
         if self.scopes:
             self.scopes[-1].append(slot)
+            self.scoped.append(slot)
             self.lifetime(slot, "start")
         return slot
 
@@ -133,6 +137,7 @@ class FunctionEmitter:
         if regular:
             if slot not in self.scopes[depth]:
                 self.scopes[depth].append(slot)
+            self.scoped.append(slot)
             self.lifetime(slot, "start")
 
     # --- the function
@@ -187,6 +192,9 @@ class FunctionEmitter:
                 self.terminated = True
         if self.returned:
             self.label("return")
+            if not entry:  # an end here, once: at each return statement it would keep LLVM from merging their ways
+                for slot in dict.fromkeys(self.scoped):
+                    self.lifetime(slot, "end")
             value = "" if signature.returns == "void" else self.value(f"load {self._result_type()}, ptr %returned")
             self.emit(f"ret {self._result_type()} {value}")
         # the loader must know of a program for a pt_regs context (ProgramSpec.uses_registers)
@@ -426,7 +434,6 @@ class FunctionEmitter:
             value = self._record_result(self.values.aggregate(node.value), returns)
         else:
             value = self.values.scalar(node.value)
-        self.leave(0)
         self._give(value)
 
     def _record_result(self, address: str, type: ct.RecordType) -> str:

@@ -578,16 +578,13 @@ class Values:
 
     def logical(self, node: tree.Logical) -> str:
         f = self.f
-        slot = f.alloca(4, 4)
         yes, no, end = f.fresh("true"), f.fresh("false"), f.fresh("endlogic")
         self.condition(node, yes, no)
         f.label(yes)
-        f.emit(f"store i32 1, ptr {slot}, align 4")
         f.jump(end)
         f.label(no)
-        f.emit(f"store i32 0, ptr {slot}, align 4")
         f.label(end)
-        return f.value(f"load i32, ptr {slot}, align 4")
+        return f.value(f"phi i32 [ 1, %{yes} ], [ 0, %{no} ]")
 
     def condition(self, node: tree.Node, yes: str, no: str, metadata: str = "") -> None:
         """Branch on an expression, with the short circuit of && and ||."""
@@ -645,30 +642,33 @@ class Values:
         f = self.f
         void = isinstance(node.type, ct.VoidType)
         yes, no, end = f.fresh("then"), f.fresh("else"), f.fresh("endif")
-        slot = "" if void else f.alloca(node.type.size, node.type.align)
+        incoming: list[str] = []
+
+        def leave(value: str) -> None:
+            if not f.terminated:
+                incoming.append(f"[ {value}, %{f.block} ]")
+                f.jump(end)
+
         if node.then is None:  # GNU `a ?: b`: a is evaluated once
             value = self.scalar(node.condition)
             f.branch(self.truth(value, node.condition.type), yes, no)
             f.label(yes)
-            self._keep(slot, node.type, self.convert_value(value, node.condition.type, node.type))
+            leave(self.convert_value(value, node.condition.type, node.type))
         else:
             self.condition(node.condition, yes, no)
             f.label(yes)
             if void:
                 self.discard(node.then)
-            else:
-                self._keep(slot, node.type, self.scalar(node.then))
-        f.jump(end)
+            leave("" if void else self.scalar(node.then))
         f.label(no)
         if void:
             self.discard(node.otherwise)
-        else:
-            self._keep(slot, node.type, self.scalar(node.otherwise))
+        leave("" if void else self.scalar(node.otherwise))
         f.label(end)
-        return "" if void else f.value(f"load {self.ltype(node.type)}, ptr {slot}, align {node.type.align}")
-
-    def _keep(self, slot: str, type: Type, value: str) -> None:
-        self.f.emit(f"store {self.ltype(type)} {value}, ptr {slot}, align {type.align}")
+        if void:
+            return ""
+        # a slot in memory would do, but LLVM then forgets that both values are of one width
+        return f.value(f"phi {self.ltype(node.type)} {', '.join(incoming)}") if incoming else "poison"
 
     def comma(self, node: tree.Comma) -> str:
         self.discard(node.left)
