@@ -180,6 +180,19 @@ def test_a_program_does_what_its_text_says(program: Callable[..., Any], name: st
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("section", "context", "field"),
+    [("tc", "__sk_buff", "len"), ("xdp", "xdp_md", "rx_queue_index"), ("kprobe/x", "pt_regs", "ip"), ("perf_event", "bpf_perf_event_data", "addr")],
+)
+def test_a_global_subprogram_takes_the_context(program: Callable[..., Any], section: str, context: str, field: str) -> None:
+    made = program(
+        f"__noinline int g(struct {context} *ctx, int more) {{ return ctx->{field} + more; }}"
+        f"int f(struct {context} *ctx) {{ return g(ctx, 1); }}"
+    )
+    assert made.load(section=section).fd >= 0
+
+
+@pytest.mark.kernel
 def test_products_and_shifts_of_128_bits(program: Callable[..., Any]) -> None:
     made = program(
         OUT + "typedef unsigned __int128 u; static void both(int i, u v) { put(i, v); put(i + 1, v >> 64); }"
@@ -263,6 +276,19 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
         ("int f(void *c) { char a[600] = {}; bpf_probe_read_kernel(a, 600, c); return a[5]; }", "'f' needs 600 bytes of stack"),
         ("int f(struct bpf_raw_tracepoint_args *c) { unsigned __int128 a = c->args[0]; a <<= 70; return a / c->args[1]; }", "128-bit numbers"),
         ("int g(int); int f(void *c) { return g(1); }", "declared but has no body"),
+        (
+            "static int a(int x) { return x + 1; } static int b(int x) { return x * 2; }"
+            "int f(void *c) { int (*p)(int) = bpf_get_smp_processor_id() > 9 ? a : b; return p(5); }",
+            "'f' calls a function through a pointer",
+        ),
+        (
+            "__noinline int g(struct task_struct *t) { return t->tgid; } int f(void *c) { return g((void *)bpf_get_current_task()); }",
+            "'g' is a global subprogram",
+        ),
+        (
+            'static const char *names[] = {"a", "b"}; int f(void *c) { return names[bpf_get_smp_processor_id() & 1][0]; }',
+            "initialised with the address of another object",
+        ),
     ],
 )
 def test_what_bpf_cannot_do_is_a_compile_error(text: str, message: str) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import tree
 from skep.compiler import types as ct
+from skep.compiler.origins import kind
 from skep.compiler.abi import Signature, register_parts, registers_needed
 
 if TYPE_CHECKING:
@@ -110,8 +111,22 @@ class CallValues:
                 if self._recursive(function, node):
                     return "0"
             origins = tuple(self.f.origins.of(a) for a in node.args) if self.m.bpf else ("",) * len(function.params)
+            if self.m.bpf:
+                self._check_global(function, node, origins)
             target = "@" + self.m.instance(function, origins, self.f.model)
         return self._emit_call(target, function.type, signature, args, result)
+
+    def _check_global(self, function: tree.Function, node: tree.CallFunction, origins: tuple[str, ...]) -> None:
+        from skep.compiler.emitter import is_global_subprogram
+
+        if not is_global_subprogram(function):
+            return
+        for arg, origin in zip(node.args, origins, strict=True):
+            if isinstance(arg.type, ct.PointerType) and origin and kind(origin) not in ("context", "stack", "memory", "packet"):
+                self.m.error(
+                    f"'{function.name}' is a global subprogram: the verifier checks it by itself and takes only pointers to the stack "
+                    "and to maps for its parameters; make it static", arg, "global-subprogram",
+                )  # fmt: skip
 
     def _recursive(self, function: tree.Function, node: tree.CallFunction) -> bool:
         if not calls_itself(function):

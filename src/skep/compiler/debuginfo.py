@@ -9,10 +9,16 @@ from skep.compiler.types import PointerType, Record, RecordType, Type
 _ENCODING = {"bool": 2, "float": 4, "signed": 5, "signed_char": 6, "unsigned": 7, "unsigned_char": 8}  # DW_ATE_*
 
 
+_ESCAPES = {b: f"\\{b:02X}" for b in range(256) if not 32 <= b < 127 or b in (34, 92)}
+
+
 def quote(text: str) -> str:
     """A metadata string in LLVM's syntax."""
-    data = text.encode("utf-8", "surrogateescape")
-    return '"' + "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:02X}" for b in data) + '"'
+    return quote_bytes(text.encode("utf-8", "surrogateescape"))
+
+
+def quote_bytes(data: bytes) -> str:
+    return '"' + data.decode("latin-1").translate(_ESCAPES) + '"'
 
 
 class DebugInfo:
@@ -29,6 +35,7 @@ class DebugInfo:
         self.file = self.source_file(main)
         self.globals: list[str] = []
         self._depth = 0  # how many pointers lead to the type at hand
+        self.whole: frozenset[str] = frozenset()  # kernel structs that are described whole behind pointers too
 
     def reserve(self) -> str:
         """A node's number whose text `set` gives later."""
@@ -208,7 +215,7 @@ class DebugInfo:
         if found is not None:
             return found
         tag = "structure" if record.kind == "struct" else "union"
-        if not record.defined or (record.from_kernel and self._depth):
+        if not record.defined or (record.from_kernel and self._depth and record.tag not in self.whole):
             # a kernel type behind a pointer: its name is enough, its members would pull half the kernel in
             text = f"!DICompositeType(tag: DW_TAG_{tag}_type, name: {quote(record.tag)}, file: {self.file}, flags: DIFlagFwdDecl)"
             return self.node(text)

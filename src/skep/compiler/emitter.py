@@ -13,7 +13,7 @@ from skep.compiler import constants, dialect, programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import Signature
 from skep.compiler.addresses import constant_address
-from skep.compiler.debuginfo import DebugInfo
+from skep.compiler.debuginfo import DebugInfo, quote_bytes
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.function_emitter import FunctionEmitter
 from skep.compiler.origins import Origins, kind
@@ -22,7 +22,12 @@ from skep.compiler.types import Type
 
 
 def bytes_literal(data: bytes) -> str:
-    return 'c"' + "".join(chr(b) if 32 <= b < 127 and b not in (34, 92) else f"\\{b:02X}" for b in data) + '"'
+    return "c" + quote_bytes(data)
+
+
+def is_global_subprogram(function: tree.Function) -> bool:
+    """A function that the verifier checks by itself, by what BTF says of its parameters (Linux 5.6)."""
+    return function.inlining == "never" and function.linkage != "static" and function.body is not None
 
 
 class Emitter:
@@ -78,7 +83,7 @@ class Emitter:
 
     @staticmethod
     def _pointer_origins(function: tree.Function, args: tuple[str, ...]) -> tuple[str, ...]:
-        if function.inlining == "never" and function.linkage != "static":
+        if is_global_subprogram(function):
             # the verifier checks a global function by itself: its pointers are what its BTF says
             return tuple("context" if i == 0 and programs.has_context(function) else "memory" for i, _ in enumerate(function.params))
         return tuple(args[: len(function.params)])
@@ -88,11 +93,13 @@ class Emitter:
     def module(self) -> str:
         entries = [f for f in self.unit.functions.values() if (programs.is_program(f) if self.bpf else self._is_host_root(f))]
         self.tracing = all(self._model(f) in programs.TRACING_MODELS for f in entries)
+        # the kernel tells a global function's context by its struct, and does not take a forward declaration for it
+        contexts = (programs.context_tag(f) for f in self.unit.functions.values() if is_global_subprogram(f) and programs.has_context(f))
+        self.debug.whole = frozenset(contexts)
         for function in entries:
             self.program(function) if self.bpf else self.instance(function, ("",) * len(function.params))
         for function in self.unit.functions.values():
-            public_subprogram = function.inlining == "never" and function.linkage != "static" and function.body is not None
-            if self.bpf and public_subprogram and not programs.is_program(function):
+            if self.bpf and is_global_subprogram(function) and not programs.is_program(function):
                 self.instance(function, self._pointer_origins(function, ()))
         while self.queue:
             function, args, symbol, model = self.queue.pop()

@@ -1,11 +1,17 @@
-"""BPF's stack limit, checked on the finished object: 512 bytes over a whole chain of calls (kernel: MAX_BPF_STACK)."""
+"""What only the finished object shows: BPF's stack limit, 512 bytes over a whole chain of calls (kernel: MAX_BPF_STACK), and
+calls through pointers that LLVM could not resolve.
+"""
 
 from __future__ import annotations
 
+from struct import iter_unpack
+
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.source import Token
+from skep.errors import CompileError, ObjectError
 
 LIMIT = 512
+CALL_REGISTER = 0x8D
 WORTH_NAMING = 32  # bytes
 
 
@@ -14,7 +20,18 @@ def check_stack(data: bytes, frames: dict[str, list[tuple[int, str, Token]]], di
     from skep.object import read_object
     from skep.object.stack import stack_use
 
-    for program in read_object(data).programs.values():
+    try:
+        programs = read_object(data).programs
+    except ObjectError as problem:
+        raise CompileError(f"the program compiles to what cannot be loaded: {problem}") from problem
+    for program in programs.values():
+        if any(opcode == CALL_REGISTER for opcode, *_ in iter_unpack("<BBhi", program.instructions)):
+            at = next((t for name, items in frames.items() if name == program.name for _, what, t in items if what == ""), None)
+            diagnostics.error(
+                f"'{program.name}' calls a function through a pointer that is not known before it runs, and BPF has no such call; "
+                "choose with if or switch", at or next(iter(frames.values()))[0][2], code="function-pointer",
+            )  # fmt: skip
+            continue
         use, depth = stack_use(program)
         if depth <= LIMIT:
             continue
