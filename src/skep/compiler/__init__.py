@@ -5,6 +5,7 @@ Passes, one module each: lexer, preprocessor, parser, checker, (origins,) emitte
 
 from __future__ import annotations
 
+import gc
 import os
 import platform
 import sys
@@ -13,6 +14,10 @@ from collections.abc import Callable, Mapping, Sequence
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.source import SourceFile, Token
 from skep.errors import CompileError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from skep.btf import Btf
 
 
 class Compiled:
@@ -121,6 +126,8 @@ def front_end(
 
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION))
+    collecting = gc.isenabled()
+    gc.disable()  # the trees only grow here: looking for garbage would take half of the time
     try:
         tokens, missing, license = _preprocess(source, diagnostics, flags, target)
         kernel = KernelTypes(_kernel_btf, tracepoint_fields)
@@ -133,9 +140,11 @@ def front_end(
         raise CompileError(f"{source.name}: error: types or expressions in this text are nested too deep", diagnostics.items) from None
     finally:
         sys.setrecursionlimit(limit)
+        if collecting:
+            gc.enable()
 
 
-def _kernel_btf() -> object:
+def _kernel_btf() -> Btf:
     from skep.btf import kernel_btf
 
     return kernel_btf()

@@ -92,7 +92,7 @@ class Scope:
 class Checker:
     """The state of one check; the parts (`expr`, `init`, `stmt`) share it through `c`."""
 
-    def __init__(self, diagnostics: Diagnostics, kernel: KernelTypes, *, target: str, missing_headers: Iterable[str] = ()) -> None:
+    def __init__(self, diagnostics: Diagnostics, kernel: KernelTypes, *, target: str, missing_headers: Iterable[tuple[str, Token]] = ()) -> None:
         self.diagnostics = diagnostics
         self.kernel = kernel
         self.bpf = target == "bpf"
@@ -791,7 +791,7 @@ def check(
     kernel: KernelTypes,
     *,
     target: str = "bpf",
-    missing_headers: Iterable[str] = (),
+    missing_headers: Iterable[tuple[str, Token]] = (),
 ) -> tree.Unit:
     """Parse and check one text's tokens; raises CompileError if there are errors."""
     checker = Checker(diagnostics, kernel, target=target, missing_headers=missing_headers)

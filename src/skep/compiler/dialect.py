@@ -6,6 +6,8 @@ given in `params`. The meaning of each is BCC's (docs/reference_guide.md of iovi
 
 from __future__ import annotations
 
+from typing import Any
+
 # macro: (map kind, "" = the macro's own type string; parameters for the parser; fixed key; fixed value; flags)
 # parameter kinds: name, type, expr, string; "?" marks an optional one
 _KEYED = (("name", "name"), ("key", "type?"), ("leaf", "type?"), ("size", "expr?"))
@@ -180,7 +182,7 @@ METHOD_KINDS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 # registers by machine: PT_REGS_PARM1.., the system call's arguments, result, instruction and stack pointers
-REGISTERS = {
+REGISTERS: dict[str, dict[str, Any]] = {
     "x86_64": {
         "PARM": ("di", "si", "dx", "cx", "r8", "r9"), "SYSCALL": ("di", "si", "dx", "r10", "r8", "r9"),
         "RC": "ax", "IP": "ip", "SP": "sp", "FP": "bp", "RET": "sp",

@@ -269,8 +269,10 @@ class Emitter:
         linkage = "internal " if local else ("weak " if var.attributes.get("weak") else "")
         debug = ""
         if self.bpf:
-            is_map = var.section == ".maps" and isinstance(var.type, ct.RecordType)
-            node = self.debug.map_definition(var.type) if is_map else self.debug.type(var.type)
+            if var.section == ".maps" and isinstance(var.type, ct.RecordType):
+                node = self.debug.map_definition(var.type)
+            else:
+                node = self.debug.type(var.type)
             di = self.debug.global_variable(var.symbol, node, var.token, local=local)
             debug = f", !dbg {di}"
         self.head.append(f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}")

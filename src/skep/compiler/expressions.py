@@ -719,7 +719,7 @@ class Expressions:
     def call(self, node: ast.Call) -> tree.Node:
         return self.calls.call(node)
 
-    _methods = {  # noqa: RUF012
+    _methods: dict[type[ast.Expr], Any] = {  # noqa: RUF012
         ast.Name: name, ast.Number: numeral, ast.Character: character, ast.String: string, ast.MemberAccess: member,
         ast.Index: index, ast.Call: call, ast.Unary: unary, ast.Binary: binary, ast.Assign: assign, ast.Conditional: conditional,
         ast.Comma: comma, ast.Cast: cast, ast.SizeOf: sizeof, ast.CompoundLiteral: compound_literal,

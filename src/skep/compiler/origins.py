@@ -127,8 +127,8 @@ class Origins:
             case tree.StatementExpr():
                 return self.of(node.value) if node.value is not None else ""
             case tree.CallFunction():
-                origin: str = self.call(node.function, tuple(self.of(a) for a in node.args))
-                return origin
+                result: str = self.call(node.function, tuple(self.of(a) for a in node.args))
+                return result
             case tree.CallHelper():
                 if node.name == "get_current_task":
                     return "kernel"

@@ -241,7 +241,7 @@ class Statements:
         inputs = [(n, c, self.c.expr.check(e) if c == "m" else self.c.expr.value(e)) for n, c, e in node.inputs]
         return tree.Asm(node.first, node.template, outputs, inputs, node.clobbers, node.volatile)
 
-    _methods = {  # noqa: RUF012
+    _methods: dict[type[ast.Stmt], Any] = {  # noqa: RUF012
         ast.Block: block, ast.ExprStmt: expression, ast.Declaration: declaration, ast.StaticAssert: static_assert, ast.If: if_,
         ast.Loop: loop, ast.Switch: switch, ast.Case: case, ast.Label: label, ast.Goto: goto, ast.Jump: jump, ast.Return: return_,
         ast.Asm: asm,

@@ -6,7 +6,7 @@ Calls and builtins are in `call_values`. A record's value is the address of its 
 from __future__ import annotations
 
 import struct
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skep.compiler import constants, dialect, programs, tree
 from skep.compiler import types as ct
@@ -138,7 +138,7 @@ class Values:
 
     def _replace_register(self, place: Place, node: tree.MemberRef) -> None:
         """A register of a hook that has none: a system call's tracepoint and fentry carry arguments and result instead."""
-        registers = dialect.REGISTERS[self.m.machine]
+        registers: dict[str, Any] = dialect.REGISTERS[self.m.machine]
         name = node.member.name
         model = self.f.model
         arguments = [register.split("[")[0] for register in registers["PARM"]]
@@ -322,7 +322,7 @@ class Values:
         return self.f.value(f"load {type}, ptr {self.address(place)}, align 8")
 
     def _register_offset(self, name: str, index: int) -> int:
-        entry = dialect.REGISTERS[self.m.machine][name]
+        entry: Any = dialect.REGISTERS[self.m.machine][name]
         register = entry[index] if isinstance(entry, tuple) else entry
         base, _, element = register.partition("[")
         layout = dialect.PT_REGS[self.m.machine]
@@ -712,7 +712,7 @@ class Values:
     def asm(self, node: tree.Asm) -> None:
         self.calls.asm(node)
 
-    _methods = {  # noqa: RUF012
+    _methods: dict[type[tree.Node], Any] = {  # noqa: RUF012
         tree.Const: const, tree.StringData: lvalue, tree.VarRef: lvalue, tree.Deref: lvalue, tree.MemberRef: lvalue,
         tree.CompoundLiteral: lvalue, tree.AddressOf: address_of, tree.MapRef: map_ref, tree.Convert: convert, tree.Unary: unary,
         tree.Binary: binary, tree.Compare: compare, tree.Logical: logical, tree.PointerAdd: pointer_add,
