@@ -1,4 +1,4 @@
-"""`program(text)` compiles a text, makes its maps in this kernel and loads and runs its programs; `out` is its array of results."""
+"""`program(text)` compiles a text, makes its maps in this kernel, loads and runs its programs; `out` is its array of results."""
 
 from __future__ import annotations
 
@@ -26,7 +26,9 @@ class Program:
 
     def __init__(self, engine: KernelEngine, text: str, cflags: tuple[str, ...], contexts: dict[str, str]) -> None:
         self.engine = engine
-        self.compiled = compile_source(text, file="test.c", cflags=cflags, contexts=contexts, tracepoint_fields=tracepoint_members)
+        self.compiled = compile_source(
+            text, file="test.c", cflags=cflags, contexts=contexts, tracepoint_fields=tracepoint_members
+        )
         self.object = read_object(self.compiled.data)
         self.maps: dict[str, KernelMap] = {}
         self.loaded: dict[str, KernelProgram] = {}

@@ -25,7 +25,7 @@ BPF_HASH(texts, u32, struct text);
 BPF_ARRAY(pid, u32, 1);
 static int mine(void) { int zero = 0; u32 *p = pid.lookup(&zero); return p && *p == bpf_get_current_pid_tgid() >> 32; }
 static void put(u32 i, u64 v) { out.update(&i, &v); }
-static void say(u32 i, const void *from) { struct text t = {}; bpf_probe_read_user_str(&t, sizeof(t), from); texts.update(&i, &t); }
+static void say(u32 i, const void *from) { struct text t = {}; bpf_probe_read_user_str(&t, 32, from); texts.update(&i, &t); }
 """
 ENTRY = r"""
 int syscall__openat(struct pt_regs *ctx, int dfd, const char __user *filename, int flags, umode_t mode) {
@@ -135,7 +135,9 @@ def test_extra_parameters_of_many_types(opened: Traced) -> None:
     bpf.attach_kprobe(event=bpf.get_syscall_fnname("clock_nanosleep"), fn_name="syscall__clock_nanosleep")
     libc = ctypes.CDLL(None)
     data = ctypes.create_string_buffer(b"abc")
-    libc.prctl(0x1_FE, ctypes.c_ulong(ctypes.addressof(data)), ctypes.c_ulong(0x2_FFFE), ctypes.c_ulong(77777), ctypes.c_ulong(0x100))
+    libc.prctl(
+        0x1_FE, ctypes.c_ulong(ctypes.addressof(data)), ctypes.c_ulong(0x2_FFFE), ctypes.c_ulong(77777), ctypes.c_ulong(0x100)
+    )
     request = (ctypes.c_long * 2)(0, 12345)
     libc.clock_nanosleep(1, 0, request, None)
     out = opened.out
@@ -191,7 +193,11 @@ def test_registers_that_a_system_calls_tracepoint_does_not_have_are_errors() -> 
     compiled("int f(struct pt_regs *ctx) { return PT_REGS_RC(ctx); }", "syscall_exit")
     for text, model, register in (
         ("int f(struct pt_regs *ctx) { return PT_REGS_PARM2(ctx); }", "syscall_enter", "si"),
-        ("static int g(struct pt_regs *c) { return PT_REGS_IP(c); } int f(struct pt_regs *ctx) { return g(ctx); }", "syscall_exit", "ip"),
+        (
+            "static int g(struct pt_regs *c) { return PT_REGS_IP(c); } int f(struct pt_regs *ctx) { return g(ctx); }",
+            "syscall_exit",
+            "ip",
+        ),
     ):
         with pytest.raises(CompileError, match=f"register '{register}' is not known here"):
             compiled(text, model)
@@ -202,7 +208,7 @@ def test_registers_that_a_system_calls_tracepoint_does_not_have_are_errors() -> 
 def test_programs_with_a_context_of_another_kind_take_no_more_parameters() -> None:
     for text in (
         "int f(struct xdp_md *ctx, int more) { return more; }",
-        "TRACEPOINT_PROBE(sched, sched_process_exec) { return 0; } int f(struct bpf_raw_tracepoint_args *ctx, int x) { return x; }",
+        "TRACEPOINT_PROBE(sched, sched_process_exec) { return 0; } int f(struct bpf_raw_tracepoint_args *c, int x) { return x; }",
     ):
         with pytest.raises(CompileError, match="program gets one, its context"):
             compile_source(text, tracepoint_fields=lambda category, event: "u64 __do_not_use__;")

@@ -1,5 +1,7 @@
 """BCC's map macros and methods, compiled and run in this kernel; helper numbers and map types against its BTF."""
 
+# ruff: noqa: E501 - the C texts of its tables are on one line each
+
 from __future__ import annotations
 
 import os
@@ -387,7 +389,9 @@ def test_every_method_has_a_test() -> None:
 def test_helper_numbers_are_the_kernels() -> None:
     known = enumerators("bpf_func_id")
     assert {name: number for name, (number, _, _) in HELPERS.items() if known.get(f"BPF_FUNC_{name}", number) != number} == {}
-    assert {name for name in known if name.startswith("BPF_FUNC_")} <= {f"BPF_FUNC_{name}" for name in HELPERS} | {"BPF_FUNC_unspec"}
+    assert {name for name in known if name.startswith("BPF_FUNC_")} <= {f"BPF_FUNC_{name}" for name in HELPERS} | {
+        "BPF_FUNC_unspec"
+    }
 
 
 def test_map_types_are_the_kernels() -> None:

@@ -74,7 +74,7 @@ def test_bpftool_loads_programs_and_maps(compiled: Path, tmp_path: Path) -> None
     folder = tmp_path / "bpffs"
     folder.mkdir()
     script = (
-        f"mount -t bpf bpf {folder} && {bpftool} prog loadall {compiled} {folder}/p pinmaps {folder}/m && ls {folder}/p {folder}/m"
+        f"mount -t bpf bpf {folder} && {bpftool} prog loadall {compiled} {folder}/p pinmaps {folder}/m && cd {folder} && ls p m"
         f" && {bpftool} -j map show pinned {folder}/m/counts && {bpftool} prog dump xlated pinned {folder}/p/one linum"
     )
     output = run(unshare, "--mount", "sh", "-c", script)
@@ -89,7 +89,16 @@ def test_bpftool_loads_programs_and_maps(compiled: Path, tmp_path: Path) -> None
 
 def test_llvm_objdump_shows_code_with_its_c_lines(compiled: Path) -> None:
     output = run(tool("llvm-objdump"), "-dS", str(compiled))
-    for text in ("<one>:", "<half>:", "<triple>:", "<step>:", "call 14", "; static __noinline int half", "total += n + visible;", "exit"):
+    for text in (
+        "<one>:",
+        "<half>:",
+        "<triple>:",
+        "<step>:",
+        "call 14",
+        "; static __noinline int half",
+        "total += n + visible;",
+        "exit",
+    ):
         assert text in output
 
 

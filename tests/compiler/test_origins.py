@@ -1,5 +1,7 @@
 """Where pointers come from decides how they are read (DESIGN.md, D3): each row runs in the kernel and reads the right value."""
 
+# ruff: noqa: E501 - the C texts of its tables are on one line each
+
 from __future__ import annotations
 
 import ctypes
@@ -326,7 +328,11 @@ def test_user_pointers_stay_user_pointers_through_their_structs(program: Callabl
     assert {call for call in made.helpers() if call in PROBES} == {USER}
 
 
-PACKET = bytes.fromhex("0102030405060708090a0b0c0800") + bytes([0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2]) + bytes(30)
+PACKET = (
+    bytes.fromhex("0102030405060708090a0b0c0800")
+    + bytes([0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2])
+    + bytes(30)
+)
 
 
 @pytest.mark.kernel

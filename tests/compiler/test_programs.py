@@ -1,5 +1,7 @@
 """What programs are made of: kinds, subprograms, callbacks, data, large copies, wide numbers, control flow; run in the kernel."""
 
+# ruff: noqa: E501 - the C texts of its tables are on one line each
+
 from __future__ import annotations
 
 import random
@@ -182,7 +184,12 @@ def test_a_program_does_what_its_text_says(program: Callable[..., Any], name: st
 @pytest.mark.kernel
 @pytest.mark.parametrize(
     ("section", "context", "field"),
-    [("tc", "__sk_buff", "len"), ("xdp", "xdp_md", "rx_queue_index"), ("kprobe/x", "pt_regs", "ip"), ("perf_event", "bpf_perf_event_data", "addr")],
+    [
+        ("tc", "__sk_buff", "len"),
+        ("xdp", "xdp_md", "rx_queue_index"),
+        ("kprobe/x", "pt_regs", "ip"),
+        ("perf_event", "bpf_perf_event_data", "addr"),
+    ],
 )
 def test_a_global_subprogram_takes_the_context(program: Callable[..., Any], section: str, context: str, field: str) -> None:
     made = program(
@@ -236,7 +243,9 @@ KINDS = [
 @pytest.mark.parametrize("row", KINDS, ids=lambda row: row[0])
 def test_name_section_or_context_say_what_a_program_is(row: tuple[str, str, str, str]) -> None:
     text, section, kind, target = row
-    found = read_object(compile_source(f"static int helper(void) {{ return 1; }} __noinline int sub(int x) {{ return x; }}\n{text}").data)
+    found = read_object(
+        compile_source(f"static int helper(void) {{ return 1; }} __noinline int sub(int x) {{ return x; }}\n{text}").data
+    )
     (program,) = found.programs.values()  # what is static or noinline is no program
     assert program.section == section
     assert program.kind is not None
@@ -269,12 +278,18 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
             "int f(void *c) { return six(1, 2, 3, 4, 5, 6); }",
             "at most 5 arguments",
         ),
-        ("static int cb(u32 i) { return 0; } int f(void *c) { return bpf_loop(1, cb, NULL, 0); }", "calls its function with 2 arguments"),
+        (
+            "static int cb(u32 i) { return 0; } int f(void *c) { return bpf_loop(1, cb, NULL, 0); }",
+            "calls its function with 2 arguments",
+        ),
         ('int f(void *c) { u64 a; asm volatile("%0 = 1" : "=r"(a)); return a; }', "llvmlite has no BPF assembler"),
         ("int f(void *c) { int n = bpf_get_smp_processor_id(); char a[n]; return 0; }", "BPF's stack is fixed at load"),
         ("int f(void *c) { double d = 1; return d; }", "BPF has no floating point"),
         ("int f(void *c) { char a[600] = {}; bpf_probe_read_kernel(a, 600, c); return a[5]; }", "'f' needs 600 bytes of stack"),
-        ("int f(struct bpf_raw_tracepoint_args *c) { unsigned __int128 a = c->args[0]; a <<= 70; return a / c->args[1]; }", "128-bit numbers"),
+        (
+            "int f(struct bpf_raw_tracepoint_args *c) { unsigned __int128 a = c->args[0]; a <<= 70; return a / c->args[1]; }",
+            "128-bit numbers",
+        ),
         ("int g(int); int f(void *c) { return g(1); }", "declared but has no body"),
         (
             "static int a(int x) { return x + 1; } static int b(int x) { return x * 2; }"
@@ -298,10 +313,11 @@ def test_what_bpf_cannot_do_is_a_compile_error(text: str, message: str) -> None:
 
 @pytest.mark.kernel
 def test_forty_kernel_reads_share_the_stack(program: Callable[..., Any]) -> None:
-    members = (
+    words = (
         "pid tgid prio static_prio normal_prio rt_priority policy nr_cpus_allowed exit_state exit_code exit_signal pdeath_signal "
         "jobctl personality start_time start_boottime min_flt maj_flt utime stime"
-    ).split()
+    )
+    members = words.split()
     reads = " ".join(f"put({i % 16}, t->{member}); put({i % 16}, t->real_parent->{member});" for i, member in enumerate(members))
     made = program(f"{OUT}{ARGS} {{ struct task_struct *t = (void *)bpf_get_current_task(); {reads} return 0; }}")
     assert made.run() == 0

@@ -15,7 +15,7 @@ _MOVED = 8  # the same of a memmove, which loads everything before it stores
 
 
 class Blocks:
-    """`copy`, `move` and `fill` take addresses as LLVM operands, a size (an operand: a number on BPF) and what is known of alignment."""
+    """`copy`, `move`, `fill`: addresses and sizes are LLVM operands (a size is a number on BPF), with the known alignments."""
 
     def __init__(self, function: FunctionEmitter) -> None:
         self.f = function
@@ -61,9 +61,8 @@ class Blocks:
 
     def _intrinsic(self, name: str, to: str, source: str, size: str, to_align: int, source_align: int) -> None:
         symbol = self.m.intrinsic(f"llvm.{name}.p0.p0.i64", "void {}(ptr, ptr, i64, i1)")
-        self.f.emit(
-            f"call void {symbol}(ptr align {max(to_align, 1)} {to}, ptr align {max(source_align, 1)} {source}, i64 {size}, i1 false)"
-        )
+        target, origin = f"ptr align {max(to_align, 1)} {to}", f"ptr align {max(source_align, 1)} {source}"
+        self.f.emit(f"call void {symbol}({target}, {origin}, i64 {size}, i1 false)")
 
     def _known(self, address: str, align: int) -> int:
         """A slot may be aligned better than its type."""

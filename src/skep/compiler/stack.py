@@ -28,8 +28,8 @@ def check_stack(data: bytes, frames: dict[str, list[tuple[int, str, Token]]], di
         if any(opcode == CALL_REGISTER for opcode, *_ in iter_unpack("<BBhi", program.instructions)):
             at = next((t for name, items in frames.items() if name == program.name for _, what, t in items if what == ""), None)
             diagnostics.error(
-                f"'{program.name}' calls a function through a pointer that is not known before it runs, and BPF has no such call; "
-                "choose with if or switch", at or next(iter(frames.values()))[0][2], code="function-pointer",
+                f"'{program.name}' calls a function through a pointer that is not known before it runs, and BPF has no such "
+                "call; choose with if or switch", at or next(iter(frames.values()))[0][2], code="function-pointer",
             )  # fmt: skip
             continue
         use, depth = stack_use(program)
@@ -37,7 +37,11 @@ def check_stack(data: bytes, frames: dict[str, list[tuple[int, str, Token]]], di
             continue
         locals_ = sorted((item for items in frames.values() for item in items), key=lambda item: -item[0])
         at = next((t for name, items in frames.items() if name == program.name for _, what, t in items if what == ""), None)
-        notes = [diagnostics.note(f"'{name}' takes {size} bytes", token) for size, name, token in locals_ if name and size >= WORTH_NAMING][:3]
+        notes = [
+            diagnostics.note(f"'{name}' takes {size} bytes", token)
+            for size, name, token in locals_
+            if name and size >= WORTH_NAMING
+        ][:3]
         if at is None:
             at = locals_[0][2]
         calls = f" in its chain of calls ({use} of its own)" if use != depth else ""

@@ -95,4 +95,5 @@ _BODIES = {
 
 def wide_function(operation: str, attributes: str) -> str:
     """The definition of @skep.OPERATION.i128."""
-    return f"define internal i128 @skep.{operation}.i128(i128 %a, i128 %b) alwaysinline {attributes} {{\nentry:\n{_BODIES[operation]}}}"
+    head = f"define internal i128 @skep.{operation}.i128(i128 %a, i128 %b) alwaysinline {attributes}"
+    return f"{head} {{\nentry:\n{_BODIES[operation]}}}"
