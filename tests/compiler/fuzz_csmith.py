@@ -65,7 +65,10 @@ def main() -> int:
         for seed in range(options.seed, options.seed + options.n):
             path = folder / f"csmith{seed}.c"
             made = subprocess.run(
-                ["csmith", "--seed", str(seed), *_OPTIONS[seed % len(_OPTIONS)], "-o", path], capture_output=True, check=False, timeout=60
+                ["csmith", "--seed", str(seed), *_OPTIONS[seed % len(_OPTIONS)], "-o", path],
+                capture_output=True,
+                check=False,
+                timeout=60,
             )
             if made.returncode or not path.exists():
                 counts["not generated"] += 1
@@ -84,7 +87,15 @@ def main() -> int:
             for level in ("0", "2"):
                 status, output = results[level]  # type: ignore[misc]
                 if (status, output) != wanted[path]:
-                    kind = "refused" if status is None else "crash of LLVM" if status == 254 else "killed" if status < 0 else "other result"
+                    kind = (
+                        "refused"
+                        if status is None
+                        else "crash of LLVM"
+                        if status == 254
+                        else "killed"
+                        if status < 0
+                        else "other result"
+                    )
                     differs = f"{path.stem} -O{level}: {kind}: {output[-2000:]!r}, expected {wanted[path]}"
                     counts[kind] += 1
                     break

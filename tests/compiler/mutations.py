@@ -17,10 +17,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 SECONDS = 5
 _INSERTED = (
-    "( ) { } [ ] ; , . -> ++ -- & * + - ~ ! / % << >> < > <= >= == != ^ | && || ? : = += <<= ... # ## 0 1 -1 0x7fffffff 1.5 'a' "
-    '"s" int char long struct union enum void unsigned static extern typedef const volatile if else while do for switch case default '
-    "goto break continue return sizeof _Alignof _Generic _Static_assert _Alignas typeof __attribute__ asm x y a b main s struct_s T "
-    "__builtin_offsetof __builtin_va_arg __int128 float double _Bool 99999999999999999999 0x 1e999 \\ \n"
+    "( ) { } [ ] ; , . -> ++ -- & * + - ~ ! / % << >> < > <= >= == != ^ | && || ? : = += <<= ... # ## 0 1 "
+    "-1 0x7fffffff 1.5 'a' \"s\" int char long struct union enum void unsigned static extern typedef const "
+    "volatile if else while do for switch case default goto break continue return sizeof _Alignof "
+    "_Generic _Static_assert _Alignas typeof __attribute__ asm x y a b main s struct_s T "
+    "__builtin_offsetof __builtin_va_arg __int128 float double _Bool 99999999999999999999 0x 1e999 \\"
 ).split(" ")
 
 

@@ -18,7 +18,9 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
-SYSTEM_HEADERS = tuple(f"-I{d}" for d in ("/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/lib/gcc/x86_64-linux-gnu/12/include"))
+SYSTEM_HEADERS = tuple(
+    f"-I{d}" for d in ("/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/lib/gcc/x86_64-linux-gnu/12/include")
+)
 
 
 def front_end_text(path: Path, flags: tuple[str, ...]) -> str:
@@ -41,7 +43,9 @@ def _child(path: Path, levels: list[int], report: int, flags: tuple[str, ...], s
     try:
         text = front_end_text(path, flags)
     except SkepError as error:
-        errors = [repr(d) for d in getattr(error, "diagnostics", ()) if d.severity == "error"] or [f"{type(error).__name__}: {error}"]
+        errors = [repr(d) for d in getattr(error, "diagnostics", ()) if d.severity == "error"] or [
+            f"{type(error).__name__}: {error}"
+        ]
         found = {str(level): [None, "\n".join(errors)] for level in levels}
     except BaseException:
         found = {str(level): [None, "crash of the front end\n" + traceback.format_exc()] for level in levels}

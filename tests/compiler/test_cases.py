@@ -27,7 +27,9 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[object
 
     def run(case: Path) -> tuple[str, list[object]]:
         program = folder / case.stem
-        built = subprocess.run([compiler, "-w", "-fwrapv", "-o", program, case, "-lm"], capture_output=True, text=True, check=False)
+        built = subprocess.run(
+            [compiler, "-w", "-fwrapv", "-o", program, case, "-lm"], capture_output=True, text=True, check=False
+        )
         if built.returncode:
             return str(case), [None, built.stderr]
         done = subprocess.run([program], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=20, check=False)

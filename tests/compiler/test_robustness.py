@@ -65,8 +65,12 @@ DEEP = {
     "macros": "#define A(x) x\nint x = " + "A(" * N + "1" + ")" * N + ";",
     "directives": "#if 1\n" * N + "int x;\n" + "#endif\n" * N,
     "typedefs": "typedef int *t0;\n" + "".join(f"typedef t{i} *t{i + 1};\n" for i in range(N)) + f"t{N} x; int *y = x;",
-    "typedefs of arrays": "typedef int t0;\n" + "".join(f"typedef t{i} t{i + 1}[1];\n" for i in range(N)) + f"t{N} x; int y = sizeof x;",
-    "structs in structs": "struct s0 { int x; };\n" + "".join(f"struct s{i + 1} {{ struct s{i} m; }};\n" for i in range(N)) + f"struct s{N} x = {{1}};",
+    "typedefs of arrays": "typedef int t0;\n"
+    + "".join(f"typedef t{i} t{i + 1}[1];\n" for i in range(N))
+    + f"t{N} x; int y = sizeof x;",
+    "structs in structs": "struct s0 { int x; };\n"
+    + "".join(f"struct s{i + 1} {{ struct s{i} m; }};\n" for i in range(N))
+    + f"struct s{N} x = {{1}};",
     "condition": "#if " + "(" * N + "1" + ")" * N + "\nint x;\n#endif\n",
 }
 

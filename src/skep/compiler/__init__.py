@@ -49,7 +49,9 @@ class Flags:
             elif word == "-w":
                 self.quiet = True
             elif not word.startswith(("-W", "-O", "-g", "-f", "-m", "-std=", "-v")):
-                raise CompileError(f"cflags: '{word}' is not a flag that Skep knows; it takes -D, -U, -I, -w and ignores -W..., -O..., -f...")
+                raise CompileError(
+                    f"cflags: '{word}' is not a flag that Skep knows; it takes -D, -U, -I, -w and ignores -W..., -O..., -f..."
+                )
         for define in self.defines:
             if define.partition("=")[0] == "BPF_LICENSE":
                 raise CompileError("cflags: the licence is part of the program: write #define BPF_LICENSE in the text")
@@ -95,7 +97,9 @@ def compile_source(
     return Compiled(data, "" if flags.quiet else diagnostics.render())
 
 
-def run_on_host(text: str, *, file: str = "<text>", cflags: Sequence[str] = (), arguments: Sequence[str] = (), opt_level: int = 2) -> int:
+def run_on_host(
+    text: str, *, file: str = "<text>", cflags: Sequence[str] = (), arguments: Sequence[str] = (), opt_level: int = 2
+) -> int:
     """Compile for this machine, call main with the arguments, give its exit status."""
     from skep.llvm import Worker
 
@@ -137,7 +141,9 @@ def front_end(
         emitter = Emitter(unit, diagnostics, source, target=target, machine=platform.machine(), contexts=contexts or {})
         return emitter.module(), emitter.frames
     except RecursionError:
-        raise CompileError(f"{source.name}: error: types or expressions in this text are nested too deep", diagnostics.items) from None
+        raise CompileError(
+            f"{source.name}: error: types or expressions in this text are nested too deep", diagnostics.items
+        ) from None
     finally:
         sys.setrecursionlimit(limit)
         if collecting:

@@ -139,11 +139,11 @@ def register_parts(t: ct.RecordType) -> Parts | None:
             for half in range(bit // 64, (bit + width - 1) // 64 + 1):
                 halves[half].append((bit, ct.INT))
     parts: Parts = []
-    for i, half in enumerate(halves[: -(-t.size // 8)]):
+    for i, pieces in enumerate(halves[: -(-t.size // 8)]):
         size = min(t.size - i * 8, 8)
-        if not half or any(not isinstance(leaf, ct.FloatType) for _, leaf in half):
+        if not pieces or any(not isinstance(leaf, ct.FloatType) for _, leaf in pieces):
             parts.append((f"i{size * 8}", i * 8))
-        elif any(leaf.size == 8 for _, leaf in half):
+        elif any(leaf.size == 8 for _, leaf in pieces):
             parts.append(("double", i * 8))
         else:
             parts.append(("<2 x float>" if size == 8 else "float", i * 8))

@@ -6,13 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import tree
 from skep.compiler import types as ct
-from skep.compiler.origins import kind
 from skep.compiler.abi import Signature, register_parts, registers_needed
+from skep.compiler.origins import kind
 
 if TYPE_CHECKING:
     from skep.compiler.values import Values
-
-
 
 
 # helpers that call back: (which argument is the function, which its context, origins of what the function is given)
@@ -79,7 +77,9 @@ class CallValues:
         returns = signature.returns if signature.result.record else signature.result.text
         shape = returns
         if type.variadic:
-            fixed = [t.split(" ", 1)[0] for t in self.m.parameter_texts(self.m.signature(type.returns, [p for _, p in type.params]))]
+            fixed = [
+                t.split(" ", 1)[0] for t in self.m.parameter_texts(self.m.signature(type.returns, [p for _, p in type.params]))
+            ]
             shape = f"{returns} ({', '.join([*fixed, '...'])})"
         call = f"call {shape} {target}({', '.join(args)})"
         if signature.returns == "void":
@@ -132,12 +132,15 @@ class CallValues:
         if not calls_itself(function):
             return False
         self.m.error(
-            f"'{function.name}' calls itself, and BPF has no recursion; use a loop with a bound, or a tail call", node, "recursion"
+            f"'{function.name}' calls itself, and BPF has no recursion; use a loop with a bound, or a tail call",
+            node,
+            "recursion",
         )
         return True
 
     def _pointer(self, node: tree.CallPointer, result: str) -> str:
-        assert isinstance(node.pointer.type, ct.PointerType) and isinstance(node.pointer.type.to, ct.FunctionType)
+        assert isinstance(node.pointer.type, ct.PointerType)
+        assert isinstance(node.pointer.type.to, ct.FunctionType)
         type = node.pointer.type.to
         signature = self.m.signature(type.returns, [a.type for a in node.args])
         args = self._arguments(node.args, signature, result)
@@ -441,7 +444,9 @@ class CallValues:
         elif results:
             returns = "{" + ", ".join(t for _, t in results) + "}"
         text = _template(node.template, names)
-        call = f'call {returns} asm {"sideeffect " if node.volatile else ""}"{text}", "{",".join(constraints)}"({", ".join(args)})'
+        call = (
+            f'call {returns} asm {"sideeffect " if node.volatile else ""}"{text}", "{",".join(constraints)}"({", ".join(args)})'
+        )
         if returns == "void":
             f.emit(call)
             return

@@ -130,7 +130,9 @@ class Calls:
         found = []
         for name in dialect.METHODS:
             kinds = dialect.METHOD_KINDS.get(name)
-            if (kinds is not None and info.kind in kinds) or (kinds is None and info.key is not None and info.kind in _KEYED_KINDS):
+            if (kinds is not None and info.kind in kinds) or (
+                kinds is None and info.key is not None and info.kind in _KEYED_KINDS
+            ):
                 found.append(name)
         return found
 
@@ -219,7 +221,9 @@ class Calls:
     def _pointer_argument(self, arg: tree.Node, type: Type, what: str, call: str, source: ast.Node) -> tree.Node:
         pointer = PointerType(type.with_quals(ct.CONST))
         if not isinstance(arg.type, PointerType) and tree.const_int(arg) != 0:
-            hint = f"; write '&{source.name}'" if isinstance(source, ast.Name) else "; put it into a variable and write '&variable'"
+            hint = (
+                f"; write '&{source.name}'" if isinstance(source, ast.Name) else "; put it into a variable and write '&variable'"
+            )
             self.c.error(
                 f"{call} wants a pointer to the {what}, '{PointerType(type)}', not '{arg.type}' itself{hint}", source,
                 code="map-argument",
@@ -327,7 +331,8 @@ class Calls:
         row = host.LIBRARY.get(name)
         if row is not None:
             prototype = self.c.parse_type(f"{row[0]} (*)({row[1]})")
-            assert isinstance(prototype, PointerType) and isinstance(prototype.to, FunctionType)
+            assert isinstance(prototype, PointerType)
+            assert isinstance(prototype.to, FunctionType)
             function = self.c.unit.functions.get(name)
             if function is None:
                 function = self.c.unit.functions[name] = tree.Function(name, prototype.to, node.first)
@@ -343,9 +348,7 @@ class Calls:
             return self.e.poison(node)
         return self._with_arguments(node, node.first, text, name, list(zip(params, args_found, strict=True)))
 
-    def _with_arguments(
-        self, node: ast.Call, at: Token, text: str, name: str, values: list[tuple[str, tree.Node]]
-    ) -> tree.Node:
+    def _with_arguments(self, node: ast.Call, at: Token, text: str, name: str, values: list[tuple[str, tree.Node]]) -> tree.Node:
         """A C expression over variables that hold the values."""
         from skep.compiler.checker import Scope
 
@@ -366,7 +369,9 @@ class Calls:
         args = [self.e.value(a) for a in node.args]
         if len(args) != count:
             name = node.function.name if isinstance(node.function, ast.Name) else ""
-            self.c.error(f"{name}() takes {count} argument{'s' * (count != 1)}, and {len(args)} are given", node, code="arguments")
+            self.c.error(
+                f"{name}() takes {count} argument{'s' * (count != 1)}, and {len(args)} are given", node, code="arguments"
+            )
             return None
         return args
 
@@ -401,7 +406,9 @@ class Calls:
         if value is not None and name.startswith("bswap"):
             return self.e.number(node, int.from_bytes(value.to_bytes(takes.size, "little"), "big"), gives)
         if value is not None and (value or not name.startswith(("ctz", "clz"))):
-            return self.e.number(node, gives.wrap(_fold_bits(name, value & takes.maximum if not takes.signed else value, takes)), gives)
+            return self.e.number(
+                node, gives.wrap(_fold_bits(name, value & takes.maximum if not takes.signed else value, takes)), gives
+            )
         return tree.CallBuiltin(node.first, node.last, gives, name, [arg])
 
     def _expect(self, node: ast.Call) -> tree.Node:
@@ -455,11 +462,13 @@ class Calls:
 
     def _atomic(self, node: ast.Call, name: str) -> tree.Node | None:
         args = [self.e.value(a) for a in node.args]
-        family, _, what = name.strip("_").partition("_")
+        _family, _, what = name.strip("_").partition("_")
         if what == "synchronize" or what in ("thread_fence", "signal_fence"):
             return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [])
         if not args or not isinstance(args[0].type, PointerType) or not ct.is_scalar(args[0].type.to):
-            self.c.error(f"{name}() works on a pointer to an integer, not '{args[0].type if args else 'nothing'}'", node, code="type")
+            self.c.error(
+                f"{name}() works on a pointer to an integer, not '{args[0].type if args else 'nothing'}'", node, code="type"
+            )
             return self.e.poison(node)
         type = args[0].type.to.unqualified()
 
@@ -495,7 +504,9 @@ class Calls:
         count = 4 if what == "exchange" else 3
         pointers = args[1 : count - 1]
         if len(args) != count or not all(isinstance(p.type, PointerType) and p.type.to.size == type.size for p in pointers):
-            self.c.error(f"__atomic_{what}() takes {count} arguments, pointers to one type and a memory order", node, code="arguments")
+            self.c.error(
+                f"__atomic_{what}() takes {count} arguments, pointers to one type and a memory order", node, code="arguments"
+            )
             return self.e.poison(node)
         places = [tree.Deref(p.token, p.last, type, p) for p in pointers]
         if what == "store":

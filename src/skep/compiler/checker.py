@@ -36,17 +36,22 @@ _WORDS: dict[tuple[str, ...], Type] = {
 }  # fmt: skip
 # attributes that change nothing here, besides those that are read below
 _IGNORED_ATTRIBUTES = frozenset(
-    "unused used maybe_unused deprecated nonnull pure const noreturn cold hot format warn_unused_result nothrow leaf malloc "
-    "alloc_size alloc_align returns_nonnull fallthrough may_alias preserve_access_index visibility designated_init "
-    "no_instrument_function "
-    "error warning gnu_inline artificial flatten noclone externally_visible btf_decl_tag preserve_static_offset "
-    "no_caller_saved_registers transparent_union mode internal_linkage optnone optimize nocf_check "
-    "access assume_aligned no_sanitize sentinel returns_twice noipa no_reorder copy nomerge musttail bpf_fastcall".split()
+    (
+        "unused used maybe_unused deprecated nonnull pure const noreturn cold hot format warn_unused_result "
+        "nothrow leaf malloc alloc_size alloc_align returns_nonnull fallthrough may_alias "
+        "preserve_access_index visibility designated_init no_instrument_function error warning gnu_inline "
+        "artificial flatten noclone externally_visible btf_decl_tag preserve_static_offset "
+        "no_caller_saved_registers transparent_union mode internal_linkage optnone optimize nocf_check access "
+        "assume_aligned no_sanitize sentinel returns_twice noipa no_reorder copy nomerge musttail "
+        "bpf_fastcall"
+    ).split()
 )
 
 
 # attributes without which a program means something else
-_UNSUPPORTED_ATTRIBUTES = frozenset("alias cleanup constructor destructor ifunc vector_size address_space scalar_storage_order".split())
+_UNSUPPORTED_ATTRIBUTES = frozenset(
+    ["alias", "cleanup", "constructor", "destructor", "ifunc", "vector_size", "address_space", "scalar_storage_order"]
+)
 _MAX_ALIGNMENT = 1 << 28
 
 
@@ -92,7 +97,9 @@ class Scope:
 class Checker:
     """The state of one check; the parts (`expr`, `init`, `stmt`) share it through `c`."""
 
-    def __init__(self, diagnostics: Diagnostics, kernel: KernelTypes, *, target: str, missing_headers: Iterable[tuple[str, Token]] = ()) -> None:
+    def __init__(
+        self, diagnostics: Diagnostics, kernel: KernelTypes, *, target: str, missing_headers: Iterable[tuple[str, Token]] = ()
+    ) -> None:
         self.diagnostics = diagnostics
         self.kernel = kernel
         self.bpf = target == "bpf"
@@ -137,7 +144,8 @@ class Checker:
             if name.startswith("bpf_") and name[4:] in HELPERS:
                 number, result, params = HELPERS[name[4:]]
                 prototype = self.parse_type(f"{result} (*)({params})")
-                assert isinstance(prototype, ct.PointerType) and isinstance(prototype.to, ct.FunctionType)
+                assert isinstance(prototype, ct.PointerType)
+                assert isinstance(prototype.to, ct.FunctionType)
                 found = Helper(name[4:], number, prototype.to)
             else:
                 constant = self.kernel.enumerator(name)
@@ -155,12 +163,12 @@ class Checker:
         """For the parser: is an undeclared name a type's?"""
         if name in ct.BUILTIN_TYPEDEFS:
             return True
-        if not self.bpf or name.startswith("bpf_") and name[4:] in HELPERS:
+        if not self.bpf or (name.startswith("bpf_") and name[4:] in HELPERS):
             return False
         return self.kernel.typedef(name) is not None
 
     def suggestion(self, name: str, kinds: tuple[type, ...] = ()) -> str:
-        """"; did you mean 'x'?" for the nearest visible name, or ""."""
+        """ "; did you mean 'x'?" for the nearest visible name, or ""."""
         names = [n for scope in reversed(self.scopes) for n, s in scope.names.items() if not kinds or isinstance(s, kinds)]
         near = closest(name, names)
         if near is None and self.bpf and name.startswith("bpf_"):
@@ -524,7 +532,9 @@ class Checker:
         if value is None:
             self.error("_Static_assert needs an integer constant expression", node.condition, code="constant")
         elif not value:
-            self.error("static assertion failed" + (f": {node.message}" if node.message else ""), node.condition, code="static-assert")
+            self.error(
+                "static assertion failed" + (f": {node.message}" if node.message else ""), node.condition, code="static-assert"
+            )
 
     # --- declarations
 
@@ -653,7 +663,8 @@ class Checker:
         assert isinstance(type, ct.FunctionType)
         part = item.declarator.parts[-1]
         token = item.declarator.name
-        assert isinstance(part, ast.FunctionPart) and token is not None
+        assert isinstance(part, ast.FunctionPart)
+        assert token is not None
         if part.names:
             type = self._old_style(item, part, type)
         function = self.declare_function(token, type, item.specifiers, self.attributes(item.specifiers, item.declarator))
@@ -728,7 +739,9 @@ class Checker:
             flags |= self.constant(args["flags"], "the flags of a map")
         for what, type in (("key", key), ("value", value)):
             if type is not None and (not type.complete or not type.size):
-                self.incomplete(type, f"the {what} of map '{token.text}'", args.get("leaf" if what == "value" else "key") or token)
+                self.incomplete(
+                    type, f"the {what} of map '{token.text}'", args.get("leaf" if what == "value" else "key") or token
+                )
                 return
         if size < 0 or (size == 0 and kind != "perf_event_array" and kind not in dialect.STORAGES):
             self.error(f"map '{token.text}' needs room for at least one entry", size_at, code="map-size")
@@ -802,4 +815,3 @@ def check(
     checker.unit_items(items)
     diagnostics.raise_if_errors()
     return checker.unit
-

@@ -42,7 +42,7 @@ def parse_number(text: str) -> tuple[Type, Number]:
         end += 1
     suffix = body[end:]
     if suffix not in _SUFFIXES or (end == 0):
-        raise ValueError(f"'{text}' is not a number" + (f": '{text[len(text) - len(suffix):]}' is not a suffix" if end else ""))
+        raise ValueError(f"'{text}' is not a number" + (f": '{text[len(text) - len(suffix) :]}' is not a suffix" if end else ""))
     if base == 10 and body[0] == "0" and end > 1:
         base = 8
         if any(c in "89" for c in body[:end]):
@@ -151,7 +151,8 @@ def binary(op: str, a: Number, b: Number, type: Type) -> Number | None:
                 return None
             return _float_result(operator.truediv, a, b, type)
         return _float_result({"+": operator.add, "-": operator.sub, "*": operator.mul}[op], a, b, type)
-    assert isinstance(a, int) and isinstance(b, int)
+    assert isinstance(a, int)
+    assert isinstance(b, int)
     it = ct.integer(type)
     if op in "/%":
         if b == 0:

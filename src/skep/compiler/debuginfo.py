@@ -98,7 +98,9 @@ class DebugInfo:
         types = [self.type(type.returns), *(self.type(t) for _, t in params)]
         signature = self.node(f"!DISubroutineType(types: {self.node('!{' + ', '.join(types) + '}')})")
         variables = [
-            self.node(f"!DILocalVariable(name: {quote(n)}, arg: {i + 1}, scope: {found}, file: {where_}, line: {line}, type: {self.type(t)})")
+            self.node(
+                f"!DILocalVariable(name: {quote(n)}, arg: {i + 1}, scope: {found}, file: {where_}, line: {line}, type: {self.type(t)})"
+            )
             for i, (n, t) in enumerate(params)
         ]
         self.set(
@@ -133,7 +135,9 @@ class DebugInfo:
             bare = t.unqualified()
             plain = bare._copy()
             plain.alias = ""
-            node = self.node(f"!DIDerivedType(tag: DW_TAG_typedef, name: {quote(t.alias)}, file: {self.file}, baseType: {self.type(plain)})")
+            node = self.node(
+                f"!DIDerivedType(tag: DW_TAG_typedef, name: {quote(t.alias)}, file: {self.file}, baseType: {self.type(plain)})"
+            )
             return self._qualified(node, t.quals)
         return self._qualified(self._plain(t), t.quals)
 
@@ -187,7 +191,9 @@ class DebugInfo:
     def record(self, kind: str, name: str, size: int, members: list[tuple[str, str, int, int]]) -> str:
         """A struct made here; members are (name, type node, bit offset, bit size)."""
         entries = [
-            self.node(f"!DIDerivedType(tag: DW_TAG_member, name: {quote(n)}, file: {self.file}, baseType: {t}, size: {bits}, offset: {at})")
+            self.node(
+                f"!DIDerivedType(tag: DW_TAG_member, name: {quote(n)}, file: {self.file}, baseType: {t}, size: {bits}, offset: {at})"
+            )
             for n, t, at, bits in members
         ]
         tag = "structure" if kind == "struct" else "union"

@@ -47,7 +47,11 @@ MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = 
     "BPF_PERCPU_CGROUP_STORAGE": ("percpu_cgroup_storage", _STORAGE, "struct bpf_cgroup_storage_key", "", 0),
     "BPF_ARRAY_OF_MAPS": ("array_of_maps", (("name", "name"), ("inner", "string"), ("size", "expr")), "int", "int", 0),
     "BPF_HASH_OF_MAPS": (
-        "hash_of_maps", (("name", "name"), ("key", "type?"), ("inner", "string"), ("size", "expr?")), "", "int", 0,
+        "hash_of_maps",
+        (("name", "name"), ("key", "type?"), ("inner", "string"), ("size", "expr?")),
+        "",
+        "int",
+        0,
     ),
     "BPF_TABLE": ("", _TABLE, "", "", 0),
     "BPF_TABLE_PUBLIC": ("", _TABLE, "", "", 0),
@@ -62,16 +66,24 @@ RECORDS = {
     "bpf_stacktrace": "u64 ip[127];",
     "bpf_stacktrace_buildid": "struct bpf_stack_build_id trace[127];",
 }
-TABLE_TYPES = {"prog": "prog_array", "perf_output": "perf_event_array", "perf_array": "perf_event_array", "stacktrace": "stack_trace"}
+TABLE_TYPES = {
+    "prog": "prog_array",
+    "perf_output": "perf_event_array",
+    "perf_array": "perf_event_array",
+    "stacktrace": "stack_trace",
+}
 
 # enum bpf_map_type (uapi/linux/bpf.h); checked against the kernel's BTF by a test
 MAP_TYPES = {
     name: number
     for number, name in enumerate(
-        "unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array lru_hash "
-        "lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash cgroup_storage "
-        "reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash struct_ops ringbuf inode_storage "
-        "task_storage bloom_filter user_ringbuf cgrp_storage arena insn_array".split()
+        (
+            "unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array "
+            "lru_hash lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash "
+            "cgroup_storage reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash "
+            "struct_ops ringbuf inode_storage task_storage bloom_filter user_ringbuf cgrp_storage arena "
+            "insn_array"
+        ).split()
     )
 }
 KEYLESS = {"ringbuf", "user_ringbuf", "queue", "stack", "bloom_filter"}
@@ -122,7 +134,10 @@ METHODS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
         (("cpu", "int"), ("data", "value"), ("size", "int")),
         "(int)bpf_perf_event_read_value(MAP, cpu, data, size)",
     ),
-    "ringbuf_output": ((("data", "data"), ("size", "int"), ("flags", "int=0")), "(int)bpf_ringbuf_output(MAP, data, size, flags)"),
+    "ringbuf_output": (
+        (("data", "data"), ("size", "int"), ("flags", "int=0")),
+        "(int)bpf_ringbuf_output(MAP, data, size, flags)",
+    ),
     "ringbuf_reserve": ((("size", "int"),), "bpf_ringbuf_reserve(MAP, size, 0)"),
     "ringbuf_submit": ((("data", "data"), ("flags", "int=0")), "bpf_ringbuf_submit(data, flags)"),
     "ringbuf_discard": ((("data", "data"), ("flags", "int=0")), "bpf_ringbuf_discard(data, flags)"),
@@ -132,29 +147,36 @@ METHODS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     "check_current_task": ((("index", "int"),), "(int)bpf_current_task_under_cgroup(MAP, index)"),
     "redirect_map": ((("index", "int"), ("flags", "int=0")), "(int)bpf_redirect_map(MAP, index, flags)"),
     "sock_map_update": (
-        (("ctx", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_sock_map_update(ctx, MAP, key, flags)",
+        (("ctx", "ctx"), ("key", "key*"), ("flags", "int")),
+        "(int)bpf_sock_map_update(ctx, MAP, key, flags)",
     ),
     "sk_redirect_map": ((("skb", "ctx"), ("key", "int"), ("flags", "int")), "(int)bpf_sk_redirect_map(skb, MAP, key, flags)"),
     "msg_redirect_map": ((("msg", "ctx"), ("key", "int"), ("flags", "int")), "(int)bpf_msg_redirect_map(msg, MAP, key, flags)"),
     "sock_hash_update": (
-        (("ctx", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_sock_hash_update(ctx, MAP, key, flags)",
+        (("ctx", "ctx"), ("key", "key*"), ("flags", "int")),
+        "(int)bpf_sock_hash_update(ctx, MAP, key, flags)",
     ),
     "sk_redirect_hash": (
-        (("skb", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_sk_redirect_hash(skb, MAP, key, flags)",
+        (("skb", "ctx"), ("key", "key*"), ("flags", "int")),
+        "(int)bpf_sk_redirect_hash(skb, MAP, key, flags)",
     ),
     "msg_redirect_hash": (
-        (("msg", "ctx"), ("key", "key*"), ("flags", "int")), "(int)bpf_msg_redirect_hash(msg, MAP, key, flags)",
+        (("msg", "ctx"), ("key", "key*"), ("flags", "int")),
+        "(int)bpf_msg_redirect_hash(msg, MAP, key, flags)",
     ),
     "sk_storage_get": (
-        (("sk", "value"), ("leaf", "value*"), ("flags", "int")), "(VALUE *)bpf_sk_storage_get(MAP, sk, leaf, flags)",
+        (("sk", "value"), ("leaf", "value*"), ("flags", "int")),
+        "(VALUE *)bpf_sk_storage_get(MAP, sk, leaf, flags)",
     ),
     "sk_storage_delete": ((("sk", "value"),), "(int)bpf_sk_storage_delete(MAP, sk)"),
     "inode_storage_get": (
-        (("inode", "value"), ("leaf", "value*"), ("flags", "int")), "(VALUE *)bpf_inode_storage_get(MAP, inode, leaf, flags)",
+        (("inode", "value"), ("leaf", "value*"), ("flags", "int")),
+        "(VALUE *)bpf_inode_storage_get(MAP, inode, leaf, flags)",
     ),
     "inode_storage_delete": ((("inode", "value"),), "(int)bpf_inode_storage_delete(MAP, inode)"),
     "task_storage_get": (
-        (("task", "value"), ("leaf", "value*"), ("flags", "int")), "(VALUE *)bpf_task_storage_get(MAP, task, leaf, flags)",
+        (("task", "value"), ("leaf", "value*"), ("flags", "int")),
+        "(VALUE *)bpf_task_storage_get(MAP, task, leaf, flags)",
     ),
     "task_storage_delete": ((("task", "value"),), "(int)bpf_task_storage_delete(MAP, task)"),
     "get_local_storage": ((("flags", "int"),), "(VALUE *)bpf_get_local_storage(MAP, flags)"),
@@ -194,7 +216,7 @@ REGISTERS: dict[str, dict[str, Any]] = {
 }  # fmt: skip
 # struct pt_regs where there is no BTF: arch/*/include/asm/ptrace.h, stable since it is what uprobes and perf hand out
 PT_REGS = {
-    "x86_64": "r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss".split(),
+    "x86_64": ("r15 r14 r13 r12 bp bx r11 r10 r9 r8 ax cx dx si di orig_ax ip cs flags sp ss").split(),
     "aarch64": ["regs[31]", "sp", "pc", "pstate"],
 }
 
@@ -205,7 +227,7 @@ def version_macros(release: str) -> dict[str, str]:
     for part in release.split(".")[:3]:
         digits = part[: len(part) - len(part.lstrip("0123456789"))]
         numbers.append(int(digits or 0))
-    major, minor, sublevel = (numbers + [0, 0, 0])[:3]
+    major, minor, sublevel = ([*numbers, 0, 0, 0])[:3]
     return {
         "KERNEL_VERSION": "(a, b, c) (((a) << 16) + ((b) << 8) + ((c) > 255 ? 255 : (c)))",
         "LINUX_VERSION_CODE": f" {(major << 16) + (minor << 8) + min(sublevel, 255)}",

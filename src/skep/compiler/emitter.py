@@ -34,7 +34,14 @@ class Emitter:
     """One module; `contexts` overrides the context model of programs by name."""
 
     def __init__(
-        self, unit: tree.Unit, diagnostics: Diagnostics, main: SourceFile, *, target: str, machine: str, contexts: Mapping[str, str]
+        self,
+        unit: tree.Unit,
+        diagnostics: Diagnostics,
+        main: SourceFile,
+        *,
+        target: str,
+        machine: str,
+        contexts: Mapping[str, str],
     ) -> None:
         self.unit = unit
         self.diagnostics = diagnostics
@@ -85,7 +92,9 @@ class Emitter:
     def _pointer_origins(function: tree.Function, args: tuple[str, ...]) -> tuple[str, ...]:
         if is_global_subprogram(function):
             # the verifier checks a global function by itself: its pointers are what its BTF says
-            return tuple("context" if i == 0 and programs.has_context(function) else "memory" for i, _ in enumerate(function.params))
+            return tuple(
+                "context" if i == 0 and programs.has_context(function) else "memory" for i, _ in enumerate(function.params)
+            )
         return tuple(args[: len(function.params)])
 
     # --- module
@@ -94,7 +103,9 @@ class Emitter:
         entries = [f for f in self.unit.functions.values() if (programs.is_program(f) if self.bpf else self._is_host_root(f))]
         self.tracing = all(self._model(f) in programs.TRACING_MODELS for f in entries)
         # the kernel tells a global function's context by its struct, and does not take a forward declaration for it
-        contexts = (programs.context_tag(f) for f in self.unit.functions.values() if is_global_subprogram(f) and programs.has_context(f))
+        contexts = (
+            programs.context_tag(f) for f in self.unit.functions.values() if is_global_subprogram(f) and programs.has_context(f)
+        )
         self.debug.whole = frozenset(contexts)
         for function in entries:
             self.program(function) if self.bpf else self.instance(function, ("",) * len(function.params))
@@ -117,7 +128,7 @@ class Emitter:
                 self.head.append(f'@_license = global [{len(text)} x i8] {bytes_literal(text)}, section "license", align 1')
                 self.used.append("@_license")
         self.diagnostics.raise_if_errors()
-        used = f"@llvm.compiler.used = appending global [{len(self.used)} x ptr] [{', '.join('ptr ' + u for u in self.used)}], section \"llvm.metadata\""
+        used = f'@llvm.compiler.used = appending global [{len(self.used)} x ptr] [{", ".join("ptr " + u for u in self.used)}], section "llvm.metadata"'
         parts = [*self.head, *([used] if self.used else []), *self.bodies, *self.declared.values(), self.debug.finish()]
         return "\n".join(parts) + "\n"
 
@@ -213,7 +224,9 @@ class Emitter:
         if isinstance(node, tree.Deref):
             record = node.type
             return (
-                isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and kind(origins.of(node.pointer)) == "context"
+                isinstance(record, ct.RecordType)
+                and record.record.tag == "pt_regs"
+                and kind(origins.of(node.pointer)) == "context"
             )
         if isinstance(node, tree.CallFunction) and node.function.body is not None:
             args = tuple(origins.of(a) for a in node.args)
@@ -275,7 +288,9 @@ class Emitter:
                 node = self.debug.type(var.type)
             di = self.debug.global_variable(var.symbol, node, var.token, local=local)
             debug = f", !dbg {di}"
-        self.head.append(f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}")
+        self.head.append(
+            f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}"
+        )
         if var.section or var.attributes.get("used") or (volatile and not local):
             self.used.append(symbol)
         return symbol
@@ -421,6 +436,7 @@ class Emitter:
         members += [(name, d.array(d.type(record), 0, 0), 64, 0) for name, record in found]
         token = next(iter(self.unit.maps.values())).token
         di = d.global_variable("__skep_records", d.record("struct", "__skep_records", 8, members), token, local=False)
-        self.head.append(f'@__skep_records = dso_local constant [8 x i8] c"\\01\\00\\00\\00\\00\\00\\00\\00", section ".skep", align 8, !dbg {di}')
+        self.head.append(
+            f'@__skep_records = dso_local constant [8 x i8] c"\\01\\00\\00\\00\\00\\00\\00\\00", section ".skep", align 8, !dbg {di}'
+        )
         self.used.append("@__skep_records")
-

@@ -154,15 +154,21 @@ class Expressions:
             it = ct.integer(target)
             if it.rank and not -(1 << (it.bits - 1)) <= node.value < 1 << it.bits:
                 kept = it.wrap(node.value)
-                self.c.warning(f"{context}: {node.value} does not fit '{target}' and becomes {kept}", at, code="constant-conversion")
+                self.c.warning(
+                    f"{context}: {node.value} does not fit '{target}' and becomes {kept}", at, code="constant-conversion"
+                )
 
     def _to_pointer(self, node: tree.Node, target: PointerType, context: str, at: Any) -> tree.Node:
         source = node.type
-        if tree.const_int(node) == 0 or (isinstance(node, tree.Convert) and tree.const_int(node.operand) == 0 and _is_void_pointer(source)):
+        if tree.const_int(node) == 0 or (
+            isinstance(node, tree.Convert) and tree.const_int(node.operand) == 0 and _is_void_pointer(source)
+        ):
             return self.convert(node, target)
         if ct.is_integer(source):
             self.c.warning(
-                f"{context}: an integer '{source}' becomes a pointer '{target}'; cast it if that is meant", at, code="int-conversion"
+                f"{context}: an integer '{source}' becomes a pointer '{target}'; cast it if that is meant",
+                at,
+                code="int-conversion",
             )
             return self.convert(node, target)
         if not isinstance(source, PointerType):
@@ -303,10 +309,14 @@ class Expressions:
             hint = f"; did you mean '{near}'?" if near else ""
             at = pointed.record.token
             notes = [self.c.diagnostics.note(f"'{pointed.unqualified()}' is defined here", at)] if at is not None else []
-            self.c.error(f"'{pointed.unqualified()}' has no member '{node.name.text}'{hint}", node.name, notes=notes, code="no-member")
+            self.c.error(
+                f"'{pointed.unqualified()}' has no member '{node.name.text}'{hint}", node.name, notes=notes, code="no-member"
+            )
             return self.poison(node)
         for m in path:
-            lvalue = tree.MemberRef(node.first, node.last, m.type.with_quals(lvalue.type.quals & (ct.CONST | ct.VOLATILE)), lvalue, m)
+            lvalue = tree.MemberRef(
+                node.first, node.last, m.type.with_quals(lvalue.type.quals & (ct.CONST | ct.VOLATILE)), lvalue, m
+            )
         return lvalue
 
     def index(self, node: ast.Index) -> tree.Node:
@@ -485,7 +495,8 @@ class Expressions:
             if op == "-" and lp and ct.is_integer(right.type):
                 return self.pointer_add(left, right, True, node)
             if op == "-" and lp and rp:
-                assert isinstance(left.type, PointerType) and isinstance(right.type, PointerType)
+                assert isinstance(left.type, PointerType)
+                assert isinstance(right.type, PointerType)
                 a, b = left.type.to.unqualified(), right.type.to.unqualified()
                 if not ct.compatible(a, b, ignore_quals=True):
                     self.c.warning(f"'{left.type}' minus '{right.type}': different types", node, code="pointer-diff")
@@ -496,7 +507,9 @@ class Expressions:
         floats = op in ("+", "-", "*", "/")
         ok = ct.is_arithmetic if floats else ct.is_integer
         if not ok(left.type) or not ok(right.type):
-            self.c.error(f"'{op}' does not work on '{left.type}' and '{right.type}'", getattr(node, "token", node), code="operands")
+            self.c.error(
+                f"'{op}' does not work on '{left.type}' and '{right.type}'", getattr(node, "token", node), code="operands"
+            )
             return self.poison(node)
         if op in ("<<", ">>"):
             left, right = self.promoted(left), self.promoted(right)
@@ -535,7 +548,9 @@ class Expressions:
                 return self.number(node, int(constants.COMPARE[op](left.value, right.value)))
             del common
         else:
-            self.c.error(f"'{op}' does not compare '{left.type}' and '{right.type}'", getattr(node, "token", node), code="operands")
+            self.c.error(
+                f"'{op}' does not compare '{left.type}' and '{right.type}'", getattr(node, "token", node), code="operands"
+            )
             return self.poison(node)
         return tree.Compare(node.first, node.last, ct.INT, op, left, right)
 
@@ -551,7 +566,9 @@ class Expressions:
             return left, self.convert(right, left.type)
         a, b = left.type.to.unqualified(), right.type.to.unqualified()
         if not (_is_void_pointer(left.type) or _is_void_pointer(right.type)) and not ct.compatible(a, b, ignore_quals=True):
-            self.c.warning(f"comparing different pointers: '{left.type}' and '{right.type}'", node, code="compare-distinct-pointers")
+            self.c.warning(
+                f"comparing different pointers: '{left.type}' and '{right.type}'", node, code="compare-distinct-pointers"
+            )
         return left, right
 
     def assign(self, node: ast.Assign) -> tree.Node:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from skep.compiler.emitter import Emitter
 
 # "no-builtins": LLVM must not make memset and memcpy of the program's loops, BPF has none to call
-BPF_ATTRIBUTES = 'nounwind "no-builtins" "frame-pointer"="all" "no-jump-tables"="true" "no-trapping-math"="true" "target-cpu"="v3"'
+BPF_ATTRIBUTES = (
+    'nounwind "no-builtins" "frame-pointer"="all" "no-jump-tables"="true" "no-trapping-math"="true" "target-cpu"="v3"'
+)
 _RANGE_AS_SWITCH = 64  # a case range up to this size becomes single cases
 
 
@@ -107,7 +109,7 @@ class FunctionEmitter:
 
     def open_scope(self, block: tree.Block | None = None) -> None:
         if block is not None:
-            self.blocks.append((len(self.scopes), not _is_entered_inside(block)))
+            self.blocks.append((len(self.scopes), self.m.bpf and not _is_entered_inside(block)))
         self.scopes.append([])
 
     def close_scope(self, block: tree.Block | None = None) -> None:
@@ -254,7 +256,9 @@ class FunctionEmitter:
             slot = self.alloca(var.type.size, var.type.align, var.name)
             self.places[var] = slot
             if isinstance(var.type, ct.RecordType):
-                self.m.error("a program's parameters are numbers and pointers; a struct is not passed in registers", var.token, "type")
+                self.m.error(
+                    "a program's parameters are numbers and pointers; a struct is not passed in registers", var.token, "type"
+                )
                 continue
             if self.model == "syscall_enter":
                 if programs.pointer_to(var.type, "pt_regs"):
@@ -263,7 +267,9 @@ class FunctionEmitter:
                     raw = self.values.context_load(context, 16 + 8 * i, "i64")
             elif self.model in ("syscall_exit", "fexit"):
                 self.m.error(
-                    f"'{var.name}': a return probe has no arguments left; keep them in a map at entry", var.token, "program-parameters"
+                    f"'{var.name}': a return probe has no arguments left; keep them in a map at entry",
+                    var.token,
+                    "program-parameters",
                 )
                 continue
             elif syscall and not programs.pointer_to(var.type, "pt_regs"):

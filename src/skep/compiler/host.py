@@ -40,8 +40,8 @@ for _bits, _suffix in ((8, ""), (16, ""), (32, ""), (64, "L")):
     MACROS[f"__INT{_bits}_C"] = "(c) c" + f"##{_suffix}" * bool(_suffix)
     MACROS[f"__UINT{_bits}_C"] = "(c) c" + {32: "##U", 64: "##UL"}.get(_bits, "")
 
-_MATH = "sqrt sin cos tan asin acos atan exp exp2 log log2 log10 floor ceil trunc round rint nearbyint fabs cbrt".split()
-_MATH2 = "pow fmod atan2 fmin fmax copysign hypot fdim".split()
+_MATH = ("sqrt sin cos tan asin acos atan exp exp2 log log2 log10 floor ceil trunc round rint nearbyint fabs cbrt").split()
+_MATH2 = ["pow", "fmod", "atan2", "fmin", "fmax", "copysign", "hypot", "fdim"]
 # __builtin_NAME is the library's NAME: result and parameters
 LIBRARY: dict[str, tuple[str, str]] = {
     "abort": ("void", "void"), "exit": ("void", "int"), "printf": ("int", "const char *, ..."), "puts": ("int", "const char *"),

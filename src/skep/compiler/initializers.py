@@ -123,7 +123,9 @@ class Initializers:
         count = len(value.data) // size
         if type.count is not None and count > type.count:
             if count - 1 > type.count:
-                self.c.warning(f"the text has {count - 1} characters, and the array room for {type.count}", node, code="init-overflow")
+                self.c.warning(
+                    f"the text has {count - 1} characters, and the array room for {type.count}", node, code="init-overflow"
+                )
             count = type.count
         cut = ArrayType(value.type.of, count)
         self.store(offset, None, cut, tree.StringData(value.token, value.last, cut, value.data[: count * size]))
@@ -254,9 +256,9 @@ class Initializers:
         elif isinstance(type, ArrayType) and isinstance(expr, ast.CompoundLiteral):
             self.expression(expr, type, offset, None)
             cursor.next()
-        elif isinstance(type, RecordType) and self._whole_record(expr, type, offset):
-            cursor.next()
-        elif isinstance(type, RecordType) and type.complete and not type.record.members:
+        elif (isinstance(type, RecordType) and self._whole_record(expr, type, offset)) or (
+            isinstance(type, RecordType) and type.complete and not type.record.members
+        ):
             cursor.next()
         else:
             before = cursor.at

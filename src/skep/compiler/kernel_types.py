@@ -148,7 +148,8 @@ class KernelTypes:
     def _record(self, t: object) -> Record:
         from skep.btf import types as bt
 
-        assert isinstance(t, bt.Struct) and self._btf is not None
+        assert isinstance(t, bt.Struct)
+        assert self._btf is not None
         btf = self._btf
         record = Record("union" if isinstance(t, bt.Union) else "struct", t.name)
         record.from_kernel = True

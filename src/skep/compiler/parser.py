@@ -6,6 +6,7 @@ by `is_type(name)`, which asks the kernel's types.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -37,9 +38,7 @@ KEYWORDS = (
     | {"struct", "union", "enum", "sizeof", "_Generic", "_Static_assert", "_Alignas", "inline", "__inline", "__inline__",
        "_Noreturn", "__extension__"}
 )  # fmt: skip
-STARTS_TYPE = (
-    TYPE_WORDS | set(QUALIFIERS) | STORAGE | TYPEOF | ATTRIBUTE | set(FLAGS) | {"struct", "union", "enum", "_Alignas"}
-)
+STARTS_TYPE = TYPE_WORDS | set(QUALIFIERS) | STORAGE | TYPEOF | ATTRIBUTE | set(FLAGS) | {"struct", "union", "enum", "_Alignas"}
 
 BINARY = {
     "*": 10, "/": 10, "%": 10, "+": 9, "-": 9, "<<": 8, ">>": 8, "<": 7, ">": 7, "<=": 7, ">=": 7, "==": 6, "!=": 6,
@@ -132,7 +131,9 @@ class Parser:
             return token
         previous = self.previous
         fresh_line = self.token.bol or self.token.text == "}" or self.token.kind == "eof"
-        self.diagnostics.error(f"missing ';' after {what}" if fresh_line else f"expected ';' after {what}", previous, code="syntax")
+        self.diagnostics.error(
+            f"missing ';' after {what}" if fresh_line else f"expected ';' after {what}", previous, code="syntax"
+        )
         if not fresh_line:
             raise _Skip
         return previous
@@ -204,7 +205,7 @@ class Parser:
                 self.scopes = self.scopes[:1]
                 self.depth = 0
                 here = self.tokens[start : self.at]
-                self.broken |= {a.text for a, b in zip(here, here[1:], strict=False) if a.kind == "id" and b.text == "("}
+                self.broken |= {a.text for a, b in itertools.pairwise(here) if a.kind == "id" and b.text == "("}
                 self.skip_statement(start)
                 while self.token.text == "}" and self.token.kind == "punct":
                     self.next()
@@ -230,7 +231,9 @@ class Parser:
         if self.accept(";"):
             return ast.Declaration(token, self.previous, specifiers, [])
         declarator = self.declarator(abstract=False)
-        if self.is_function(declarator) and (self.token.text == "{" or (self.token.text != ";" and self.declares_old_style(declarator))):
+        if self.is_function(declarator) and (
+            self.token.text == "{" or (self.token.text != ";" and self.declares_old_style(declarator))
+        ):
             return self.function_definition(specifiers, declarator)
         return self.rest_of_declaration(specifiers, declarator)
 
@@ -435,7 +438,9 @@ class Parser:
     def _type_names(self) -> list[str]:
         from skep.compiler.types import BUILTIN_TYPEDEFS
 
-        return [n for scope in self.scopes for n, is_type in scope.items() if is_type] + list(BUILTIN_TYPEDEFS) + sorted(TYPE_WORDS)
+        return (
+            [n for scope in self.scopes for n, is_type in scope.items() if is_type] + list(BUILTIN_TYPEDEFS) + sorted(TYPE_WORDS)
+        )
 
     def _one_type(self, spec: ast.TypeSpec | None, words: list[Token], token: Token) -> None:
         if spec is not None or words:

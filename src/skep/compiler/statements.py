@@ -31,7 +31,11 @@ class Statements:
         for token in self.gotos:
             if token.text not in self.labels:
                 near = closest(token.text, self.labels)
-                self.c.error(f"no label '{token.text}' in this function" + (f"; did you mean '{near}'?" if near else ""), token, code="label")
+                self.c.error(
+                    f"no label '{token.text}' in this function" + (f"; did you mean '{near}'?" if near else ""),
+                    token,
+                    code="label",
+                )
         return body
 
     def block(self, node: ast.Block, *, scope: bool = True) -> tree.Block:

@@ -471,9 +471,7 @@ def promote(t: Type) -> IntType:
     return it if not (it.quals or it.alias) else BY_NAME.get(it.name, it)
 
 
-BY_NAME = {
-    t.name: t for t in (BOOL, CHAR, SCHAR, UCHAR, SHORT, USHORT, INT, UINT, LONG, ULONG, LLONG, ULLONG, INT128, UINT128)
-}
+BY_NAME = {t.name: t for t in (BOOL, CHAR, SCHAR, UCHAR, SHORT, USHORT, INT, UINT, LONG, ULONG, LLONG, ULLONG, INT128, UINT128)}
 _UNSIGNED = {INT.rank: UINT, LONG.rank: ULONG, LLONG.rank: ULLONG, INT128.rank: UINT128}
 
 

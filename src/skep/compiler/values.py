@@ -243,7 +243,8 @@ class Values:
     def _unit(self, place: Place) -> tuple[int, int]:
         """(bits of the storage unit that a bit-field access uses, its alignment)."""
         m = place.member
-        assert m is not None and m.bits is not None
+        assert m is not None
+        assert m.bits is not None
         unit = place.type.size * 8
         if m.bit_offset + m.bits > unit or place.align < place.type.align:
             return -(-(m.bit_offset + m.bits) // 8) * 8, 1
@@ -251,7 +252,8 @@ class Values:
 
     def _load_bits(self, place: Place, node: tree.Node) -> str:
         m = place.member
-        assert m is not None and m.bits is not None
+        assert m is not None
+        assert m.bits is not None
         unit, align = self._unit(place)
         if place.space != "direct":
             raw = self._probed(place, f"i{unit}", unit // 8, align)
@@ -289,7 +291,8 @@ class Values:
 
     def _store_bits(self, place: Place, value: str) -> str:
         m = place.member
-        assert m is not None and m.bits is not None
+        assert m is not None
+        assert m.bits is not None
         unit, align = self._unit(place)
         it = ct.integer(place.type)
         address = self.address(place)
