@@ -1,4 +1,4 @@
-"""Random programs of csmith's: Skep's result against the system compiler's. `fuzz_csmith.py [-n COUNT] [--seed FIRST] [--keep DIR]`.
+"""Random programs of csmith's: Skep's result against the system compiler's.
 
 Needs csmith and its headers (Debian: csmith, libcsmith-dev) and gcc or clang. Exit status 1 if a program differs.
 """

@@ -1,4 +1,4 @@
-"""Every file of cases/ gives the same output and exit status compiled by Skep (not optimised and optimised) and by GCC or clang."""
+"""Every file of cases/ gives the same output and exit status compiled by Skep, optimised or not, and by GCC or clang."""
 
 from __future__ import annotations
 

@@ -83,9 +83,9 @@ def compile_source(
         diagnostics.raise_if_errors()
         return Compiled(print_tokens(tokens).encode("utf-8", "surrogateescape"), diagnostics.render())
 
-    from skep.llvm import Worker
+    from skep.llvm_server import start_worker
 
-    with Worker(target, emit, opt_level) as worker:
+    with start_worker(target, emit, opt_level) as worker:
         ir, frames = front_end(source, diagnostics, flags, target, contexts, tracepoint_fields)
         data, messages, status = worker.finish(ir)
     if status or not data:

@@ -124,7 +124,8 @@ class CallValues:
         for arg, origin in zip(node.args, origins, strict=True):
             if isinstance(arg.type, ct.PointerType) and origin and kind(origin) not in ("context", "stack", "memory", "packet"):
                 self.m.error(
-                    f"'{function.name}' is a global subprogram: the verifier checks it by itself and takes only pointers to the stack "
+                    f"'{function.name}' is a global subprogram: the verifier checks it by itself and takes only "
+                    "pointers to the stack "
                     "and to maps for its parameters; make it static", arg, "global-subprogram",
                 )  # fmt: skip
 

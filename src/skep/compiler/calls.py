@@ -273,7 +273,8 @@ class Calls:
             if letter not in _PRINT_INTS and letter not in "ps":
                 spelled = "%" + format[start:at].rstrip("\0")
                 self.c.warning(
-                    f"bpf_trace_printk() does not know '{spelled}'; it knows %d %i %u %x %ld %lu %lx %lld %llu %llx %p %s %c", text,
+                    f"bpf_trace_printk() does not know '{spelled}'; it knows %d %i %u %x %ld %lu %lx %lld %llu %llx %p %s %c",
+                    text,
                     code="printk-format",
                 )  # fmt: skip
                 return
@@ -282,7 +283,8 @@ class Calls:
             used += 1
         if used != len(args):
             self.c.warning(
-                f"the text has {used} place{'s' * (used != 1)} for values, and {len(args)} {'are' if len(args) != 1 else 'is'} given",
+                f"the text has {used} place{'s' * (used != 1)} for values, and {len(args)} "
+                f"{'are' if len(args) != 1 else 'is'} given",
                 text, code="printk-format",
             )  # fmt: skip
 
@@ -456,7 +458,8 @@ class Calls:
         return tree.CallBuiltin(node.first, node.last, ct.VOID, node.function.name[10:], args)
 
     _special = {  # noqa: RUF012
-        "expect": _expect, "constant_p": _constant_p, "choose_expr": _choose, "preserve_access_index": _same, "unreachable": _stop,
+        "expect": _expect, "constant_p": _constant_p, "choose_expr": _choose, "preserve_access_index": _same,
+        "unreachable": _stop,
         "trap": _stop, "va_start": _va, "va_end": _va, "va_copy": _va,
     }  # fmt: skip
 

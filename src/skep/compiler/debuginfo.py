@@ -99,7 +99,8 @@ class DebugInfo:
         signature = self.node(f"!DISubroutineType(types: {self.node('!{' + ', '.join(types) + '}')})")
         variables = [
             self.node(
-                f"!DILocalVariable(name: {quote(n)}, arg: {i + 1}, scope: {found}, file: {where_}, line: {line}, type: {self.type(t)})"
+                f"!DILocalVariable(name: {quote(n)}, arg: {i + 1}, scope: {found}, file: {where_}, line: {line}, "
+                f"type: {self.type(t)})"
             )
             for i, (n, t) in enumerate(params)
         ]
@@ -120,7 +121,8 @@ class DebugInfo:
         file, _, line, _ = where(token)
         where_ = self.source_file(file)
         var = self.node(
-            f"distinct !DIGlobalVariable(name: {quote(name)}, scope: {self.unit}, file: {where_}, line: {line}, type: {type_node}, "
+            f"distinct !DIGlobalVariable(name: {quote(name)}, scope: {self.unit}, file: {where_}, line: {line}, "
+            f"type: {type_node}, "
             f"isLocal: {'true' if local else 'false'}, isDefinition: true{self._annotations(tags)})"
         )
         found = self.node(f"!DIGlobalVariableExpression(var: {var}, expr: !DIExpression())")
@@ -175,7 +177,8 @@ class DebugInfo:
                 entries = [self.node(f"!DIEnumerator(name: {quote(n)}, value: {v})") for n, v in d.enumerators]
                 return self.node(
                     f"!DICompositeType(tag: DW_TAG_enumeration_type, name: {quote(d.tag)}, file: {self.file}, "
-                    f"baseType: {self.type(d.underlying)}, size: {t.size * 8}, elements: {self.node('!{' + ', '.join(entries) + '}')})"
+                    f"baseType: {self.type(d.underlying)}, size: {t.size * 8}, elements: "
+                    f"{self.node('!{' + ', '.join(entries) + '}')})"
                 )
             case ct.RecordType():
                 return self._record(t.record)
@@ -192,7 +195,8 @@ class DebugInfo:
         """A struct made here; members are (name, type node, bit offset, bit size)."""
         entries = [
             self.node(
-                f"!DIDerivedType(tag: DW_TAG_member, name: {quote(n)}, file: {self.file}, baseType: {t}, size: {bits}, offset: {at})"
+                f"!DIDerivedType(tag: DW_TAG_member, name: {quote(n)}, file: {self.file}, baseType: {t}, size: "
+                f"{bits}, offset: {at})"
             )
             for n, t, at, bits in members
         ]

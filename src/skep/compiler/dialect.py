@@ -246,7 +246,8 @@ def register_macros(machine: str) -> dict[str, str]:
 
 
 _LOG2 = (
-    "({{ {type} __v = (v); unsigned int __r, __s; {head} __s = (__v > 0xFF) << 3; __v >>= __s; __r |= __s; __s = (__v > 0xF) << 2;"
+    "({{ {type} __v = (v); unsigned int __r, __s; {head} __s = (__v > 0xFF) << 3; __v >>= __s; __r |= __s; __s = "
+    "(__v > 0xF) << 2;"
     " __v >>= __s; __r |= __s; __s = (__v > 0x3) << 1; __v >>= __s; __r |= __s; __r |= (__v >> 1); {tail} }})"
 )
 _LOG2_32 = _LOG2.format(type="unsigned int", head="__r = (__v > 0xFFFF) << 4; __v >>= __r;", tail="__r;")
@@ -262,8 +263,10 @@ COMMON_MACROS: dict[str, str] = {
     "__CHAR_BIT__": " 8", "__SIZEOF_INT__": " 4", "__SIZEOF_LONG__": " 8", "__SIZEOF_POINTER__": " 8", "__SIZEOF_SHORT__": " 2",
     "__SIZEOF_LONG_LONG__": " 8", "__SIZEOF_SIZE_T__": " 8", "__SIZEOF_INT128__": " 16", "__ORDER_LITTLE_ENDIAN__": " 1234",
     "__ORDER_BIG_ENDIAN__": " 4321", "__BYTE_ORDER__": " 1234", "__LITTLE_ENDIAN__": " 1", "__INT_MAX__": " 2147483647",
-    "__ATOMIC_RELAXED": " 0", "__ATOMIC_CONSUME": " 1", "__ATOMIC_ACQUIRE": " 2", "__ATOMIC_RELEASE": " 3", "__ATOMIC_ACQ_REL": " 4",
-    "__ATOMIC_SEQ_CST": " 5", "__LONG_MAX__": " 9223372036854775807L", "__LONG_LONG_MAX__": " 9223372036854775807LL", "__SCHAR_MAX__": " 127",
+    "__ATOMIC_RELAXED": " 0", "__ATOMIC_CONSUME": " 1", "__ATOMIC_ACQUIRE": " 2", "__ATOMIC_RELEASE": " 3",
+    "__ATOMIC_ACQ_REL": " 4",
+    "__ATOMIC_SEQ_CST": " 5", "__LONG_MAX__": " 9223372036854775807L", "__LONG_LONG_MAX__": " 9223372036854775807LL",
+    "__SCHAR_MAX__": " 127",
     "__SHRT_MAX__": " 32767", "__SIZE_TYPE__": " unsigned long", "__PTRDIFF_TYPE__": " long", "__WCHAR_TYPE__": " int",
     "__INTPTR_TYPE__": " long", "__UINTPTR_TYPE__": " unsigned long", "__INT8_TYPE__": " signed char", "__INT16_TYPE__": " short",
     "__INT32_TYPE__": " int", "__INT64_TYPE__": " long", "__UINT8_TYPE__": " unsigned char", "__UINT16_TYPE__": " unsigned short",
@@ -278,7 +281,8 @@ MACROS: dict[str, str] = {
     "__user": ' __attribute__((btf_type_tag("user")))', "__kernel": "", "__percpu": "", "__rcu": "", "__force": "", "__iomem": "",
     "__maybe_unused": " __attribute__((unused))", "__packed": " __attribute__((packed))", "__weak": " __attribute__((weak))",
     "__aligned": "(n) __attribute__((aligned(n)))", "SEC": "(n) __attribute__((section(n), used))",
-    "__uint": "(name, val) int (*name)[val]", "__type": "(name, val) typeof(val) *name", "__array": "(name, val) typeof(val) *name[]",
+    "__uint": "(name, val) int (*name)[val]", "__type": "(name, val) typeof(val) *name",
+    "__array": "(name, val) typeof(val) *name[]",
     "barrier": '() asm volatile("" ::: "memory")', "READ_ONCE": "(x) (*(const volatile typeof(x) *)&(x))",
     "WRITE_ONCE": "(x, v) (*(volatile typeof(x) *)&(x) = (v))",
     "min": "(a, b) ({ typeof(a) __min_a = (a); typeof(b) __min_b = (b); __min_a < __min_b ? __min_a : __min_b; })",

@@ -128,7 +128,8 @@ class Emitter:
                 self.head.append(f'@_license = global [{len(text)} x i8] {bytes_literal(text)}, section "license", align 1')
                 self.used.append("@_license")
         self.diagnostics.raise_if_errors()
-        used = f'@llvm.compiler.used = appending global [{len(self.used)} x ptr] [{", ".join("ptr " + u for u in self.used)}], section "llvm.metadata"'
+        kept = ", ".join("ptr " + u for u in self.used)
+        used = f'@llvm.compiler.used = appending global [{len(self.used)} x ptr] [{kept}], section "llvm.metadata"'
         parts = [*self.head, *([used] if self.used else []), *self.bodies, *self.declared.values(), self.debug.finish()]
         return "\n".join(parts) + "\n"
 
@@ -437,6 +438,7 @@ class Emitter:
         token = next(iter(self.unit.maps.values())).token
         di = d.global_variable("__skep_records", d.record("struct", "__skep_records", 8, members), token, local=False)
         self.head.append(
-            f'@__skep_records = dso_local constant [8 x i8] c"\\01\\00\\00\\00\\00\\00\\00\\00", section ".skep", align 8, !dbg {di}'
+            '@__skep_records = dso_local constant [8 x i8] c"\\01\\00\\00\\00\\00\\00\\00\\00", section ".skep", '
+            f"align 8, !dbg {di}"
         )
         self.used.append("@__skep_records")

@@ -117,9 +117,9 @@ class Expressions:
             if address is not None and to.rank == ct.BOOL_RANK:
                 return tree.Const(node.token, node.last, to, 1)
         same = type(node.type) is type(to) and ct.compatible(node.type.unqualified(), to, ignore_quals=True)
-        if same and not isinstance(to, PointerType):
-            if node.type is to or (node.type.alias == to.alias and not node.type.quals):
-                return node
+        named_alike = node.type is to or (node.type.alias == to.alias and not node.type.quals)
+        if same and named_alike and not isinstance(to, PointerType):
+            return node
         return tree.Convert(node.token, node.last, to, node, explicit)
 
     def assignable(self, node: tree.Node, to: Type, context: str, at: Any = None) -> tree.Node:

@@ -1,4 +1,4 @@
-"""The kernel's helper functions, number and prototype of each: enum bpf_func_id and its comments in uapi/linux/bpf.h (as in libbpf 1.1).
+"""The kernel's helper functions, number and prototype of each: enum bpf_func_id in uapi/linux/bpf.h (as in libbpf 1.1).
 
 The list is closed since Linux 6.2: new kernel functions are kfuncs.
 """

@@ -27,7 +27,8 @@ _INTEGERS = {
     "__int128 unsigned": ct.UINT128, "unsigned __int128": ct.UINT128,
 }  # fmt: skip
 _BY_SIZE = {(1, True): ct.SCHAR, (2, True): ct.SHORT, (4, True): ct.INT, (8, True): ct.LONG, (16, True): ct.INT128,
-            (1, False): ct.UCHAR, (2, False): ct.USHORT, (4, False): ct.UINT, (8, False): ct.ULONG, (16, False): ct.UINT128}  # fmt: skip
+            (1, False): ct.UCHAR, (2, False): ct.USHORT, (4, False): ct.UINT, (8, False): ct.ULONG,
+            (16, False): ct.UINT128}  # fmt: skip
 # layouts that are user-space ABI (uapi/linux/bpf.h, asm/ptrace.h): name -> (type, member, array length or None)
 _STABLE: dict[str, list[tuple[Type, str, int | None]]] = {
     "bpf_raw_tracepoint_args": [(ct.ULLONG.named("__u64"), "args", 0)],

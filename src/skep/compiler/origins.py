@@ -17,8 +17,10 @@ from skep.compiler.types import PointerType
 
 DIRECT = frozenset({"context", "stack", "memory", "packet", "btf"})  # the verifier follows these
 _PACKET_FIELDS = {
-    "xdp_md": ("data", "data_end", "data_meta"), "__sk_buff": ("data", "data_end", "data_meta"), "sk_msg_md": ("data", "data_end"),
-    "bpf_sockopt": ("optval", "optval_end"), "sk_reuseport_md": ("data", "data_end"), "bpf_sock_ops": ("skb_data", "skb_data_end"),
+    "xdp_md": ("data", "data_end", "data_meta"), "__sk_buff": ("data", "data_end", "data_meta"),
+    "sk_msg_md": ("data", "data_end"),
+    "bpf_sockopt": ("optval", "optval_end"), "sk_reuseport_md": ("data", "data_end"),
+    "bpf_sock_ops": ("skb_data", "skb_data_end"),
 }  # fmt: skip
 _MAX_NESTING = 6  # of pointers to variables that hold pointers to variables
 _BTF_HELPERS = ("get_current_task_btf", "per_cpu_ptr", "this_cpu_ptr", "sock_from_file")

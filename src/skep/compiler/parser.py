@@ -17,7 +17,8 @@ from skep.compiler.types import ATOMIC, CONST, RESTRICT, VOLATILE
 
 TYPE_WORDS = {
     "void", "char", "short", "int", "long", "float", "double", "signed", "unsigned", "_Bool", "_Complex",
-    "__int128", "__signed__", "__signed", "__auto_type", "__builtin_va_list", "__uint128_t", "__int128_t", "_Float128", "__float128",
+    "__int128", "__signed__", "__signed", "__auto_type", "__builtin_va_list", "__uint128_t", "__int128_t", "_Float128",
+    "__float128",
 }  # fmt: skip
 QUALIFIERS = {
     "const": CONST, "volatile": VOLATILE, "restrict": RESTRICT, "_Atomic": ATOMIC, "__const": CONST, "__const__": CONST,

@@ -23,7 +23,8 @@ _CONTEXT_RECORDS = {
 # section prefix -> context model, where it is not the prefix itself
 _MODELS = {
     "raw_tp": "raw_tracepoint", "tp": "tracepoint", "uprobe": "kprobe", "uretprobe": "kretprobe", "kprobe.multi": "kprobe",
-    "kretprobe.multi": "kretprobe", "ksyscall": "kprobe", "kretsyscall": "kretprobe", "usdt": "kprobe", "socket": "skb", "tc": "skb",
+    "kretprobe.multi": "kretprobe", "ksyscall": "kprobe", "kretsyscall": "kretprobe", "usdt": "kprobe", "socket": "skb",
+    "tc": "skb",
     "classifier": "skb", "action": "skb", "cgroup_skb": "skb", "lwt_in": "skb", "lwt_out": "skb", "lwt_xmit": "skb",
     "sk_skb": "skb", "tcx": "skb", "netkit": "skb",
 }  # fmt: skip

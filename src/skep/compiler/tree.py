@@ -34,7 +34,8 @@ class Function:
     """inlining: "" (static: inlined), "always", "never"; `entry` functions are programs; `section` as SEC() gave it."""
 
     __slots__ = (
-        "attributes", "body", "defined_at", "entry", "inlining", "labels", "linkage", "name", "params", "section", "token", "type",
+        "attributes", "body", "defined_at", "entry", "inlining", "labels", "linkage", "name", "params", "section", "token",
+        "type",
         "used",
     )  # fmt: skip
 

@@ -160,7 +160,8 @@ class Values:
                 "fexit": ("fexit", "the function's result"),
             }[model]
             self.m.error(
-                f"register '{name}' is not known here: this kernel has no kprobes, and {what}, taken instead, carries only {carries}",
+                f"register '{name}' is not known here: this kernel has no kprobes, and {what}, taken instead, "
+                f"carries only {carries}",
                 node, "register",
             )  # fmt: skip
         place.base, place.space, place.offset, place.align = slot, "direct", 0, 8
