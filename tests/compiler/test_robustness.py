@@ -13,7 +13,7 @@ from skep.compiler.source import SourceFile
 from skep.errors import CompileError
 
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE))
+sys.path.append(str(HERE))  # behind tests/, whose conftest others import
 from mutations import attempt, mutants  # noqa: E402
 
 CASES = sorted((HERE / "cases").glob("*.c"))
