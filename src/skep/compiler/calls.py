@@ -9,6 +9,7 @@ from skep.compiler import ast, dialect, host, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import Token
+from skep.compiler.symbols import Scope, Typedef
 from skep.compiler.types import FunctionType, PointerType, RecordType, Type
 
 if TYPE_CHECKING:
@@ -164,8 +165,6 @@ class Calls:
         self, node: ast.Call, at: Token, info: tree.MapInfo, text: str, params: tuple[tuple[str, str], ...],
         args: list[tree.Node], call: str,
     ) -> tree.Node:  # fmt: skip
-        from skep.compiler.checker import Scope, Typedef
-
         scope = Scope()
         scope.names["MAP"] = info
         if info.key is not None:
@@ -352,8 +351,6 @@ class Calls:
 
     def _with_arguments(self, node: ast.Call, at: Token, text: str, name: str, values: list[tuple[str, tree.Node]]) -> tree.Node:
         """A C expression over variables that hold the values."""
-        from skep.compiler.checker import Scope
-
         scope = Scope()
         items: list[tree.Statement] = []
         for param, value in values:

@@ -13,6 +13,7 @@ from skep.compiler.addresses import constant_address
 from skep.compiler.calls import Calls
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import decode_char, decode_string
+from skep.compiler.symbols import Enumerator, Helper, Typedef
 from skep.compiler.types import ArrayType, FunctionType, PointerType, RecordType, Type
 
 if TYPE_CHECKING:
@@ -193,8 +194,6 @@ class Expressions:
     # --- primary
 
     def name(self, node: ast.Name) -> tree.Node:
-        from skep.compiler import checker
-
         symbol = self.c.lookup(node.name)
         first, last = node.first, node.last
         match symbol:
@@ -203,15 +202,15 @@ class Expressions:
             case tree.Function():
                 symbol.used = True
                 return tree.FunctionRef(first, last, symbol.type, symbol)
-            case checker.Enumerator():
+            case Enumerator():
                 fits = symbol.type if isinstance(symbol.type, ct.IntType) else ct.integer(symbol.type)
                 fits = ct.INT if fits.bits <= 32 and -(1 << 31) <= symbol.value < 1 << 31 else fits
                 return tree.Const(first, last, fits, symbol.value)
             case tree.MapInfo():
                 return tree.MapRef(first, last, PointerType(ct.VOID), symbol)
-            case checker.Helper():
+            case Helper():
                 return tree.Const(first, last, PointerType(symbol.type), symbol.number)
-            case checker.Typedef():
+            case Typedef():
                 self.c.error(f"'{node.name}' is a type, not a value", node, code="type-name")
             case None:
                 if node.name in ("__func__", "__FUNCTION__", "__PRETTY_FUNCTION__"):
@@ -301,7 +300,7 @@ class Expressions:
             self.c.error(f"'{pointed}' has no members", node, code="member")
             return self.poison(node)
         if not pointed.complete:
-            self.c.incomplete(pointed, f"member '{node.name.text}'", node)
+            self.c.types.incomplete(pointed, f"member '{node.name.text}'", node)
             return self.poison(node)
         path = pointed.record.find(node.name.text)
         if path is None:
@@ -339,7 +338,7 @@ class Expressions:
     def pointer_add(self, pointer: tree.Node, index: tree.Node, negative: bool, at: ast.Node) -> tree.Node:
         assert isinstance(pointer.type, PointerType)
         if not pointer.type.to.complete and not isinstance(pointer.type.to, ct.VoidType | FunctionType):
-            self.c.incomplete(pointer.type.to, "pointer arithmetic", at)
+            self.c.types.incomplete(pointer.type.to, "pointer arithmetic", at)
             return pointer
         it = ct.integer(index.type)
         index = self.convert(index, ct.LONG if it.signed or it.bits < 64 else ct.ULONG)
@@ -425,14 +424,14 @@ class Expressions:
 
     def sizeof(self, node: ast.SizeOf) -> tree.Node:
         if isinstance(node.argument, ast.TypeName):
-            type = self.c.type_name(node.argument)
+            type = self.c.types.type_name(node.argument)
         else:
             operand = self.unevaluated(node.argument)
             if isinstance(operand, tree.MemberRef) and operand.member.bits is not None:
                 self.c.error(f"'{node.what}' of the bit-field '{operand.member.name}'", node, code="bit-field")
             type = operand.type
         if not type.complete and not isinstance(type, ct.VoidType | FunctionType):
-            self.c.incomplete(type, f"'{node.what}'", node.argument)
+            self.c.types.incomplete(type, f"'{node.what}'", node.argument)
             return self.number(node, 1, _SIZE)
         if node.what == "alignof" and not isinstance(node.argument, ast.TypeName):
             own = operand.var.attributes.get("aligned", 0) if isinstance(operand, tree.VarRef) else 0
@@ -441,7 +440,7 @@ class Expressions:
         return self.number(node, type.size if node.what == "sizeof" else type.align, _SIZE)
 
     def cast(self, node: ast.Cast) -> tree.Node:
-        to = self.c.type_name(node.type)
+        to = self.c.types.type_name(node.type)
         operand = self.value(node.operand)
         return self.cast_to(operand, to, node)
 
@@ -656,7 +655,7 @@ class Expressions:
     # --- others
 
     def compound_literal(self, node: ast.CompoundLiteral) -> tree.Node:
-        type = self.c.type_name(node.type)
+        type = self.c.types.type_name(node.type)
         var = tree.Variable("(literal)", type, "local" if self.c.function else "global", node.first)
         init = self.c.init.of(node.init, var, constant=self.c.function is None)
         if self.c.function is None:
@@ -688,7 +687,7 @@ class Expressions:
         for type_name, expr in node.cases:
             if type_name is None:
                 default = expr
-            elif ct.compatible(self.c.type_name(type_name), control):
+            elif ct.compatible(self.c.types.type_name(type_name), control):
                 return self.check(expr)
         if default is None:
             self.c.error(f"_Generic has no case for '{control}' and no default", node, code="generic")
@@ -696,7 +695,7 @@ class Expressions:
         return self.check(default)
 
     def offsetof(self, node: ast.OffsetOf) -> tree.Node:
-        type: Type = self.c.type_name(node.type)
+        type: Type = self.c.types.type_name(node.type)
         offset = 0
         for step in node.path:
             if step.name:
@@ -720,11 +719,11 @@ class Expressions:
         return self.number(node, offset, _SIZE)
 
     def types_compatible(self, node: ast.TypesCompatible) -> tree.Node:
-        left, right = self.c.type_name(node.left).unqualified(), self.c.type_name(node.right).unqualified()
+        left, right = self.c.types.type_name(node.left).unqualified(), self.c.types.type_name(node.right).unqualified()
         return self.number(node, int(ct.compatible(left, right)))
 
     def va_arg(self, node: ast.VaArg) -> tree.Node:
-        type = self.c.type_name(node.type)
+        type = self.c.types.type_name(node.type)
         if self.c.bpf:
             self.c.error("BPF functions take a fixed number of arguments", node, code="variadic")
         return tree.CallBuiltin(node.first, node.last, type, "va_arg", [self.value(node.list)])

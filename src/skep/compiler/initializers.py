@@ -199,7 +199,7 @@ class Initializers:
 
     def _record(self, cursor: _Cursor, type: RecordType, base: int, braces: bool) -> None:
         if not type.complete:
-            self.c.incomplete(type, "an initialiser", cursor.expr if cursor.more else self.out.token)
+            self.c.types.incomplete(type, "an initialiser", cursor.expr if cursor.more else self.out.token)
             cursor.end()
             return
         members = [m for m in type.record.members if m.name or m.bits is None]

@@ -8,6 +8,7 @@ from skep.compiler import ast, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import Token
+from skep.compiler.symbols import Scope, Typedef
 
 if TYPE_CHECKING:
     from skep.compiler.checker import Checker
@@ -39,8 +40,6 @@ class Statements:
         return body
 
     def block(self, node: ast.Block, *, scope: bool = True) -> tree.Block:
-        from skep.compiler.checker import Scope
-
         if scope:
             self.c.scopes.append(Scope())
         items: list[tree.Statement] = []
@@ -82,15 +81,13 @@ class Statements:
     # --- declarations
 
     def declaration(self, node: ast.Declaration) -> list[tree.Statement]:
-        from skep.compiler.checker import Typedef
-
-        base = self.c.specifier_type(node.specifiers)
+        base = self.c.types.specifier_type(node.specifiers)
         storage = node.specifiers.storage
         found: list[tree.Statement] = []
         for d in node.declarators:
             token = d.declarator.name
             assert token is not None
-            type = self.c.declared_type(base, d.declarator)
+            type = self.c.types.declared_type(base, d.declarator)
             attributes = self.c.attributes(node.specifiers, d.declarator)
             if storage == "typedef":
                 self.c.declare(token.text, Typedef(type.named(token.text, attributes.get("aligned", 0)), token), token)
@@ -118,7 +115,7 @@ class Statements:
         static = storage == "static"
         var = tree.Variable(token.text, type, "global" if static else "local", token)
         for align in node.specifiers.align:
-            attributes["aligned"] = self.c._alignment(align, node)
+            attributes["aligned"] = self.c.types.alignment(align, node)
         var.attributes = attributes
         if static:
             self.c.statics += 1
@@ -134,7 +131,7 @@ class Statements:
             if isinstance(var.type, ct.ArrayType):
                 self.c.error(f"array '{token.text}' has no size and no initialiser", token, code="incomplete")
             else:
-                self.c.incomplete(var.type, f"variable '{token.text}'", token)
+                self.c.types.incomplete(var.type, f"variable '{token.text}'", token)
             var.type = ct.INT
             return None
         if static:
@@ -151,8 +148,6 @@ class Statements:
         return tree.If(node.first, condition, then, otherwise)
 
     def loop(self, node: ast.Loop) -> tree.Statement:
-        from skep.compiler.checker import Scope
-
         self.c.scopes.append(Scope())
         init = self.single(node.init) if node.init is not None else None
         condition = self.c.expr.condition(node.condition) if node.condition is not None else None
