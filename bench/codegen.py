@@ -115,18 +115,29 @@ def main() -> int:
     met = mean <= MEAN_BAR and worst <= WORST_BAR and not refused
     if args.json:
         table = [
-            {"file": r.file, "program": r.program, "skep": r.skep, "clang": r.clang, "ratio": round(r.ratio, 3), "refused": r.refused}
+            {
+                "file": r.file,
+                "program": r.program,
+                "skep": r.skep,
+                "clang": r.clang,
+                "ratio": round(r.ratio, 3),
+                "refused": r.refused,
+            }
             for r in rows
         ]
         bars = {"mean": MEAN_BAR, "worst": WORST_BAR}
-        print(json.dumps({"programs": table, "mean": round(mean, 4), "worst": round(worst, 3), "bars": bars, "met": met}, indent=1))
+        print(
+            json.dumps({"programs": table, "mean": round(mean, 4), "worst": round(worst, 3), "bars": bars, "met": met}, indent=1)
+        )
         return 0 if met else 1
     for row in rows:
         verdict = "" if row.refused is None else "  REFUSED"
         print(f"{row.file:<14} {row.program:<14} {row.skep:>6} {row.clang:>6}  {row.ratio:>6.3f}{verdict}")
     files = len({row.file for row in rows})
     print(f"\n{len(rows)} programs of {files} files; instructions by Skep and by {args.clang}")
-    print(f"geometric mean {mean:.4f} (bar {MEAN_BAR}), worst {worst:.3f} (bar {WORST_BAR}), refused by the verifier: {len(refused)}")
+    print(
+        f"geometric mean {mean:.4f} (bar {MEAN_BAR}), worst {worst:.3f} (bar {WORST_BAR}), refused by the verifier: {len(refused)}"
+    )
     for row in refused:
         print(f"\n{row.file}: {row.program}: {row.refused}")
     print("bars met" if met else "BARS NOT MET")

@@ -15,6 +15,7 @@ import pytest
 from support import NOBODY, Skep, Workload
 
 from skep.engine.kernel.privileges import fix_for, missing_for_bpf
+from skep.llvm_server import release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -83,8 +84,10 @@ def _no_fd_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("kernel") is None:
         yield
         return
+    release()
     before = open_files()
     yield
+    release()  # the compiler's process is kept on purpose, with its socket
     left = {fd: name for fd, name in open_files().items() if before.get(fd) != name}
     if left:
         gc.collect()  # a failed test's traceback, or a cycle, may still hold the object; that is no leak of ours

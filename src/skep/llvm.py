@@ -1,7 +1,7 @@
 """The one place that uses llvmlite: LLVM IR text to an object, in a process of its own.
 
 LLVM ends its process on some errors and keeps its memory; a worker keeps both away from the user's process, and it
-loads LLVM while the front end still reads the program. Run as a script it is that worker.
+loads LLVM while the front end still reads the program. Run as a script it is that worker, or serves `skep.llvm_server`.
 """
 
 from __future__ import annotations
@@ -9,9 +9,12 @@ from __future__ import annotations
 import os
 import sys
 
+_IDLE = 2  # seconds that a server waits for work
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
+    from typing import Any
 
 
 class Worker:
@@ -21,6 +24,12 @@ class Worker:
     """
 
     def __init__(self, target: str, what: str = "object", level: int = 2, arguments: tuple[str, ...] = ()) -> None:
+        from skep.interrupts import Uninterrupted  # not at the top: as a script this file knows no package
+
+        with Uninterrupted():
+            self._start(target, what, level, arguments)
+
+    def _start(self, target: str, what: str, level: int, arguments: tuple[str, ...]) -> None:
         import subprocess
 
         text_out, self._text = os.pipe()
@@ -28,7 +37,17 @@ class Worker:
         interactive = what == "run"
         try:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                [sys.executable, "-I", os.path.abspath(__file__), str(text_out), str(result_in), target, what, str(level), *arguments],
+                [
+                    sys.executable,
+                    "-I",
+                    os.path.abspath(__file__),
+                    str(text_out),
+                    str(result_in),
+                    target,
+                    what,
+                    str(level),
+                    *arguments,
+                ],
                 pass_fds=(text_out, result_in),
                 stdin=None if interactive else subprocess.DEVNULL,
                 stdout=None if interactive else subprocess.DEVNULL,
@@ -82,18 +101,37 @@ class Worker:
     def __exit__(self, *exc: object) -> None:
         self.close()
 
+    def __del__(self) -> None:
+        if hasattr(self, "process"):
+            self.close()
+
+
+_LOADED: list[Any] = []
+
+
+def _load() -> Any:
+    """LLVM, ready to make code; its options can be set only once in a process."""
+    if not _LOADED:
+        import llvmlite.binding as llvm
+
+        llvm.initialize_all_targets()
+        llvm.initialize_all_asmprinters()
+        llvm.initialize_native_asmparser()
+        # BPF's own limit is checked by us, with the source line; LLVM's would end the process
+        llvm.set_option("skep", "-bpf-stack-size=1048576")
+        _LOADED.append(llvm)
+    return _LOADED[0]
+
 
 def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, arguments: list[str]) -> int:
-    import llvmlite.binding as llvm
+    import signal
 
-    llvm.initialize_all_targets()
-    llvm.initialize_all_asmprinters()
-    # BPF's own limit is checked by us, with the source line; LLVM's would end the process
-    llvm.set_option("skep", "-bpf-stack-size=1048576")
+    # they came blocked; Ctrl-C is for the parent, whose end or kill() ends this process, and for a program that runs here
+    signal.pthread_sigmask(signal.SIG_SETMASK, () if what == "run" else (signal.SIGINT,))
+    llvm = _load()
     if target == "bpf":
         machine = llvm.Target.from_triple("bpf").create_target_machine(cpu="v3", opt=level)
     else:
-        llvm.initialize_native_asmparser()
         machine = llvm.Target.from_default_triple().create_target_machine(opt=level, reloc="pic", jit=what == "run")
     parts = []
     while part := os.read(text_fd, 1 << 20):
@@ -122,25 +160,71 @@ def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, argu
     return 0
 
 
-def _run(llvm: object, module: object, machine: object, arguments: list[str]) -> int:
+def _run(llvm: Any, module: Any, machine: Any, arguments: list[str]) -> int:
     import ctypes
 
     for library in ("libgcc_s.so.1", "libm.so.6"):  # 128-bit arithmetic calls functions of libgcc's
         try:
-            llvm.load_library_permanently(library)  # type: ignore[attr-defined]
+            llvm.load_library_permanently(library)
         except RuntimeError:
             pass  # only programs that need it will miss it
-    engine = llvm.create_mcjit_compiler(module, machine)  # type: ignore[attr-defined]
+    engine = llvm.create_mcjit_compiler(module, machine)
     engine.finalize_object()
     engine.run_static_constructors()
     address = engine.get_function_address("main")
+    if not address:
+        print("skep: error: --run: the program has no main()", file=sys.stderr)
+        return 1
     main = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int, ctypes.POINTER(ctypes.c_char_p))(address)
     values = [a.encode("utf-8", "surrogateescape") for a in arguments]
-    status = main(len(values), (ctypes.c_char_p * (len(values) + 1))(*values, None))
+    status: int = main(len(values), (ctypes.c_char_p * (len(values) + 1))(*values, None))
     libc = ctypes.CDLL(None)
     libc.exit(status & 0xFF)  # runs atexit handlers and flushes stdio, as returning from main does
     return status
 
 
+def _serve(fd: int) -> None:
+    """Fork a worker for each request, until the other end of the socket is closed or nothing comes for a while."""
+    import select
+    import signal
+    import socket
+
+    signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGINT,))
+    _load()
+    control = socket.socket(fileno=fd)
+    while select.select([control], [], [], _IDLE)[0]:
+        request, fds, _, _ = socket.recv_fds(control, 256, 3)
+        if not request:
+            return
+        worker = os.fork()
+        if not worker:
+            control.close()
+            os.dup2(fds[2], 2)
+            target, what, level = request.decode().split()
+            status = 1
+            try:
+                status = _work(fds[0], fds[1], target, what, int(level), [])
+            except Exception:
+                sys.excepthook(*sys.exc_info())  # the messages that the other side reads
+            finally:
+                os._exit(status)
+        for given in fds:
+            os.close(given)
+        ended = os.pidfd_open(worker)
+        gone = control in select.select([control, ended], [], [])[0]
+        os.close(ended)
+        if gone:  # nothing is asked before the answer: the other side has closed
+            os.kill(worker, signal.SIGKILL)
+        status = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
+        if gone:
+            return
+        control.sendall(status.to_bytes(4, "little", signed=True))
+
+
 if __name__ == "__main__":
-    sys.exit(_work(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6:]))
+    if sys.argv[1] == "serve":
+        _serve(int(sys.argv[2]))
+    else:
+        ended = _work(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6:])
+        sys.stderr.flush()
+        os._exit(ended)  # taking LLVM down in order takes 8 ms

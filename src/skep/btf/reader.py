@@ -92,6 +92,7 @@ class Btf:
         self._types: dict[int, types.Type] = {}
         self.ctypes_types: dict[tuple[int, bool], type[Any]] = {}  # filled by skep.btf.ctypes_types
         self._found: dict[tuple[str, str], int | None] = {}
+        self._enumerators_found: dict[str, tuple[int, int] | None] = {}
         # A memoryview, not an array.array: importing `array` brings in collections.abc, 1 ms.
         self._starts: memoryview[int] = memoryview(b"").cast("I")
         if not index or not self._take_index(index):
@@ -274,6 +275,11 @@ class Btf:
 
     def find_enumerator(self, name: str) -> tuple[int, int] | None:
         """Value of this enumerator and id of its enum."""
+        if name not in self._enumerators_found:  # a search goes through all strings
+            self._enumerators_found[name] = self._find_enumerator(name)
+        return self._enumerators_found[name]
+
+    def _find_enumerator(self, name: str) -> tuple[int, int] | None:
         for word in self._occurrences(name) if name else ():
             id, position = self._owner(word)
             info = self._words[position + 1]

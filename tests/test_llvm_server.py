@@ -1,0 +1,160 @@
+"""The kept process that compiles for programs that compile often."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from skep import llvm_server
+from skep.compiler import compile_source
+from skep.errors import CompileError
+from skep.llvm_server import FEW, ForkedWorker, release, start_worker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TEXT = "int f(void *ctx) { return 7; }"
+IR = "define i64 @f() { ret i64 7 }"
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    release()
+    monkeypatch.setattr(llvm_server._Kept, "compilations", 0)
+    yield
+    release()
+
+
+def kept_pid() -> int:
+    server = llvm_server._Kept.server
+    return server.process.pid if server is not None else 0
+
+
+def runs(pid: int) -> bool:
+    """Is there such a process, and not only its entry, which process 1 has yet to take away?"""
+    try:
+        with open(f"/proc/{pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def forked() -> ForkedWorker:
+    return ForkedWorker("bpf", "object", 2)
+
+
+def test_only_a_program_that_compiles_often_keeps_a_process() -> None:
+    objects, kept = [], []
+    for _ in range(FEW + 3):
+        objects.append(compile_source(TEXT).data)
+        kept.append(kept_pid())
+    assert kept[:FEW] == [0] * FEW
+    assert len(set(kept[FEW:])) == 1 and kept[FEW]
+    assert set(objects) == {objects[0]}
+    release()
+    with pytest.raises(ProcessLookupError):
+        os.kill(kept[FEW], 0)
+
+
+def test_an_error_of_the_front_end_leaves_the_process_for_the_next() -> None:
+    with forked() as worker:
+        worker.finish(IR)
+    pid = kept_pid()
+    with forked():
+        pass  # the front end found errors: no text comes
+    assert kept_pid() == pid
+    with forked() as worker:
+        assert worker.finish(IR)[0][:4] == b"\x7fELF"
+    assert kept_pid() == pid
+
+
+def test_a_text_that_llvm_refuses_gives_its_words_and_ends_the_fork_alone() -> None:
+    with forked() as worker:
+        result, messages, status = worker.finish("define i64 @f() { ret i65 7 }")
+    assert (result, status) == (b"", 1)
+    assert "expected" in messages or "type" in messages
+    pid = kept_pid()
+    with forked() as worker:
+        assert worker.finish(IR)[2] == 0
+    assert kept_pid() == pid
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_died_is_replaced(number: int) -> None:
+    with forked() as worker:
+        worker.finish(IR)
+    pid = kept_pid()
+    os.kill(pid, number)
+    time.sleep(0.1)
+    with forked() as worker:
+        assert worker.finish(IR)[0][:4] == b"\x7fELF"
+    assert kept_pid() not in (0, pid)
+
+
+def test_it_ends_when_nothing_comes() -> None:
+    with forked() as worker:
+        worker.finish(IR)
+    server = llvm_server._Kept.server
+    assert server is not None
+    assert server.process.wait(timeout=10) == 0
+    with forked() as worker:
+        assert worker.finish(IR)[2] == 0
+
+
+def test_it_ends_with_its_program() -> None:
+    read, write = os.pipe()
+    pid = os.fork()
+    if not pid:
+        with forked() as worker:
+            worker.finish(IR)
+        os.write(write, str(kept_pid()).encode())
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(pid, 0)
+    kept = int(os.read(read, 20))
+    for fd in (read, write):
+        os.close(fd)
+    deadline = time.monotonic() + 1  # less than it would wait for work
+    while runs(kept) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not runs(kept)
+
+
+def test_a_forked_program_does_not_use_its_parents_process() -> None:
+    with forked() as worker:
+        worker.finish(IR)
+    parents = kept_pid()
+    pid = os.fork()
+    if not pid:
+        status = 1
+        try:
+            with forked() as worker:
+                worker.finish(IR)
+            status = 0 if kept_pid() not in (0, parents) else 2
+            release()
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    with forked() as worker:
+        assert worker.finish(IR)[2] == 0
+    assert kept_pid() == parents
+
+
+def test_an_interrupt_during_a_compilation_ends_the_process() -> None:
+    worker = forked()
+    assert worker.server is not None
+    process = worker.server.process
+    worker.asked = True  # as when KeyboardInterrupt comes out of finish()
+    worker.close()
+    assert process.returncode is not None
+    assert kept_pid() == 0
+
+
+def test_compile_errors_are_the_same_with_a_kept_process() -> None:
+    for _ in range(FEW + 2):
+        with pytest.raises(CompileError, match="undeclared|not declared"):
+            compile_source("int f(void *ctx) { return x; }")
+    assert isinstance(start_worker("bpf", "object", 2), ForkedWorker)
