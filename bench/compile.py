@@ -30,7 +30,8 @@ SMALL = ("ratelimit",)
 LARGE = ("opensnoop", "tcpconnect", "xdp_parse", "execsnoop", "runqlat", "percpu", "filetop")
 BARS = {"60 lines": 60.0, "600 lines": 400.0}  # milliseconds
 _FILE_LEVEL = re.compile(
-    r"^#define (\w+)|^\} (\w+) SEC|^(?:struct|union|enum) (\w+) \{|^(?:static |const |volatile )+[\w ]*?\**(\w+)(?:\[\w*\])?(?: = .*)?;$"
+    r"^#define (\w+)|^\} (\w+) SEC|^(?:struct|union|enum) (\w+) \{|"
+    r"^(?:static |const |volatile )+[\w ]*?\**(\w+)(?:\[\w*\])?(?: = .*)?;$"
     r"|^(?:static |__always_inline |__noinline )*[a-z]\w* (\w+)\(.*\)$",
     re.MULTILINE,
 )
@@ -49,7 +50,7 @@ def joined(names: tuple[str, ...]) -> str:
 
 
 def stages(text: str, file: str) -> dict[str, float]:
-    """Milliseconds of each stage of one compilation; the worker starts with the first, so the last is what is left to wait for."""
+    """Milliseconds of each stage of one compilation; LLVM loads in the meantime."""
     from skep.compiler import Flags, _preprocess, front_end
     from skep.compiler.diagnostics import Diagnostics
     from skep.compiler.source import SourceFile

@@ -53,7 +53,8 @@ def test_only_a_program_that_compiles_often_keeps_a_process() -> None:
         objects.append(compile_source(TEXT).data)
         kept.append(kept_pid())
     assert kept[:FEW] == [0] * FEW
-    assert len(set(kept[FEW:])) == 1 and kept[FEW]
+    assert len(set(kept[FEW:])) == 1
+    assert kept[FEW]
     assert set(objects) == {objects[0]}
     release()
     with pytest.raises(ProcessLookupError):
@@ -155,6 +156,6 @@ def test_an_interrupt_during_a_compilation_ends_the_process() -> None:
 
 def test_compile_errors_are_the_same_with_a_kept_process() -> None:
     for _ in range(FEW + 2):
-        with pytest.raises(CompileError, match="undeclared|not declared"):
+        with pytest.raises(CompileError, match="not declared"):
             compile_source("int f(void *ctx) { return x; }")
     assert isinstance(start_worker("bpf", "object", 2), ForkedWorker)

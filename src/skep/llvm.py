@@ -151,9 +151,10 @@ def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, argu
         manager.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(0)))
     if what == "run":
         return _run(llvm, module, machine, arguments)
-    result = {"ir": lambda: str(module).encode(), "asm": lambda: machine.emit_assembly(module).encode()}.get(
-        what, lambda: machine.emit_object(module)
-    )()
+    if what == "object":
+        result = machine.emit_object(module)
+    else:
+        result = (str(module) if what == "ir" else machine.emit_assembly(module)).encode()
     data = memoryview(result)
     while data:
         data = data[os.write(result_fd, data) :]
@@ -211,7 +212,7 @@ def _serve(fd: int) -> None:
         for given in fds:
             os.close(given)
         ended = os.pidfd_open(worker)
-        gone = control in select.select([control, ended], [], [])[0]
+        gone = fd in select.select([fd, ended], [], [])[0]
         os.close(ended)
         if gone:  # nothing is asked before the answer: the other side has closed
             os.kill(worker, signal.SIGKILL)
