@@ -28,7 +28,7 @@ def compile(text: str | bytes, *, cflags: Sequence[str] = (), target: str = "bpf
     """Compile C text to an Object; raises CompileError."""
     from skep.build import build
 
-    return build(text if isinstance(text, str) else text.decode(), cflags=cflags, target=target)
+    return build(text if isinstance(text, str) else text.decode("utf-8", "surrogateescape"), cflags=cflags, target=target)
 
 
 def load_object(source: str | PathLike[str] | bytes) -> Object:
@@ -37,5 +37,14 @@ def load_object(source: str | PathLike[str] | bytes) -> Object:
 
     if isinstance(source, bytes):
         return read_object(source)
-    with open(source, "rb") as file:
-        return read_object(file.read())
+    from skep.errors import ObjectError
+
+    try:
+        with open(source, "rb") as file:
+            data = file.read()
+    except OSError as error:
+        raise ObjectError(f"cannot read {str(source)!r}: {error.strerror}") from error
+    try:
+        return read_object(data)
+    except ObjectError as error:
+        raise ObjectError(f"{source}: {error}") from None

@@ -13,7 +13,8 @@ from _weakref import ref
 from skep.buffers.poller import Poller
 from skep.engine import Hook
 from skep.errors import AttachError, MapKeyError, PrivilegeError, SkepError, UnsupportedError
-from skep.object.model import ProgramKind
+from skep.interrupts import Uninterrupted
+from skep.object.model import Object, ProgramKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
     from skep.engine import Engine, Link, MapHandle, ProgramHandle
     from skep.maps.table import Table
-    from skep.object.model import Object, ProgramSpec
+    from skep.object.model import ProgramSpec
 
     Text = str | bytes
 
@@ -32,6 +33,9 @@ _AUTOLOAD = {
     "raw_tracepoint": "raw_tracepoint", "raw_tp": "raw_tracepoint",
 }  # fmt: skip
 _DEFAULT_CONTEXT = "kprobe"  # what the compiler takes a context for when neither name nor section says more
+
+# What BCC's BPF has and this one does not, by the ends of the names
+_NOT_YET = ("uprobe", "uretprobe", "perf_event", "xdp", "kfunc", "kretfunc", "lsm", "sym", "symname", "raw_socket")
 
 _LINES_AT_ONCE = 500  # of trace_pipe, when more come without an end
 
@@ -113,12 +117,23 @@ class BPF:
         self.debug = debug
         self.perf_buffers = Poller("perf buffer", 'b["name"].open_perf_buffer(callback)')
         self.ring_buffers = Poller("ring buffer", 'b["name"].open_ring_buffer(callback)')
+        if hdr_file:
+            raise UnsupportedError(f"hdr_file={_str(hdr_file)!r}: not there; #include it in the text", needs="an #include")
         if usdt_contexts:
             raise UnsupportedError("usdt_contexts: this Skep has no USDT probes yet", needs="a newer Skep")
         if device is not None:
             raise UnsupportedError(f"device={_str(device)!r}: programs cannot be loaded into network hardware", needs="BCC")
-        self._cflags = [_str(flag) for flag in cflags]
-        self._text, self._file = ("", "") if object is not None else _source(_str(src_file), text)
+        if isinstance(cflags, (str, bytes)):
+            raise SkepError(f"BPF(cflags={cflags!r}): cflags is a list of flags, such as [{_str(cflags)!r}]")
+        self._cflags = [_str(flag, "a flag of cflags") for flag in cflags]
+        if object is None:
+            self._text, self._file = _source(_str(src_file, "src_file"), text)
+        elif not isinstance(object, Object):
+            raise SkepError(f"BPF(object=...) takes what skep.compile() or skep.load_object() gives, not {type(object).__name__}")
+        elif text is not None or src_file:
+            raise SkepError("BPF(...): give text, src_file or object, and only one of them")
+        else:
+            self._text = self._file = ""
         self.engine = self._opened_engine = open_engine(engine)
         try:
             if object is None:
@@ -126,8 +141,9 @@ class BPF:
 
                 object = build(self._text, file=self._file, cflags=self._cflags)
             self.object = object
-            for spec in object.maps.values():
-                self._maps[spec.name] = self.engine.create_map(spec, object)
+            with Uninterrupted():
+                for spec in object.maps.values():
+                    self._maps[spec.name] = self.engine.create_map(spec, object)
             me = ref(self)
             self._at_exit = lambda: _close_at_exit(me)
             atexit.register(self._at_exit)
@@ -147,9 +163,10 @@ class BPF:
         """The view of a map, made anew; `keytype` and `leaftype` are ctypes types to use in place of the program's."""
         from skep.maps import open_view
 
-        name = _str(name)
+        name = _str(name, "a map's name")
         handle = self._maps.get(name)
         if handle is None:
+            self._require_open()
             raise MapKeyError(f"there is no map {name!r}{_near(name, self._maps)}", map_name=name)
         table: Any = open_view(handle, self, key_type=keytype, leaf_type=leaftype)
         if reducer is not None:
@@ -157,20 +174,21 @@ class BPF:
         return table
 
     def __getitem__(self, name: Text) -> Any:
-        name = _str(name)
+        name = _str(name, "a map's name")
         table = self._tables.get(name)
         if table is None:
             table = self._tables[name] = self.get_table(name)
         return table
 
     def __setitem__(self, name: Text, table: Table) -> None:
-        self._tables[_str(name)] = table
+        self._tables[_str(name, "a map's name")] = table
 
     def __delitem__(self, name: Text) -> None:
-        del self._tables[_str(name)]
+        if self._tables.pop(_str(name, "a map's name"), None) is None:
+            raise MapKeyError(f"there is no view of a map {name!r} to forget{_near(_str(name), self._tables)}")
 
     def __contains__(self, name: Text) -> bool:
-        return _str(name) in self._maps
+        return _str(name, "a map's name") in self._maps
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._maps)
@@ -186,8 +204,9 @@ class BPF:
 
         if device is not None:
             raise UnsupportedError(f"device={_str(device)!r}: programs cannot be loaded into network hardware", needs="BCC")
-        name = _str(func_name)
+        name = _str(func_name, "func_name")
         spec = self._program(name)
+        self._require_open()
         kind = spec.kind if spec.kind is not None and spec.kind.type == prog_type else kind_for_type(prog_type)
         if attach_type >= 0:
             kind = ProgramKind(
@@ -206,6 +225,8 @@ class BPF:
     def _program(self, name: str) -> ProgramSpec:
         spec = self.object.programs.get(name)
         if spec is None:
+            if not name:
+                raise SkepError(f"fn_name does not say which program; there are {', '.join(self.object.programs) or 'none'}")
             raise SkepError(f"there is no program {name!r}{_near(name, self.object.programs)}")
         return spec
 
@@ -221,7 +242,8 @@ class BPF:
                 # the hook's context is no pt_regs: the same C, compiled for what it is
                 owner = build(self._text, file=self._file, cflags=self._cflags, contexts={name: kind.context})
                 spec = owner.programs[name]
-            handle = self._programs[name, kind] = self.engine.load_program(spec, kind, self._maps, owner)
+            with Uninterrupted():
+                handle = self._programs[name, kind] = self.engine.load_program(spec, kind, self._maps, owner)
         return handle
 
     # Hooks
@@ -231,25 +253,33 @@ class BPF:
 
         Where the kernel has no kprobes, a system call's function is reached by its tracepoint: see `links`.
         """
-        self._attach_functions("kprobe", _str(event), _str(event_re), _str(fn_name), offset=event_off)
+        if not isinstance(event_off, int) or event_off < 0:
+            raise SkepError(
+                f"attach_kprobe(event_off={event_off!r}): it is a number of bytes from the function's start, 0 or more"
+            )
+        self._attach_functions("kprobe", event, event_re, fn_name, offset=event_off)
 
     def attach_kretprobe(self, event: Text = "", fn_name: Text = "", event_re: Text = "", maxactive: int = 0) -> None:
         """Run `fn_name` when a kernel function returns; `maxactive` bounds how many calls at a time are seen."""
+        if not isinstance(maxactive, int) or maxactive < 0:
+            raise SkepError(
+                f"attach_kretprobe(maxactive={maxactive!r}): it is a number of calls, 0 or more (0: the kernel's default)"
+            )
         options = {"maxactive": maxactive} if maxactive else {}
-        self._attach_functions("kretprobe", _str(event), _str(event_re), _str(fn_name), **options)
+        self._attach_functions("kretprobe", event, event_re, fn_name, **options)
 
     def attach_tracepoint(self, tp: Text = "", tp_re: Text = "", fn_name: Text = "") -> None:
         """Run `fn_name` at a tracepoint, "category:event" (Linux 4.7)."""
         if tp_re:
             raise UnsupportedError("attach_tracepoint(tp_re=...): not there yet, name the tracepoint", needs="a newer Skep")
-        self._attach(Hook("tracepoint", _str(tp)), _str(fn_name))
+        self._attach(Hook("tracepoint", _str(tp, "tp")), _str(fn_name, "fn_name"))
 
     def attach_raw_tracepoint(self, tp: Text = "", fn_name: Text = "") -> None:
         """Run `fn_name` at a raw tracepoint, which has the tracepoint's own arguments (Linux 4.17)."""
-        tp = _str(tp)
+        tp = _str(tp, "tp")
         if ("raw_tracepoint", tp) in self._attachments:
             raise AttachError(f"raw tracepoint {tp!r} has a program of this object already: detach_raw_tracepoint({tp!r}) first")
-        self._attach(Hook("raw_tracepoint", tp), _str(fn_name))
+        self._attach(Hook("raw_tracepoint", tp), _str(fn_name, "fn_name"))
 
     def detach_kprobe(self, event: Text, fn_name: Text | None = None) -> None:
         """Take the programs (or one of them) off a function."""
@@ -276,7 +306,8 @@ class BPF:
     def num_open_tracepoints(self) -> int:
         return sum(family == "tracepoint" for family, _ in self._attachments)
 
-    def _attach_functions(self, family: str, event: str, pattern: str, function: str, **options: int) -> None:
+    def _attach_functions(self, family: str, event: Text, event_re: Text, fn_name: Text, **options: int) -> None:
+        event, pattern, function = _str(event, "event"), _str(event_re, "event_re"), _str(fn_name, "fn_name")
         if not pattern:
             self._attach(Hook(family, event, **options), function)
             return
@@ -298,23 +329,30 @@ class BPF:
 
     def _attach(self, hook: Hook, function: str) -> None:
         self._program(function)
+        self._require_open()
+        if not (hook.target.isascii() and hook.target.isprintable() and hook.target):
+            raise AttachError(
+                f"cannot attach {function!r} to {hook.family} {hook.target!r}: "
+                + ("no such name can be in a kernel" if hook.target else "the name of the place to attach to is missing")
+            )
         link = self.engine.attach(hook, lambda kind: self._load(function, kind))
         self._attachments.setdefault((hook.family, hook.target), []).append(Attachment(hook, function, link))
 
     def _detach(self, family: str, target: Text, function: Text | None = None) -> None:
-        key = family, _str(target)
-        wanted = None if function is None else _str(function)
+        key = family, _str(target, "the name of the place to detach from")
+        wanted = None if function is None else _str(function, "fn_name")
         attached = self._attachments.get(key, [])
         leaving = [attachment for attachment in attached if wanted in (None, attachment.function)]
         if not leaving:
             targets = [target for family_, target in self._attachments if family_ == family]
             raise AttachError(f"{family} {key[1]!r} is not attached{_near(key[1], targets)}")
         remaining = [attachment for attachment in attached if attachment not in leaving]
-        if remaining:
-            self._attachments[key] = remaining
-        else:
-            del self._attachments[key]
-        _close_all(leaving)
+        with Uninterrupted():
+            if remaining:
+                self._attachments[key] = remaining
+            else:
+                del self._attachments[key]
+            _close_all(leaving)
 
     def _autoload_hook(self, spec: ProgramSpec) -> Hook | None:
         """The hook that a program's section (`tracepoint/sched/x`) or name (`kprobe__x`, `tracepoint__sched__x`) asks for."""
@@ -386,8 +424,9 @@ class BPF:
     def trace_open(self, nonblocking: bool = False) -> Any:
         """The open trace_pipe. Reading it takes lines away from all other readers of the machine."""
         if self._trace_pipe is None:
-            engine: Any = self.engine
-            self._trace_pipe = engine.open_trace_pipe()
+            self._require_open()
+            with Uninterrupted():
+                self._trace_pipe = self.engine.open_trace_pipe()
         return self._trace_pipe
 
     def trace_readline(self, nonblocking: bool = False) -> bytes | None:
@@ -434,7 +473,14 @@ class BPF:
     # The end
 
     def cleanup(self) -> None:
-        """Detach everything, close all maps and programs. Calling it again does nothing."""
+        """Detach everything, close all maps and programs. Calling it again does nothing.
+
+        In a child made by fork only the child's copies of the fds are closed: the parent's hooks stay attached.
+        """
+        with Uninterrupted():
+            self._cleanup()
+
+    def _cleanup(self) -> None:
         attachments, self._attachments = self.links, {}
         readers = [table for table in self._tables.values() if getattr(table, "buffer", None) is not None]
         pipe, self._trace_pipe = self._trace_pipe, None
@@ -446,21 +492,33 @@ class BPF:
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
             self._at_exit = None
-        _close_all((*attachments, *(table.buffer for table in readers), *(pipe,) * (pipe is not None), *programs, *maps))
-        if engine is not None:
-            engine.close()
+        buffers = [table.buffer for table in readers]
+        _close_all(one for one in (*attachments, *buffers, pipe, *programs, *maps, engine) if one is not None)
 
     close = cleanup
 
+    def _require_open(self) -> None:
+        if self._opened_engine is None:
+            raise SkepError("this BPF object is closed: its maps and programs are gone; make a new one")
+
     def __enter__(self) -> BPF:
+        self._require_open()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.cleanup()
 
     def __del__(self) -> None:
-        if getattr(self, "_opened_engine", None) is not None:
+        if self.__dict__.get("_opened_engine") is not None:
             self.cleanup()
+
+    def __reduce_ex__(self, _protocol: object) -> Any:
+        raise SkepError("a BPF object cannot be copied or pickled: it owns programs in the kernel; make one where it is needed")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.endswith(_NOT_YET):
+            raise AttributeError(f"BCC's BPF.{name} is not there yet: this Skep has no such part", name=name, obj=self)
+        raise AttributeError(f"'BPF' object has no attribute {name!r}", name=name, obj=self)
 
 
 def open_engine(name: str | None = None) -> Engine:
@@ -512,8 +570,12 @@ def _write_lines(lines: list[str]) -> None:
         sys.stdout.flush()
 
 
-def _str(name: Text) -> str:
-    return name if isinstance(name, str) else name.decode("utf-8", "surrogateescape")
+def _str(name: Text, what: str = "a name") -> str:
+    if isinstance(name, str):
+        return name
+    if isinstance(name, bytes):
+        return name.decode("utf-8", "surrogateescape")
+    raise SkepError(f"{what} is str or bytes, not {type(name).__name__} {name!r}")
 
 
 def _source(src_file: str, text: Text | None) -> tuple[str, str]:
@@ -521,7 +583,7 @@ def _source(src_file: str, text: Text | None) -> tuple[str, str]:
     if text is not None and src_file:
         raise SkepError("BPF(...): give text or src_file, not both")
     if text is not None:
-        return _str(text), "<text>"
+        return _str(text, "text"), "<text>"
     if not src_file:
         raise SkepError("BPF(...): nothing to compile; give text= or src_file=")
     beside = os.path.join(os.path.dirname(sys.argv[0]), src_file)
@@ -531,6 +593,8 @@ def _source(src_file: str, text: Text | None) -> tuple[str, str]:
                 return _str(file.read()), path
         except FileNotFoundError:
             continue
+        except (OSError, ValueError) as error:  # ValueError: a name with a zero byte
+            raise SkepError(f"cannot read the source file {path!r}: {getattr(error, 'strerror', error)}") from error
     raise SkepError(f"there is no source file {src_file!r}, neither here nor beside the script ({beside})")
 
 

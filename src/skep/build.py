@@ -9,6 +9,7 @@ import os
 import sys
 
 from skep._version import VERSION
+from skep.interrupts import Uninterrupted
 from skep.object import read_object
 
 TYPE_CHECKING = False
@@ -51,13 +52,14 @@ def tracepoint_members(category: str, event: str) -> str | None:
     from skep.engine.kernel.tracefs import Tracefs
     from skep.tracepoints import record_members
 
-    tracefs = Tracefs()
-    try:
-        return record_members(tracefs.format(category, event))
-    except FileNotFoundError:
-        return None
-    finally:
-        tracefs.close()
+    with Uninterrupted():
+        tracefs = Tracefs()
+        try:
+            return record_members(tracefs.format(category, event))
+        except FileNotFoundError:
+            return None
+        finally:
+            tracefs.close()
 
 
 def _depends_on_files(text: str, cflags: Sequence[str]) -> bool:

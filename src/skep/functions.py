@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from skep.engine.kernel.syscalls import syscall_prefix
+from skep.errors import SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ def kprobe_functions(pattern: str) -> set[str]:
     """
     import re
 
-    matches = re.compile(pattern).fullmatch
+    try:
+        matches = re.compile(pattern).fullmatch
+    except re.error as error:
+        raise SkepError(f"event_re={pattern!r} is no regular expression: {error}") from None
     if not os.path.exists(_KPROBE_PMU) and not any(os.path.exists(f"{folder}/kprobe_events") for folder in _TRACEFS):
         prefix = syscall_prefix()
         return {name for name in _symbols() if name.startswith(prefix) and matches(name)}

@@ -65,7 +65,7 @@ def test_disasm_shows_the_lines_of_c_and_the_names_of_maps_and_helpers(skep: Ske
 def test_disasm_of_something_else_is_an_error(skep: Skep) -> None:
     done = skep("disasm", "/etc/passwd")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("skep: error: not an ELF file")
+    assert done.stderr.startswith("skep: error: /etc/passwd: not an ELF file")
 
 
 def test_preprocessed_text_goes_to_standard_output(skep: Skep, tmp_path: Path) -> None:

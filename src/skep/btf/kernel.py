@@ -36,7 +36,10 @@ def _load(path: str) -> Btf:
     except OSError as error:
         raise UnsupportedError(f"{path} cannot be read: {error.strerror}", needs="read access to the kernel's BTF") from error
     if path != PATH:
-        return Btf(_btf_section(path, data) if data[:4] == b"\x7fELF" else data)
+        try:
+            return Btf(_btf_section(data) if data[:4] == b"\x7fELF" else data)
+        except ObjectError as error:
+            raise ObjectError(f"SKEP_BTF={path}: {error}") from error
     cache = Cache()
     key = cache.key("btf-index", kernel_identity(path)) if cache.enabled else ""
     index = cache.get(key) if key else None
@@ -58,10 +61,10 @@ def _map(path: str) -> bytes | mmap.mmap:
         return file.read()
 
 
-def _btf_section(path: str, data: bytes | mmap.mmap) -> bytes:
+def _btf_section(data: bytes | mmap.mmap) -> bytes:
     from skep.object.elf import Elf
 
     section = Elf(bytes(data)).by_name.get(".BTF")
     if section is None:
-        raise ObjectError(f"{path}: an ELF file without a .BTF section")
+        raise ObjectError("an ELF file without a .BTF section")
     return section.data

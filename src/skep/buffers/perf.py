@@ -9,6 +9,7 @@ import ctypes
 import errno
 import sys
 
+from skep.buffers import require_callable
 from skep.errors import MapError
 
 TYPE_CHECKING = False
@@ -39,9 +40,14 @@ class PerfBuffer:
         wakeup_events: int = 1,
     ) -> None:
         name = handle.spec.name
-        if page_cnt < 1 or page_cnt & (page_cnt - 1):
-            near = 1 << max(page_cnt - 1, 0).bit_length()
-            raise MapError(f"perf buffer {name!r}: page_cnt must be a power of two, not {page_cnt}; use {near}", map_name=name)
+        if not isinstance(page_cnt, int) or page_cnt < 1 or page_cnt & (page_cnt - 1):
+            near = f"; use {1 << max(page_cnt - 1, 0).bit_length()}" if isinstance(page_cnt, int) else ""
+            raise MapError(f"perf buffer {name!r}: page_cnt must be a power of two, not {page_cnt!r}{near}", map_name=name)
+        if not isinstance(wakeup_events, int) or not 0 <= wakeup_events < 1 << 32:
+            raise MapError(f"perf buffer {name!r}: wakeup_events is a number of records, not {wakeup_events!r}", map_name=name)
+        require_callable(callback, "callback(cpu, data, size)", name)
+        if lost_cb is not None:
+            require_callable(lost_cb, "lost_cb(count)", name)
         self.name = name
         self.callback = callback
         self.lost_cb = lost_cb or _report_lost

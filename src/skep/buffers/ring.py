@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import ctypes
 
+from skep.buffers import require_callable
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ class RingBuffer:
     def __init__(
         self, engine: Any, handle: MapHandle, poller: Poller, callback: Callable[[Any, int, int], object], ctx: Any = None
     ) -> None:
+        require_callable(callback, "callback(ctx, data, size)", handle.spec.name)
         self.fd = handle.fd
         self.name = handle.spec.name
         self._callback = callback
@@ -40,7 +43,11 @@ class RingBuffer:
         self._data = _address(self._ring.data) + start
         self._start = start >> 3
         self._poller = poller
-        poller.add(self)
+        try:
+            poller.add(self)
+        except BaseException:
+            self._release()
+            raise
 
     def drain(self) -> int:
         """Hand all records to the callback, up to one that is still being written; a negative result of it ends the round.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 
 from skep.errors import SkepError
@@ -22,7 +23,10 @@ def main(arguments: list[str]) -> int:
     from skep.compiler import compile_source, run_on_host
 
     if options.run:
-        return run_on_host(text, file=file, cflags=options.cflags, arguments=options.arguments, opt_level=options.optimize)
+        status = run_on_host(text, file=file, cflags=options.cflags, arguments=options.arguments, opt_level=options.optimize)
+        if status < 0:
+            raise SkepError(f"--run: the program was ended by {signal.Signals(-status).name} ({signal.strsignal(-status)})")
+        return status
     compiled = compile_source(
         text,
         file=file,
@@ -49,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.set_defaults(emit="object", cflags=[])
     add = parser.add_argument
     add("file", metavar="FILE.c", help="the C file; - is standard input")
-    add("arguments", metavar="ARGS", nargs="*", help="with --run: arguments of main()")
+    add("arguments", metavar="ARGS", nargs="*", default=[], help="with --run: arguments of main()")
     add(
         "-o",
         dest="output",
@@ -103,4 +107,4 @@ def _write(data: bytes, path: str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise SkepError(f"cannot write {path!r}: {error.strerror}") from None
+        raise SkepError(f"cannot write {'standard output' if path == '-' else repr(path)}: {error.strerror}") from None

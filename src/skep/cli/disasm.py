@@ -22,10 +22,9 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from skep import load_object
 
-    try:
-        loaded = load_object(options.object)
-    except OSError as error:
-        raise SkepError(f"cannot read {options.object!r}: {error.strerror}") from None
+    loaded = load_object(options.object)
+    if not loaded.programs:
+        raise SkepError(f"{options.object!r} has no programs; its maps: {', '.join(loaded.maps) or 'none'}")
     print("\n\n".join("\n".join(_listing(program, loaded)) for program in loaded.programs.values()))
     return 0
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from skep.cli import report
+from skep.cli import debugging, in_skep, is_internal, report, report_fault
 from skep.errors import SkepError
 
 TYPE_CHECKING = False
@@ -33,7 +33,10 @@ def main(arguments: list[str]) -> int:
 
     install()
     sys.argv = [options.script, *options.arguments]
-    sys.path[0] = os.path.dirname(os.path.realpath(options.script))
+    try:
+        sys.path[0] = os.path.dirname(os.path.realpath(options.script))
+    except FileNotFoundError:  # the current folder was removed
+        sys.path[0] = os.path.dirname(options.script)
     if options.command is None and options.duration is None:
         return _execute(code, options.script, None)
     from skep.cli.supervise import Supervisor
@@ -72,12 +75,15 @@ def _parser() -> argparse.ArgumentParser:
     add("-p", dest="pid", metavar="PID", type=int, help="the process that the user engine traces")
     add("-d", dest="duration", metavar="SECONDS", type=_seconds, help="after SECONDS, end the script as Ctrl-C does")
     add("script", metavar="SCRIPT")
-    add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments")
+    add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments").required = False
     return parser
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
     if not 0 < value < 1e9:
         raise argparse.ArgumentTypeError(f"{text} is not a time in seconds above 0")
     return value
@@ -105,9 +111,13 @@ def _compile(script: str) -> CodeType:
         raise SkepError(f"cannot read the script {script!r}: {error.strerror}") from None
     try:
         return compile(text, script, "exec", dont_inherit=True)
-    except (SyntaxError, ValueError) as error:
+    except SyntaxError as error:
+        if error.filename is None:  # zero bytes
+            raise SkepError(f"{script!r} is no Python script: {error}") from None
         sys.excepthook(type(error), error.with_traceback(None), None)
         raise SystemExit(1) from None
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise SkepError(f"{script!r} is no Python script: {error or type(error).__name__}") from None
 
 
 def _execute(code: CodeType, script: str, supervisor: Supervisor | None) -> int:
@@ -126,12 +136,32 @@ def _execute(code: CodeType, script: str, supervisor: Supervisor | None) -> int:
     except (SystemExit, BrokenPipeError):
         raise
     except BaseException as error:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_frame.f_code is not code:
-            trace = trace.tb_next
-        sys.excepthook(type(error), error.with_traceback(trace), trace)
+        if isinstance(error, Exception) and is_internal(error):
+            report_fault(error, _place(error.__traceback__, script))
+        elif debugging():
+            sys.excepthook(type(error), error, error.__traceback__)
+        else:
+            _keep_script_frames(error)
+            sys.excepthook(type(error), error, error.__traceback__)
         return 1
     return 0
+
+
+def _keep_script_frames(error: BaseException | None) -> None:
+    """Take Skep's own frames out of the tracebacks of an error and of those that led to it: they say nothing about the script."""
+    while error is not None:
+        frames = []
+        trace = error.__traceback__
+        while trace is not None:
+            if not in_skep(trace.tb_frame.f_code):
+                frames.append(trace)
+            trace = trace.tb_next
+        kept = None
+        for frame in reversed(frames):
+            frame.tb_next = kept
+            kept = frame
+        error.__traceback__ = kept
+        error = error.__cause__ or error.__context__
 
 
 def _place(trace: TracebackType | None, script: str) -> str:

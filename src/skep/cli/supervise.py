@@ -47,7 +47,8 @@ class Supervisor:
         stop, self._stop = os.pipe()
         self._news, news = os.pipe()
         os.set_blocking(self._news, False)
-        script = os.getpid()
+        self._script = os.getpid()
+        script = os.pidfd_open(self._script)  # its number may be another process's when it is signalled
         self._pid = os.fork()
         if self._pid == 0:
             try:
@@ -55,13 +56,14 @@ class Supervisor:
                     signal.signal(number, signal.SIG_IGN)  # these are for the script; its end is what ends this process
                 os.close(self._stop)
                 os.close(self._news)
-                _supervise(script, path, self._command, seconds, stop, news)
+                _supervise(self._script, script, path, self._command, seconds, stop, news)
             except BaseException:
                 sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(0)
         os.close(stop)
         os.close(news)
+        os.close(script)
         self._heard = b""
 
     def ended_script(self) -> bool:
@@ -69,11 +71,14 @@ class Supervisor:
         return DONE in self._listen()
 
     def close(self) -> None:
-        """End the command, if it still runs, and wait for the supervisor."""
-        if self._stop < 0:
+        """End the command, if it still runs, and wait for the supervisor. A child that the script forked ends nothing here."""
+        if self._stop < 0 or os.getpid() != self._script:
             return
         self._listen()
-        os.write(self._stop, b"x")
+        try:
+            os.write(self._stop, b"x")
+        except BrokenPipeError:
+            pass  # someone killed it
         os.close(self._stop)
         self._stop = -1
         try:
@@ -84,7 +89,7 @@ class Supervisor:
 
     def check(self) -> None:
         """Raise when the command was never run."""
-        if not self._command or STARTED in self._heard:
+        if not self._command or STARTED in self._heard or os.getpid() != self._script:
             return
         _, failed, code = self._heard.partition(FAILED)
         if failed:
@@ -100,10 +105,11 @@ class Supervisor:
         return self._heard
 
 
-def _supervise(script: int, path: str, command: list[str], seconds: float | None, stop: int, news: int) -> None:
+def _supervise(pid: int, script: int, path: str, command: list[str], seconds: float | None, stop: int, news: int) -> None:
+    """`pid` and `script` are the script's number and pidfd; `stop` is written to, or closed, when the script is at its end."""
     deadline = None if seconds is None else time.monotonic() + seconds
     child = None
-    if path and _wait_until_ready(script, stop, deadline):
+    if path and _wait_until_ready(pid, (stop, script), deadline):
         try:
             child = _Command(path, command)
             os.write(news, STARTED)
@@ -112,16 +118,20 @@ def _supervise(script: int, path: str, command: list[str], seconds: float | None
             deadline = 0.0
     poll = select.poll()
     poll.register(stop, select.POLLIN)
+    poll.register(script, select.POLLIN)  # what the script forked may hold the other end of `stop` open
     if child is not None:
         poll.register(child.pidfd, select.POLLIN)
     left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
     ready = {fd for fd, _ in poll.poll(left)}
-    if stop not in ready:
+    if not ready & {stop, script}:
         if ready:
             time.sleep(DRAIN)
-        os.write(news, DONE)
-        os.kill(script, signal.SIGINT)
-        os.read(stop, 1)
+        try:
+            os.write(news, DONE)
+            signal.pidfd_send_signal(script, signal.SIGINT)
+        except (BrokenPipeError, ProcessLookupError):
+            pass  # it ended just now
+        select.select([stop, script], [], [])
     if child is not None:
         child.end()
 
@@ -172,7 +182,7 @@ def _stat_fields(pid: int) -> list[str]:
         return []
 
 
-def _wait_until_ready(script: int, stop: int, deadline: float | None) -> bool:
+def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None) -> bool:
     """Wait until the script has attached its programs and waits (in sleep, poll, read, ...), so that it misses nothing.
 
     Waiting shows as state S of its first thread. Loading and attaching never do: they compute (R) or wait for the
@@ -182,7 +192,7 @@ def _wait_until_ready(script: int, stop: int, deadline: float | None) -> bool:
     opened: frozenset[str] = frozenset()
     quiet_since = time.monotonic()
     while deadline is None or time.monotonic() < deadline:
-        if select.select([stop], [], [], LOOK)[0]:
+        if select.select(ends, [], [], LOOK)[0]:
             return False
         waits = waits + 1 if _stat_fields(script)[:1] == ["S"] else 0
         now = frozenset(_open_files(script))

@@ -62,7 +62,12 @@ class ProgArray(Array):
     """Programs by index, for tail calls. A program goes in as what `load_func` returns, or as its fd; its id comes out."""
 
     def __setitem__(self, key: Any, program: Any) -> None:
-        self.handle.update(self._pack_key(key), self._leaves.pack(getattr(program, "fd", program)))
+        fd = getattr(program, "fd", program)
+        if isinstance(fd, (str, bytes)) or fd is None:
+            raise MapError(
+                f"{self.name!r} holds programs: give what load_func() returns, or its fd, not {fd!r}", map_name=self.name
+            )
+        self.handle.update(self._pack_key(key), self._leaves.pack(fd))
 
     def __delitem__(self, key: Any) -> None:
         if not self.handle.delete(self._pack_key(key)):

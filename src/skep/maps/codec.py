@@ -38,6 +38,9 @@ class Codec:
     __slots__ = ("_pack_native", "ctype", "letter", "map_name", "side", "size", "unpack")
 
     def __init__(self, ctype: Any, size: int, map_name: str, side: str) -> None:
+        is_type: bool = isinstance(ctype, type) and issubclass(ctype, _DATA)
+        if not is_type:
+            raise MapError(f"the {side} type of map {map_name!r} must be a class of ctypes, not {ctype!r}", map_name=map_name)
         if ctypes.sizeof(ctype) != size:
             raise MapError(
                 f"{side} type {ctype.__name__} of map {map_name!r} has {ctypes.sizeof(ctype)} bytes, the map's {side} has {size}",
@@ -114,8 +117,12 @@ class Codec:
         )
 
 
-def _build(ctype: Any, value: Any) -> Any:
+def _build(ctype: Any, value: Any, bits: int = 0) -> Any:
     """A struct or array from a tuple of its members; the gaps that BTF's ctypes types name `__pad_N` are not counted."""
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, int):
+        return _fitting(ctype, value, bits)
     if not isinstance(value, (tuple, list)):
         return value
     fields = getattr(ctype, "_fields_", None)
@@ -124,4 +131,12 @@ def _build(ctype: Any, value: Any) -> Any:
     named = [field for field in fields if not field[0].startswith("__pad_")]
     if len(value) > len(named):
         raise TypeError("too many initializers")
-    return ctype(**{field[0]: _build(field[1], item) for field, item in zip(named, value, strict=False)})
+    return ctype(**{field[0]: _build(field[1], item, *field[2:]) for field, item in zip(named, value, strict=False)})
+
+
+def _fitting(ctype: Any, value: int, bits: int = 0) -> int:
+    """The integer, if the member has room for it, as a signed number or as an unsigned one: ctypes would cut it silently."""
+    bits = bits or 8 * ctypes.sizeof(ctype)
+    if getattr(ctype, "_type_", None) in tuple("bBhHiIlLqQ") and not -(1 << bits - 1) <= value < 1 << bits:
+        raise ValueError(f"{value} does not fit into {bits} bits")
+    return value

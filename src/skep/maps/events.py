@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from skep.errors import MapError, MapIndexError
+from skep.interrupts import Uninterrupted
 from skep.maps.array import Array
 from skep.maps.codec import type_of
 from skep.maps.table import Table
@@ -48,8 +49,13 @@ class RecordDecoder:
         ctype = self._ctype or self.ctype
         if isinstance(data, int):
             return ctype.from_address(data)
-        if isinstance(data, ctypes.c_void_p):
+        if isinstance(data, ctypes.c_void_p) and data.value:
             return ctype.from_address(data.value)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise MapError(
+                f"event() of {self._table.name!r} takes the address that a callback gets, or bytes, not {data!r}",
+                map_name=self._table.name,
+            )
         if len(data) < ctypes.sizeof(ctype):
             raise MapError(
                 f"a record of {len(data)} bytes from {self._table.name!r} is shorter than {ctype.__name__} "
@@ -88,8 +94,11 @@ class PerfEventArray(Array):
         """
         from skep.buffers.perf import PerfBuffer
 
-        self.close_perf_buffer()
-        self.buffer = PerfBuffer(self.bpf.engine, self.handle, self.bpf.perf_buffers, callback, page_cnt, lost_cb, wakeup_events)
+        with Uninterrupted():
+            self.close_perf_buffer()
+            self.buffer = PerfBuffer(
+                self.bpf.engine, self.handle, self.bpf.perf_buffers, callback, page_cnt, lost_cb, wakeup_events
+            )
 
     def close_perf_buffer(self) -> None:
         if self.buffer is not None:
@@ -104,8 +113,10 @@ class PerfEventArray(Array):
     def __iter__(self) -> Iterator[Any]:
         return _events(self, self.bpf.perf_buffers, lambda add: self.open_perf_buffer(lambda _cpu, data, _size: add(data)))
 
-    def __getitem__(self, key: Any) -> Any:
+    def _refuse(self, *_: Any) -> Any:
         raise MapIndexError(f"the slots of {self.name!r} hold perf events and cannot be read", map_name=self.name)
+
+    __getitem__ = values = zero = _walk_items = _refuse
 
     def __delitem__(self, key: Any) -> None:
         if not self.handle.delete(self._pack_key(key)):
@@ -125,8 +136,9 @@ class RingBuf(Table):
         """Let `BPF.ring_buffer_poll` call `callback(ctx, data, size)` for each record; a negative result stops that round."""
         from skep.buffers.ring import RingBuffer
 
-        self.close_ring_buffer()
-        self.buffer = RingBuffer(self.bpf.engine, self.handle, self.bpf.ring_buffers, callback, ctx)
+        with Uninterrupted():
+            self.close_ring_buffer()
+            self.buffer = RingBuffer(self.bpf.engine, self.handle, self.bpf.ring_buffers, callback, ctx)
 
     def close_ring_buffer(self) -> None:
         if self.buffer is not None:
@@ -142,7 +154,9 @@ class RingBuf(Table):
     def _refuse(self, *_: Any) -> Any:
         raise MapError(f"{self.name!r} is a ring buffer: it has no keys; use open_ring_buffer(callback)", map_name=self.name)
 
-    __getitem__ = __setitem__ = __delitem__ = _refuse
+    _pack_key: Any = _refuse
+    _walk: Any = _refuse
+    popitem = zero = _refuse
 
 
 def _events(

@@ -30,9 +30,10 @@ class PerCpuCodec(Codec):
             self.unpack = self._unpack_padded
 
     def pack(self, value: Any) -> bytes:
-        if isinstance(value, int):
+        given = 1 if isinstance(value, int) else len(value) if isinstance(value, (list, tuple)) else self.elements
+        if given != self.elements or isinstance(value, int):
             raise MapError(
-                f"{self._place()} has one element for each of {self.elements} CPUs: give that many, not one",
+                f"{self._place()} has one element for each of {self.elements} CPUs: give a list of that many, not {given}",
                 map_name=self.map_name,
             )
         packed = super().pack(value)

@@ -203,8 +203,17 @@ class Table(_Mapping):
         shown = getattr(key, "value", key)
         return self.key_error(f"map {self.name!r} has no entry for key {shown!r}", map_name=self.name)
 
+    # A map is itself, whatever it holds: Mapping would compare all entries, and never find two ctypes objects equal
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+    def __reduce_ex__(self, _protocol: object) -> Any:
+        raise MapError(f"map {self.name!r} cannot be copied or pickled: dict(table.items()) is a copy", map_name=self.name)
+
     def _kernel_fact(self, name: str) -> int:
         """A number from the map's fdinfo (Linux 4.10)."""
+        if self.handle.fd < 0:
+            raise MapError(f"map {self.name!r} is closed", map_name=self.name)
         with open(f"/proc/self/fdinfo/{self.handle.fd}") as info:
             for line in info:
                 if line.startswith(name + ":"):

@@ -15,6 +15,7 @@ from skep.engine.kernel.rings import PerfRing, Ring
 from skep.engine.kernel.syscalls import syscall_prefix
 from skep.engine.kernel.tracefs import Tracefs, TracePipe
 from skep.errors import AttachError, UnsupportedError
+from skep.interrupts import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +64,8 @@ class KernelEngine:
     def tracefs(self) -> Tracefs:
         """tracefs, opened when first asked for."""
         if self._tracefs is None:
-            self._tracefs = Tracefs()
+            with Uninterrupted():
+                self._tracefs = Tracefs()
         return self._tracefs
 
     def create_map(self, spec: MapSpec, owner: Object | None = None) -> KernelMap:

@@ -11,6 +11,7 @@ from ctypes import create_string_buffer
 
 from skep.engine.kernel import syscall
 from skep.errors import AttachError, CompileError, ObjectError, PrivilegeError, SkepError, UnsupportedError, VerifierError
+from skep.interrupts import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,25 +26,34 @@ _BPF_PERF_EVENT = 41  # enum bpf_attach_type
 class KernelLink:
     """One attached program; closing it detaches."""
 
-    __slots__ = ("_cleanup", "_fds", "how")
+    __slots__ = ("_cleanup", "_fds", "_process", "how")
 
     def __init__(self, how: str, fds: Sequence[int], cleanup: Callable[[], None] | None = None) -> None:
         self.how = how
         self._fds = list(fds)
         self._cleanup = cleanup
+        self._process = os.getpid()
 
     @property
     def fd(self) -> int:
         """The link's fd (for the oldest rungs: the perf event's); -1 when closed."""
         return self._fds[0] if self._fds else -1
 
+    def bind(self, link: int, how: str) -> None:
+        """The perf event that this link is has become one of the bpf link `link`."""
+        self._fds.insert(0, link)
+        self.how = how
+
     def close(self) -> None:
         """Detach: the fds first, then what they were made from (a tracefs event is busy while a perf fd is open)."""
         fds, self._fds = self._fds, []
         syscall.close_all(fds)
         cleanup, self._cleanup = self._cleanup, None
-        if cleanup is not None:
+        if cleanup is not None and self._process == os.getpid():  # a forked child has copies of the fds and nothing else
             cleanup()
+
+    def __del__(self) -> None:
+        self.close()
 
     def info(self) -> dict[str, int] | None:
         """Type, id and program id of a bpf link; None for a perf event without one."""
@@ -85,7 +95,8 @@ def climb(
     refusal: SkepError | None = None
     for rung in rungs:
         try:
-            rung.check()
+            with Uninterrupted():
+                rung.check()
         except Refused as reason:
             attempts.append((rung.label, str(reason)))
             continue
@@ -99,13 +110,15 @@ def climb(
             attempts.append((rung.label, str(error)))
             continue
         try:
-            return rung.attach(program)
+            with Uninterrupted():
+                return rung.attach(program)
         except Refused as reason:
             refusal = None  # a later rung was possible and failed by itself: the list of all tells more
             attempts.append((rung.label, str(reason)))
     if refusal is not None:
         raise refusal
-    candidates = near()
+    with Uninterrupted():
+        candidates = near()
     text = f"cannot attach to {hook}"
     if len(attempts) == 1:
         text += f": {attempts[0][0]}: {attempts[0][1]}"
@@ -118,18 +131,22 @@ def climb(
 
 def link_perf_event(program: ProgramHandle, perf_fd: int, how: str, cleanup: Callable[[], None] | None = None) -> KernelLink:
     """Bind a program to a perf event (owned from now on): a bpf link (5.15), or the two ioctls of older kernels."""
-    attr = create_string_buffer(struct.pack("=IIII", program.fd, perf_fd, _BPF_PERF_EVENT, 0), 24)
-    link = syscall.bpf(syscall.LINK_CREATE, attr)
-    if link >= 0:
-        return KernelLink(f"{how}, bpf link)", (link, perf_fd), cleanup)
-    result = syscall.ioctl(perf_fd, syscall.PERF_EVENT_IOC_SET_BPF, program.fd)
-    if result == 0:
-        result = syscall.ioctl(perf_fd, syscall.PERF_EVENT_IOC_ENABLE)
+    event = KernelLink(f"{how}, ioctl)", (perf_fd,), cleanup)
+    try:
+        attr = create_string_buffer(struct.pack("=IIII", program.fd, perf_fd, _BPF_PERF_EVENT, 0), 24)
+        link = syscall.bpf(syscall.LINK_CREATE, attr)
+        if link >= 0:
+            event.bind(link, f"{how}, bpf link)")
+            return event
+        result = syscall.ioctl(perf_fd, syscall.PERF_EVENT_IOC_SET_BPF, program.fd)
         if result == 0:
-            return KernelLink(f"{how}, ioctl)", (perf_fd,), cleanup)
-    os.close(perf_fd)
-    if cleanup is not None:
-        cleanup()
+            result = syscall.ioctl(perf_fd, syscall.PERF_EVENT_IOC_ENABLE)
+            if result == 0:
+                return event
+    except BaseException:
+        event.close()
+        raise
+    event.close()
     raise Refused(
         "the event opens, but the program cannot be bound to it: "
         f"link {syscall.errno_text(link)}, ioctl {syscall.errno_text(result)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import mmap
 import os
@@ -23,17 +24,22 @@ _BPF_ANY = 0
 class PerfRing:
     """The ring of one CPU: `memory` is a metadata page and 2^n data pages, `fd` is for poll."""
 
-    __slots__ = ("cpu", "fd", "memory")
+    __slots__ = ("_process", "cpu", "fd", "memory")
 
     def __init__(self, cpu: int, fd: int, memory: mmap.mmap) -> None:
         self.cpu = cpu
         self.fd = fd
         self.memory = memory
+        self._process = os.getpid()
 
     def close(self) -> None:
         """Unmap and close; views of `memory` must be released before."""
         if self.fd >= 0:
-            self.memory.close()
+            if self._process == os.getpid():
+                self.memory.close()
+            else:
+                # a forked child has no such memory (VM_DONTCOPY) and may have other memory there: it must never be unmapped
+                ctypes.pythonapi.Py_IncRef(ctypes.py_object(self.memory))
             os.close(self.fd)
             self.fd = -1
 
@@ -76,7 +82,11 @@ def open_perf_ring(
         except OSError as error:
             number = error.errno or errno.EIO
             hint = (
-                "; the limit is kernel.perf_event_mlock_kb and RLIMIT_MEMLOCK: use fewer pages" if number == errno.EPERM else ""
+                "; the limit is kernel.perf_event_mlock_kb and RLIMIT_MEMLOCK: use fewer pages"
+                if number == errno.EPERM
+                else "; use fewer pages"
+                if number == errno.ENOMEM
+                else ""
             )
             raise OSError(
                 number, f"perf buffer of CPU {cpu}: mapping {pages} pages: {syscall.errno_text(number)}{hint}"
@@ -96,6 +106,8 @@ def open_perf_ring(
 
 def map_ring(map: MapHandle) -> Ring:
     """Map a ring buffer (5.8): the consumer's page may be written, the producer's and the data only read."""
+    if map.fd < 0:  # mmap of fd -1 is memory of this process alone
+        raise MapError(f"map {map.spec.name!r} is closed", errno=errno.EBADF, map_name=map.spec.name)
     size = ring_size(map.spec.max_entries)
     try:
         consumer = mmap.mmap(map.fd, _PAGE)

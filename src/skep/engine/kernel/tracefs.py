@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import time
 
 from skep.engine.kernel import syscall
 from skep.errors import PrivilegeError, UnsupportedError
@@ -121,10 +122,18 @@ def find_mount() -> str:
     return ""
 
 
-class TracePipe:
-    """Lines of trace_pipe, where bpf_trace_printk writes. Reading takes them away from every other reader of the machine."""
+_PAUSE = 0.0002  # seconds; a kernel that never had an event enabled keeps some 200 lines of each CPU only (7 KiB)
+_FULL = 2048  # bytes: a read of this much may have left more behind (the kernel gives 4 or 8 KiB at a time)
 
-    __slots__ = ("_buffer", "_fd")
+
+class TracePipe:
+    """Lines of trace_pipe, where bpf_trace_printk writes. Reading takes them away from every other reader of the machine.
+
+    A program that traces system calls sees every read here, and answers it with a line for the next: without a pause the two
+    would drive each other, at 200 000 lines a second.
+    """
+
+    __slots__ = ("_buffer", "_drained", "_fd", "_pause")
 
     def __init__(self, tracefs: Tracefs) -> None:
         try:
@@ -136,6 +145,8 @@ class TracePipe:
                 needs="read access to tracefs' trace_pipe, and no other reader",
             ) from error
         self._buffer = b""
+        self._drained = False  # the last read took all there was
+        self._pause = False  # before the next read
 
     def fileno(self) -> int:
         """For select and poll."""
@@ -153,11 +164,19 @@ class TracePipe:
                 if line:
                     return line
                 continue
+            if nonblocking:
+                if self._drained:
+                    self._drained = False
+                    return None
+            elif self._pause:
+                time.sleep(_PAUSE)
             try:
-                self._buffer += os.read(self._fd, 65536)
+                data = os.read(self._fd, 65536)
+                self._buffer += data
+                self._drained = self._pause = len(data) < _FULL
                 continue
             except BlockingIOError:
-                pass
+                self._drained = self._pause = False
             if nonblocking:
                 return None
             # poll on trace_pipe wakes at once for a full page only on some kernels: look again four times a second
