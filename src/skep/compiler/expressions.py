@@ -11,6 +11,7 @@ from skep.compiler import ast, constants, tree
 from skep.compiler import types as ct
 from skep.compiler.addresses import constant_address
 from skep.compiler.calls import Calls
+from skep.compiler.conversions import Conversions, is_void_pointer
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import decode_char, decode_string
 from skep.compiler.symbols import Enumerator, Helper, Typedef
@@ -23,11 +24,11 @@ _ELEMENT = {"": ct.CHAR, "u8": ct.CHAR, "L": ct.INT, "u": ct.USHORT, "U": ct.UIN
 _SIZE = ct.BUILTIN_TYPEDEFS["size_t"]
 
 
-class Expressions:
+class Expressions(Conversions):
     """`check` gives a node as written (an lvalue stays one); `value` gives its value: arrays and functions decayed."""
 
     def __init__(self, checker: Checker) -> None:
-        self.c = checker
+        super().__init__(checker)
         self.calls = Calls(checker, self)
 
     # --- entry points
@@ -64,132 +65,6 @@ class Expressions:
             depth += text[at] == "("
             at -= 1
         return depth >= 2
-
-    def decay(self, node: tree.Node) -> tree.Node:
-        if isinstance(node.type, ArrayType):
-            return tree.AddressOf(node.token, node.last, ct.decay(node.type), node)
-        if isinstance(node.type, FunctionType):
-            return tree.AddressOf(node.token, node.last, PointerType(node.type), node)
-        return node
-
-    def number(self, at: Any, value: int, type: Type = ct.INT) -> tree.Const:
-        first, last = (at.first, at.last) if isinstance(at, ast.Node) else (at.token, at.last)
-        return tree.Const(first, last, type, value)
-
-    def poison(self, at: Any) -> tree.Poison:
-        """Stands for an expression that is wrong and was reported; nothing more is said about it."""
-        first, last = (at.first, at.last) if isinstance(at, ast.Node) else (at.token, at.last)
-        return tree.Poison(first, last, ct.INT, 0)
-
-    def float_number(self, at: ast.Node, value: float, type: Type) -> tree.Const:
-        return tree.Const(at.first, at.last, type, value)
-
-    # --- lvalues
-
-    @staticmethod
-    def is_lvalue(node: tree.Node) -> bool:
-        if isinstance(node, tree.MemberRef):
-            return Expressions.is_lvalue(node.base)
-        return isinstance(node, tree.VarRef | tree.Deref | tree.StringData | tree.CompoundLiteral | tree.Poison)
-
-    def writable(self, node: tree.Node, what: str) -> bool:
-        if not self.is_lvalue(node):
-            self.c.error(f"{what} needs something that has an address, not a value", node, code="lvalue")
-            return False
-        if isinstance(node.type, ArrayType):
-            self.c.error(f"{what}: an array cannot be assigned; copy it with __builtin_memcpy", node, code="lvalue")
-            return False
-        if node.type.quals & ct.CONST:
-            self.c.error(f"{what}: '{node.type}' is const", node, code="const")
-            return False
-        return True
-
-    # --- conversions
-
-    def convert(self, node: tree.Node, to: Type, *, explicit: bool = False) -> tree.Node:
-        """A value of another type, without questions; constants are folded."""
-        to = to.unqualified()
-        if isinstance(node, tree.Const) and (isinstance(to, ct.IntType | ct.EnumType | ct.FloatType)):
-            return tree.Const(node.token, node.last, to, constants.convert(node.value, to))
-        if isinstance(to, ct.IntType) and isinstance(node.type, PointerType):
-            address = constant_address(node)  # as in (size_t)&((struct s *)0)->member
-            if address is not None and address[0] is None:
-                return tree.Const(node.token, node.last, to, to.wrap(address[1]))
-            if address is not None and to.rank == ct.BOOL_RANK:
-                return tree.Const(node.token, node.last, to, 1)
-        same = type(node.type) is type(to) and ct.compatible(node.type.unqualified(), to, ignore_quals=True)
-        named_alike = node.type is to or (node.type.alias == to.alias and not node.type.quals)
-        if same and named_alike and not isinstance(to, PointerType):
-            return node
-        return tree.Convert(node.token, node.last, to, node, explicit)
-
-    def assignable(self, node: tree.Node, to: Type, context: str, at: Any = None) -> tree.Node:
-        """Implicit conversion as by assignment (C11 6.5.16.1); `context` begins the message, as "argument 1 of f()"."""
-        at = at or node
-        source = node.type
-        target = to.unqualified()
-        if isinstance(node, tree.Poison):
-            return node
-        if isinstance(target, ct.VoidType) or isinstance(source, ct.VoidType):
-            self.c.error(f"{context}: a 'void' value cannot be used", at, code="void")
-            return self.poison(node)
-        if ct.is_arithmetic(target) and ct.is_arithmetic(source):
-            self._check_range(node, target, context, at)
-            return self.convert(node, target)
-        if isinstance(target, PointerType):
-            return self._to_pointer(node, target, context, at)
-        if ct.is_integer(target) and isinstance(source, PointerType):
-            if isinstance(target, ct.IntType) and target.rank == ct.BOOL_RANK:
-                return self.convert(node, target)
-            self.c.warning(
-                f"{context}: a pointer '{source}' becomes an integer '{to}'; cast it if that is meant", at, code="int-conversion"
-            )
-            return self.convert(node, target)
-        if isinstance(target, RecordType) and isinstance(source, RecordType) and target.record is source.record:
-            return node
-        self.c.error(f"{context}: '{source}' cannot become '{to}'", at, code="type")
-        return tree.Convert(node.token, node.last, target, self.number(node, 0), False) if ct.is_scalar(target) else node
-
-    def _check_range(self, node: tree.Node, target: Type, context: str, at: Any) -> None:
-        if isinstance(node, tree.Const) and isinstance(node.value, int) and ct.is_integer(target):
-            it = ct.integer(target)
-            if it.rank and not -(1 << (it.bits - 1)) <= node.value < 1 << it.bits:
-                kept = it.wrap(node.value)
-                self.c.warning(
-                    f"{context}: {node.value} does not fit '{target}' and becomes {kept}", at, code="constant-conversion"
-                )
-
-    def _to_pointer(self, node: tree.Node, target: PointerType, context: str, at: Any) -> tree.Node:
-        source = node.type
-        if tree.const_int(node) == 0 or (
-            isinstance(node, tree.Convert) and tree.const_int(node.operand) == 0 and _is_void_pointer(source)
-        ):
-            return self.convert(node, target)
-        if ct.is_integer(source):
-            self.c.warning(
-                f"{context}: an integer '{source}' becomes a pointer '{target}'; cast it if that is meant",
-                at,
-                code="int-conversion",
-            )
-            return self.convert(node, target)
-        if not isinstance(source, PointerType):
-            self.c.error(f"{context}: '{source}' cannot become the pointer '{target}'", at, code="type")
-            return self.convert(self.number(node, 0), target)
-        if not (_is_void_pointer(source) or _is_void_pointer(target)):
-            a, b = source.to.unqualified(), target.to.unqualified()
-            if not ct.compatible(a, b, ignore_quals=True) and not _same_representation(a, b):
-                self.c.warning(f"{context}: '{source}' is not '{target}'", at, code="incompatible-pointer-types")
-        lost = source.to.quals & ~target.to.quals & ct.CONST
-        if lost and not isinstance(target.to, FunctionType):
-            self.c.warning(f"{context}: '{source}' to '{target}' loses 'const'", at, code="discarded-qualifiers")
-        return self.convert(node, target)
-
-    def promoted(self, node: tree.Node) -> tree.Node:
-        if isinstance(node, tree.MemberRef) and node.member.bits is not None:
-            it = ct.integer(node.type)
-            if node.member.bits < 32 or (node.member.bits == 32 and it.signed):
-                return self.convert(node, ct.INT)
-        return self.convert(node, ct.promote(node.type)) if ct.is_integer(node.type) else node
 
     # --- primary
 
@@ -564,7 +439,7 @@ class Expressions:
                 self.c.error(f"'{op}' does not compare '{left.type}' and '{right.type}'", node, code="operands")
             return left, self.convert(right, left.type)
         a, b = left.type.to.unqualified(), right.type.to.unqualified()
-        if not (_is_void_pointer(left.type) or _is_void_pointer(right.type)) and not ct.compatible(a, b, ignore_quals=True):
+        if not (is_void_pointer(left.type) or is_void_pointer(right.type)) and not ct.compatible(a, b, ignore_quals=True):
             self.c.warning(
                 f"comparing different pointers: '{left.type}' and '{right.type}'", node, code="compare-distinct-pointers"
             )
@@ -641,7 +516,7 @@ class Expressions:
             return b
         if _is_null(otherwise):
             return a
-        if _is_void_pointer(a) or _is_void_pointer(b):
+        if is_void_pointer(a) or is_void_pointer(b):
             return PointerType(ct.VOID.with_quals(a.to.quals | b.to.quals))
         if not ct.compatible(a.to.unqualified(), b.to.unqualified(), ignore_quals=True):
             self.c.warning(f"the two pointers of '?:' differ: '{a}' and '{b}'", node, code="incompatible-pointer-types")
@@ -744,16 +619,7 @@ class Expressions:
     }  # fmt: skip
 
 
-def _is_void_pointer(t: Type) -> bool:
-    return isinstance(t, PointerType) and isinstance(t.to, ct.VoidType)
-
-
 def _is_null(node: tree.Node) -> bool:
     while isinstance(node, tree.Convert):
         node = node.operand
     return tree.const_int(node) == 0
-
-
-def _same_representation(a: Type, b: Type) -> bool:
-    """Pointers to integers of one size are the same to BPF authors (u64 and unsigned long, char and u8)."""
-    return ct.is_integer(a) and ct.is_integer(b) and a.size == b.size

@@ -1,6 +1,6 @@
-"""Expressions of one function to LLVM IR: places, loads and stores by origin, operators, conversions, conditions.
+"""Expressions of one function to LLVM IR: operators, conversions, conditions, records, initialisers.
 
-Calls and builtins are in `call_values`. A record's value is the address of its bytes.
+Lvalues are in `places`, calls and builtins in `call_values`. A record's value is the address of its bytes.
 """
 
 from __future__ import annotations
@@ -8,12 +8,11 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Any
 
-from skep.compiler import constants, dialect, programs, tree
+from skep.compiler import constants, tree
 from skep.compiler import types as ct
-from skep.compiler.abi import llvm_type
 from skep.compiler.blocks import Blocks
 from skep.compiler.call_values import CallValues
-from skep.compiler.origins import DIRECT, kind
+from skep.compiler.places import Place, Places
 from skep.compiler.types import Type
 
 if TYPE_CHECKING:
@@ -27,33 +26,13 @@ _INT_OPS = {"+": "add", "-": "sub", "*": "mul", "&": "and", "|": "or", "^": "xor
 _SHIFTS = {"shl", "lshr", "ashr"}
 _CALLED = _SHIFTS | {"mul"}  # what LLVM takes from a run-time library for 128 bits
 _FLOAT_OPS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
-# helpers by where the memory is; bpf_probe_read tells a user address from a kernel's by itself (x86-64 and arm64, 5.5)
-_PROBE = {"kernel": 113, "user": 112, "any": 4}
 
 
-class Place:
-    """Where an lvalue is: `space` "direct" (plain loads), "kernel", "user" or "any" (read by a helper), or "registers" (a pt_regs
-    context that this hook does not really have)."""
-
-    __slots__ = ("align", "base", "context", "member", "offset", "space", "type", "volatile")
-
-    def __init__(self, base: str, space: str, type: Type, align: int, *, context: bool = False) -> None:
-        self.base = base
-        self.space = space
-        self.offset = 0
-        self.type = type
-        self.align = align
-        self.member: ct.Member | None = None  # a bit-field
-        self.context = context
-        self.volatile = bool(type.quals & ct.VOLATILE)
-
-
-class Values:
+class Values(Places):
     """`scalar`, `aggregate`, `discard` and `condition` are the entries for expressions."""
 
     def __init__(self, function: FunctionEmitter) -> None:
-        self.f = function
-        self.m = function.m
+        super().__init__(function)
         self.blocks = Blocks(function)
         self.calls = CallValues(self)
 
@@ -76,287 +55,6 @@ class Values:
 
     def typed(self, node: tree.Node) -> str:
         return f"{self.ltype(node.type)} {self.scalar(node)}"
-
-    @staticmethod
-    def ltype(t: Type) -> str:
-        return llvm_type(t)
-
-    # --- places
-
-    def place(self, node: tree.Node) -> Place:
-        f = self.f
-        match node:
-            case tree.VarRef():
-                var = node.var
-                if var.storage == "global":
-                    base = self.m.global_symbol(var)
-                else:
-                    if var not in f.places:
-                        f.declare(var, None)
-                    base = f.places[var]
-                return Place(base, "direct", node.type, max(node.type.align, 1) if node.type.complete else 1)
-            case tree.MemberRef():
-                return self._member(node)
-            case tree.Deref():
-                return self._deref(node)
-            case tree.StringData():
-                return Place(self.m.string(node.data, node.type.align), "direct", node.type, node.type.align)
-            case tree.CompoundLiteral():
-                f.declare(node.var, None)
-                self.initialise(f.places[node.var], node.var.type, node.init)
-                return Place(f.places[node.var], "direct", node.type, node.type.align)
-        return Place(self.aggregate(node), "direct", node.type, node.type.align)
-
-    def _member(self, node: tree.MemberRef) -> Place:
-        place = self.place(node.base)
-        place.offset += node.member.offset
-        record = node.base.type
-        packed = isinstance(record, ct.RecordType) and (record.record.packed or node.member.packed)
-        natural = 1 if packed else (node.member.type.align if node.member.type.complete else 1)
-        if record.align < natural or place.align < natural:
-            natural = max(min(place.align, natural), 1)
-        low_bit = place.offset & -place.offset
-        place.align = natural if not low_bit else max(min(natural, low_bit), 1)
-        place.type = node.type
-        place.volatile |= bool(node.type.quals & ct.VOLATILE)
-        place.member = node.member if node.member.bits is not None else None
-        if place.space == "registers":
-            self._replace_register(place, node)
-        return place
-
-    def _deref(self, node: tree.Deref) -> Place:
-        origin = kind(self.f.origins.of(node.pointer)) if self.m.bpf else "memory"
-        align = max(node.type.align, 1) if node.type.complete else 1
-        if origin == "context" and (self.f.entry or self.f.model):
-            record = node.type
-            if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.ARGUMENT_MODELS:
-                return Place(self.scalar(node.pointer), "registers", node.type, align)
-            return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
-        space = "direct" if isinstance(node.type, ct.FunctionType) else self.space(node.pointer)
-        base = self.scalar(node.pointer)
-        return Place(base, space, node.type, align, context=origin == "context")
-
-    def _replace_register(self, place: Place, node: tree.MemberRef) -> None:
-        """A register of a hook that has none: a system call's tracepoint and fentry carry arguments and result instead."""
-        registers: dict[str, Any] = dialect.REGISTERS[self.m.machine]
-        name = node.member.name
-        model = self.f.model
-        arguments = [register.split("[")[0] for register in registers["PARM"]]
-        slot = self.f.alloca(8, 8)
-        if model == "syscall_enter" and name == arguments[0]:
-            self.store_raw(slot, ct.ULONG, self.task_registers())
-        elif model == "syscall_exit" and name == registers["RC"].split("[")[0]:
-            self.store_raw(slot, ct.ULONG, self.context_load(place.base, 16, "i64"))
-        elif model == "fentry" and name in arguments:
-            self.store_raw(slot, ct.ULONG, self.context_load(place.base, 8 * arguments.index(name), "i64"))
-        elif model == "fexit" and name == registers["RC"].split("[")[0]:
-            # bpf_get_func_ret is helper 184 (Linux 5.17)
-            self.helper(184, [f"ptr {place.base}", f"ptr {slot}"])
-        else:
-            what, carries = {
-                "syscall_enter": ("the system call's tracepoint", "its first argument"),
-                "syscall_exit": ("the system call's tracepoint", "its result"),
-                "fentry": ("fentry", "the function's arguments"),
-                "fexit": ("fexit", "the function's result"),
-            }[model]
-            self.m.error(
-                f"register '{name}' is not known here: this kernel has no kprobes, and {what}, taken instead, "
-                f"carries only {carries}",
-                node, "register",
-            )  # fmt: skip
-        place.base, place.space, place.offset, place.align = slot, "direct", 0, 8
-
-    def address(self, place: Place) -> str:
-        base = place.base
-        if place.context and place.space == "direct" and self.m.bpf:
-            # the verifier refuses a context pointer that was moved: keep offsets in the load itself
-            name = self.m.intrinsic("llvm.preserve.static.offset", "ptr {}(ptr readnone)")
-            base = self.f.value(f"call ptr {name}(ptr {base})")
-        if not place.offset:
-            return base
-        return self.f.value(f"getelementptr inbounds i8, ptr {base}, i64 {place.offset}")
-
-    def lvalue_address(self, node: tree.Node) -> str:
-        if isinstance(node, tree.FunctionRef):
-            return self.m.function_symbol(node.function)
-        place = self.place(node)
-        if place.context and place.space == "direct":
-            place.context = False
-        return self.address(place)
-
-    # --- loads and stores
-
-    def load(self, place: Place, node: tree.Node) -> str:
-        """The value at a scalar place."""
-        if place.member is not None:
-            return self._load_bits(place, node)
-        t = self.ltype(place.type)
-        if place.space != "direct":
-            return self._probed(place, t, place.type.size, place.type.align)
-        volatile = "volatile " if place.volatile else ""
-        return self.f.value(f"load {volatile}{t}, ptr {self.address(place)}, align {place.align}")
-
-    def probe(self, place: Place, size: int, align: int) -> str:
-        """Read kernel or user memory through a helper; gives the slot. A failed read leaves zeros, as the helper does."""
-        address = self.address(place)
-        slot = self.f.temporary(size, align)
-        self.read(place.space, f"ptr {slot}", f"i32 {size}", f"ptr {address}")
-        return slot
-
-    def _probed(self, place: Place, type: str, size: int, align: int) -> str:
-        """A number read through a helper: its slot lives no longer than this."""
-        address = self.address(place)
-        slot = self.f.alloca(size, align)
-        self.f.lifetime(slot, "start")
-        self.read(place.space, f"ptr {slot}", f"i32 {size}", f"ptr {address}")
-        value = self.f.value(f"load {type}, ptr {slot}, align {align}")
-        self.f.lifetime(slot, "end")
-        return value
-
-    def read(self, space: str, to: str, size: str, source: str) -> None:
-        if space == "any" and not self.m.tracing:
-            space = "kernel"
-        self.helper(_PROBE[space], [to, size, source])
-
-    def space(self, pointer: tree.Node) -> str:
-        """Where a pointer leads: "direct", or the kind of read that it needs."""
-        origin = kind(self.f.origins.of(pointer)) if self.m.bpf else "memory"
-        return "direct" if origin in DIRECT else (origin or "kernel")
-
-    def may_write(self, pointer: tree.Node, node: tree.Node) -> bool:
-        """Report a pointer that BPF cannot write through."""
-        space = self.space(pointer)
-        if space != "direct":
-            self._no_write(space, node)
-        return space == "direct"
-
-    def _no_write(self, space: str, node: tree.Node) -> None:
-        which, instead = ("user", "bpf_probe_write_user()") if space == "user" else ("kernel", "a map or a copy on the stack")
-        self.m.error(f"BPF cannot write through this pointer: it points to {which} memory; use {instead}", node, "write")
-
-    def helper(self, number: int, args: list[str], returns: str = "i64") -> str:
-        call = f"call {returns} inttoptr (i64 {number} to ptr)({', '.join(args)})"
-        if returns == "void":
-            self.f.emit(call)
-            return ""
-        return self.f.value(call)
-
-    def _unit(self, place: Place) -> tuple[int, int]:
-        """(bits of the storage unit that a bit-field access uses, its alignment)."""
-        m = place.member
-        assert m is not None
-        assert m.bits is not None
-        unit = place.type.size * 8
-        if m.bit_offset + m.bits > unit or place.align < place.type.align:
-            return -(-(m.bit_offset + m.bits) // 8) * 8, 1
-        return unit, place.align
-
-    def _load_bits(self, place: Place, node: tree.Node) -> str:
-        m = place.member
-        assert m is not None
-        assert m.bits is not None
-        unit, align = self._unit(place)
-        if place.space != "direct":
-            raw = self._probed(place, f"i{unit}", unit // 8, align)
-        else:
-            raw = self.f.value(f"load i{unit}, ptr {self.address(place)}, align {align}")
-        return self._extract(raw, unit, m, place.type)
-
-    def _extract(self, raw: str, unit: int, m: ct.Member, type: Type) -> str:
-        assert m.bits is not None
-        it = ct.integer(type)
-        left = unit - m.bit_offset - m.bits
-        if left:
-            raw = self.f.value(f"shl i{unit} {raw}, {left}")
-        if unit - m.bits:
-            raw = self.f.value(f"{'ashr' if it.signed else 'lshr'} i{unit} {raw}, {unit - m.bits}")
-        return self.resize(raw, unit, it.bits, it.signed)
-
-    def resize(self, value: str, have: int, want: int, signed: bool) -> str:
-        if have == want:
-            return value
-        if have > want:
-            return self.f.value(f"trunc i{have} {value} to i{want}")
-        return self.f.value(f"{'sext' if signed else 'zext'} i{have} {value} to i{want}")
-
-    def store(self, place: Place, value: str, node: tree.Node) -> str:
-        """Store a scalar; gives the value that the place has afterwards."""
-        if place.space != "direct":
-            self._no_write(place.space, node)
-            return value
-        if place.member is not None:
-            return self._store_bits(place, value)
-        volatile = "volatile " if place.volatile else ""
-        self.f.emit(f"store {volatile}{self.ltype(place.type)} {value}, ptr {self.address(place)}, align {place.align}")
-        return value
-
-    def _store_bits(self, place: Place, value: str) -> str:
-        m = place.member
-        assert m is not None
-        assert m.bits is not None
-        unit, align = self._unit(place)
-        it = ct.integer(place.type)
-        address = self.address(place)
-        mask = ((1 << m.bits) - 1) << m.bit_offset
-        new = self.resize(value, it.bits, unit, False)
-        if m.bit_offset:
-            new = self.f.value(f"shl i{unit} {new}, {m.bit_offset}")
-        new = self.f.value(f"and i{unit} {new}, {mask}")
-        old = self.f.value(f"load i{unit}, ptr {address}, align {align}")
-        kept = self.f.value(f"and i{unit} {old}, {~mask & ((1 << unit) - 1)}")
-        both = self.f.value(f"or i{unit} {kept}, {new}")
-        self.f.emit(f"store i{unit} {both}, ptr {address}, align {align}")
-        return self._extract(both, unit, m, place.type)
-
-    def store_raw(self, slot: str, type: Type, value: str) -> None:
-        """Store a 64-bit register value into a scalar variable."""
-        if isinstance(type, ct.PointerType):
-            value = self.f.value(f"inttoptr i64 {value} to ptr")
-        elif isinstance(type, ct.IntType) and type.rank == ct.BOOL_RANK:
-            value = self.f.value(f"zext i1 {self.f.value(f'icmp ne i64 {value}, 0')} to i8")
-        else:
-            value = self.resize(value, 64, ct.integer(type).bits, False)
-        self.f.emit(f"store {self.ltype(type)} {value}, ptr {slot}, align {type.align}")
-
-    # --- registers and contexts
-
-    def context_load(self, context: str, offset: int, type: str) -> str:
-        place = Place(context, "direct", ct.ULONG, 8, context=True)
-        place.offset = offset
-        return self.f.value(f"load {type}, ptr {self.address(place)}, align 8")
-
-    def _register_offset(self, name: str, index: int) -> int:
-        entry: Any = dialect.REGISTERS[self.m.machine][name]
-        register = entry[index] if isinstance(entry, tuple) else entry
-        base, _, element = register.partition("[")
-        layout = dialect.PT_REGS[self.m.machine]
-        offset = 0
-        for field in layout:
-            field_name, _, count = field.partition("[")
-            if field_name == base:
-                return offset + (int(element[:-1]) * 8 if element else 0)
-            offset += 8 * (int(count[:-1]) if count else 1)
-        raise AssertionError(register)
-
-    def register(self, context: str, name: str, index: int) -> str:
-        """A register of a pt_regs context."""
-        return self.context_load(context, self._register_offset(name, index), "i64")
-
-    def read_register(self, registers: str, name: str, index: int) -> str:
-        """A register in the pt_regs that a pointer (an integer here) leads to."""
-        pointer = self.f.value(f"inttoptr i64 {registers} to ptr")
-        place = Place(pointer, "kernel", ct.ULONG, 8)
-        place.offset = self._register_offset(name, index)
-        return self._probed(place, "i64", 8, 8)
-
-    def task_registers(self) -> str:
-        """The address of the caller's saved registers: what a system call's function has as its argument.
-
-        bpf_get_current_task_btf is helper 158 (Linux 5.11), bpf_task_pt_regs 175 (5.15).
-        """
-        task = self.helper(158, [], "ptr")
-        registers = self.helper(175, [f"ptr {task}"], "i64")
-        return registers
 
     # --- aggregates
 
