@@ -39,7 +39,7 @@ class Worker:
             self.process: subprocess.Popen[bytes] = subprocess.Popen(
                 [
                     sys.executable,
-                    "-I",
+                    "-P",  # not -I: it would hide packages of `pip install --user` and of PYTHONPATH
                     os.path.abspath(__file__),
                     str(text_out),
                     str(result_in),

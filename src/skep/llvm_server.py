@@ -34,7 +34,7 @@ class Server:
         with theirs:
             try:
                 self.process: subprocess.Popen[bytes] = subprocess.Popen(
-                    [sys.executable, "-I", script, "serve", str(theirs.fileno())],
+                    [sys.executable, "-P", script, "serve", str(theirs.fileno())],
                     pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 )  # fmt: skip
             except OSError:

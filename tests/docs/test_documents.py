@@ -53,7 +53,7 @@ def commands() -> list[Command]:
 
 def needs_kernel(command: Command) -> bool:
     """Does it load a program, or compile one that needs the format of a tracepoint (tracefs is root's)?"""
-    used = (text for name, text in command.files.items() if name in command.command)
+    used = (text for name, text in command.files.items() if name.partition(".")[0] in command.command)
     return bool(NEEDS_KERNEL.search(command.command)) or any("TRACEPOINT_PROBE" in text for text in used)
 
 

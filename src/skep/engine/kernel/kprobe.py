@@ -125,6 +125,10 @@ def _attach_tracefs(
             engine.tracefs.append("kprobe_events", f"{'r' if is_return else 'p'}:{group}/{event} {_place(function, offset)}\n")
         except OSError as error:
             number = error.errno or errno.EIO
+            if number == errno.EACCES:
+                raise Refused(
+                    f"kprobe_events cannot be written: {syscall.errno_text(number)}; it needs CAP_DAC_OVERRIDE"
+                ) from error
             if number in (errno.ENOENT, errno.EINVAL):
                 continue
             break

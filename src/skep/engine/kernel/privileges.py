@@ -10,7 +10,10 @@ import os
 from skep.errors import PrivilegeError
 
 # include/uapi/linux/capability.h; CAP_BPF and CAP_PERFMON since 5.8, CAP_SYS_ADMIN stands for both
-CAPABILITIES = {"CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24, "CAP_PERFMON": 38, "CAP_BPF": 39}
+CAPABILITIES = {
+    "CAP_DAC_OVERRIDE": 1, "CAP_DAC_READ_SEARCH": 2, "CAP_NET_ADMIN": 12, "CAP_SYS_ADMIN": 21, "CAP_SYS_RESOURCE": 24,
+    "CAP_PERFMON": 38, "CAP_BPF": 39,
+}  # fmt: skip
 _IMPLIED = {"CAP_BPF": "CAP_SYS_ADMIN", "CAP_PERFMON": "CAP_SYS_ADMIN"}
 
 # bpf_prog_load() in kernel/bpf/syscall.c: is_perfmon_prog_type, is_net_admin_prog_type

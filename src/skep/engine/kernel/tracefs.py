@@ -11,6 +11,7 @@ import select
 import time
 
 from skep.engine.kernel import syscall
+from skep.engine.kernel.privileges import fix_for
 from skep.errors import PrivilegeError, UnsupportedError
 
 
@@ -21,7 +22,7 @@ class Tracefs:
 
     def __init__(self) -> None:
         mounted = find_mount()
-        reason = "it is not mounted"
+        reason, missing = "it is not mounted", "CAP_SYS_ADMIN"
         if mounted:
             try:
                 self.root = os.open(mounted, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -30,17 +31,26 @@ class Tracefs:
                 return
             except OSError as error:
                 reason = f"it is mounted at {mounted}, but: {syscall.errno_text(error.errno or 0)}"
+                if error.errno == errno.EACCES:  # its folders are root's alone
+                    missing = "CAP_DAC_READ_SEARCH"
         fd = syscall.open_filesystem(b"tracefs")
         if fd < 0:
             text = f"tracefs cannot be used: {reason}, and a private mount gives {syscall.errno_text(fd)}"
             if fd in (-errno.EPERM, -errno.EACCES):
-                raise PrivilegeError(
-                    f"{text}; run as root, or let an administrator `mount -t tracefs tracefs /sys/kernel/tracing`",
-                    missing=["CAP_SYS_ADMIN"],
-                )
+                raise PrivilegeError(f"{text}; it needs {missing}; {fix_for([missing])}", missing=[missing])
             raise UnsupportedError(text, needs="a kernel with CONFIG_TRACING (tracefs)")
         self.root = fd
         self.how = "private mount"
+        try:
+            os.close(self.open("events", os.O_PATH))
+        except OSError as error:
+            self.close()
+            missing = "CAP_DAC_READ_SEARCH"
+            raise PrivilegeError(
+                f"tracefs cannot be used: its folders are root's alone ({syscall.errno_text(error.errno or 0)}); "
+                f"it needs {missing}; {fix_for([missing])}",
+                missing=[missing],
+            ) from error
 
     def open(self, path: str, flags: int = os.O_RDONLY) -> int:
         """An fd of a file below the root."""
