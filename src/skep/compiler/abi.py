@@ -141,7 +141,9 @@ def register_parts(t: ct.RecordType) -> Parts | None:
     parts: Parts = []
     for i, pieces in enumerate(halves[: -(-t.size // 8)]):
         size = min(t.size - i * 8, 8)
-        if not pieces or any(not isinstance(leaf, ct.FloatType) for _, leaf in pieces):
+        if not pieces:
+            continue  # padding alone takes no register
+        if any(not isinstance(leaf, ct.FloatType) for _, leaf in pieces):
             parts.append((f"i{size * 8}", i * 8))
         elif any(leaf.size == 8 for _, leaf in pieces):
             parts.append(("double", i * 8))

@@ -1,5 +1,12 @@
 int printf(const char *, ...);
-struct s { unsigned a : 31; unsigned b : 32; unsigned long c : 20; unsigned long d : 33; _Bool e : 1; unsigned char f : 8; };
+struct s {
+    unsigned a : 31;
+    unsigned b : 32;
+    unsigned long c : 20;
+    unsigned long d : 33;
+    _Bool e : 1;
+    unsigned char f : 8;
+};
 int main(void) {
     struct s s = {1, 1, 1, 1, 1, 1};
     printf("%d %d %d %d %d %d\n", s.a - 2 < 0, s.b - 2 < 0, s.e - 2 < 0, s.f - 2 < 0, -s.a < 0, -s.b < 0);

@@ -1,2 +1,43 @@
 int printf(const char *, ...);
-struct s { int a; }; int main(void) { int i = 0x12345678; printf("%d %d %x\n", (char)i, (short)i, (unsigned char)i); printf("%ld %lu\n", (long)-1, (unsigned long)-1); printf("%lu\n", (unsigned long)(unsigned)-1); printf("%d\n", *(unsigned char *)&i); long l = (long)&i; printf("%d\n", *(int *)l); printf("%d\n", ((struct s *)&i)->a == i); void *v = &i; printf("%d\n", *(int *)v == i); printf("%d\n", (int)(char)200); printf("%d\n", (int)(unsigned char)-1); printf("%lx\n", (long)(int)0x80000000); printf("%lx\n", (unsigned long)(short)-2); printf("%d\n", (int)3.7 + (int)-3.7); printf("%f\n", (double)7 / 2); printf("%f\n", (float)1 / 3); printf("%d\n", (_Bool)256); (void)i; (void)0; char *p = (char *)0x1000; printf("%lx\n", (unsigned long)(p + 16)); printf("%d\n", (int)(long)(void *)5); const char *cc = "x"; char *nc = (char *)cc; printf("%c\n", *nc); enum e { A, B } e = (enum e)1; printf("%d\n", e == B); printf("%d\n", (unsigned short)70000 + (signed char)0xff); int arr[2] = {1, 2}; printf("%d\n", *((int *)((char *)arr + sizeof(int)))); printf("%lx\n", (unsigned long)(unsigned char)(char)-1); int (*fp)(void) = (int (*)(void))main; printf("%d\n", fp == (int (*)(void))main); unsigned u = (unsigned)-1.0e0 + 1 > 0; (void)u; return (char)257; }
+struct s {
+    int a;
+};
+int main(void) {
+    int i = 0x12345678;
+    printf("%d %d %x\n", (char)i, (short)i, (unsigned char)i);
+    printf("%ld %lu\n", (long)-1, (unsigned long)-1);
+    printf("%lu\n", (unsigned long)(unsigned)-1);
+    printf("%d\n", *(unsigned char *)&i);
+    long l = (long)&i;
+    printf("%d\n", *(int *)l);
+    printf("%d\n", ((struct s *)&i)->a == i);
+    void *v = &i;
+    printf("%d\n", *(int *)v == i);
+    printf("%d\n", (int)(char)200);
+    printf("%d\n", (int)(unsigned char)-1);
+    printf("%lx\n", (long)(int)0x80000000);
+    printf("%lx\n", (unsigned long)(short)-2);
+    printf("%d\n", (int)3.7 + (int)-3.7);
+    printf("%f\n", (double)7 / 2);
+    printf("%f\n", (float)1 / 3);
+    printf("%d\n", (_Bool)256);
+    (void)i;
+    (void)0;
+    char *p = (char *)0x1000;
+    printf("%lx\n", (unsigned long)(p + 16));
+    printf("%d\n", (int)(long)(void *)5);
+    const char *cc = "x";
+    char *nc = (char *)cc;
+    printf("%c\n", *nc);
+    enum e { A, B } e = (enum e)1;
+    printf("%d\n", e == B);
+    printf("%d\n", (unsigned short)70000 + (signed char)0xff);
+    int arr[2] = {1, 2};
+    printf("%d\n", *((int *)((char *)arr + sizeof(int))));
+    printf("%lx\n", (unsigned long)(unsigned char)(char)-1);
+    int (*fp)(void) = (int (*)(void))main;
+    printf("%d\n", fp == (int (*)(void))main);
+    unsigned u = (unsigned)-1.0e0 + 1 > 0;
+    (void)u;
+    return (char)257;
+}

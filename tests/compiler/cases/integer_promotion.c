@@ -10,12 +10,18 @@ int main(void) {
     printf("%d %d\n", -1 < 1u, -1L < 1u);
     printf("%d\n", (unsigned char)(a + b));
     printf("%zu %zu %zu\n", sizeof(a + b), sizeof(a << 1L), sizeof(c ? a : 1L));
-    a += 100; printf("%d\n", a);
-    c -= 128; printf("%d\n", c);
-    b <<= 2; printf("%d\n", b);
-    b >>= 1; printf("%d\n", b);
+    a += 100;
+    printf("%d\n", a);
+    c -= 128;
+    printf("%d\n", c);
+    b <<= 2;
+    printf("%d\n", b);
+    b >>= 1;
+    printf("%d\n", b);
     printf("%d\n", (a ^ 0xff) >> 1);
     printf("%d\n", 'a' + (char)200);
-    _Bool t = 1; t += t; printf("%d\n", t + t);
+    _Bool t = 1;
+    t += t;
+    printf("%d\n", t + t);
     return 0;
 }

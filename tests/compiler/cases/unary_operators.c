@@ -1,2 +1,33 @@
 int printf(const char *, ...);
-int main(void) { int x = 5; unsigned char c = 1; printf("%d %d %d %d %d\n", -x, +x, ~x, !x, !!x); printf("%d %d %d\n", -c, ~c, !c); printf("%d %d\n", - - x, - -x); printf("%d %d\n", ~~x, !~-1); int *p = &x; printf("%d %d %d\n", *p, *&x, **&p); printf("%d\n", -*p); printf("%u\n", -1u); printf("%lu\n", ~0ul); printf("%d\n", !0.5); printf("%d %d\n", !p, !!p); printf("%f %f\n", -0.5, +1.5f); long l = -x; printf("%ld\n", l); printf("%ld\n", -(long)c); printf("%d\n", -(-2147483647 - 1) < 0); printf("%d\n", (int)sizeof -c); unsigned long ul = -x; printf("%lu\n", ul); ul = ~c; printf("%lx\n", ul); ul = ~(unsigned)c; printf("%lx\n", ul); _Bool b = ~x; printf("%d %d\n", b, ~b); short s = -32768; printf("%d\n", -s); return -x & 0xff; }
+int main(void) {
+    int x = 5;
+    unsigned char c = 1;
+    printf("%d %d %d %d %d\n", -x, +x, ~x, !x, !!x);
+    printf("%d %d %d\n", -c, ~c, !c);
+    printf("%d %d\n", - -x, - -x);
+    printf("%d %d\n", ~~x, !~-1);
+    int *p = &x;
+    printf("%d %d %d\n", *p, *&x, **&p);
+    printf("%d\n", -*p);
+    printf("%u\n", -1u);
+    printf("%lu\n", ~0ul);
+    printf("%d\n", !0.5);
+    printf("%d %d\n", !p, !!p);
+    printf("%f %f\n", -0.5, +1.5f);
+    long l = -x;
+    printf("%ld\n", l);
+    printf("%ld\n", -(long)c);
+    printf("%d\n", -(-2147483647 - 1) < 0);
+    printf("%d\n", (int)sizeof - c);
+    unsigned long ul = -x;
+    printf("%lu\n", ul);
+    ul = ~c;
+    printf("%lx\n", ul);
+    ul = ~(unsigned)c;
+    printf("%lx\n", ul);
+    _Bool b = ~x;
+    printf("%d %d\n", b, ~b);
+    short s = -32768;
+    printf("%d\n", -s);
+    return -x & 0xff;
+}
