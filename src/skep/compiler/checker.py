@@ -223,7 +223,7 @@ class Checker:
         for source in sources:
             for attribute in source.attributes:
                 name = attribute.name
-                if name in ("section", "btf_decl_tag") and attribute.args:
+                if name in ("section", "btf_decl_tag", "skep_arguments") and attribute.args:
                     found[name] = attribute.args[0]
                 elif name == "aligned":
                     found["aligned"] = self.types.alignment(attribute.args[0] if attribute.args else None, attribute)

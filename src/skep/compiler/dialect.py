@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from skep.compiler import libbpf
+
 # macro: (map kind, "" = the macro's own type string; parameters for the parser; fixed key; fixed value; flags)
 # parameter kinds: name, type, expr, string; "?" marks an optional one
 _KEYED = (("name", "name"), ("key", "type?"), ("leaf", "type?"), ("size", "expr?"))
@@ -310,5 +312,5 @@ MACROS: dict[str, str] = {
     # where x86-64's kernel addresses begin, without KASLR (arch/x86/include/asm/page_64_types.h)
     "__PAGE_OFFSET_BASE_L4": " 0xffff888000000000UL", "__PAGE_OFFSET_BASE_L5": " 0xff11000000000000UL",
     "__START_KERNEL_map": " 0xffffffff80000000UL", "PAGE_OFFSET": " __PAGE_OFFSET_BASE_L4",
-    "bpf_printk": '(fmt, ...) ({ static const char _fmt[] = fmt; bpf_trace_printk(_fmt, sizeof(_fmt), ##__VA_ARGS__); })',
+    **libbpf.MACROS,
 }  # fmt: skip

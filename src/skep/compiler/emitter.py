@@ -165,15 +165,20 @@ class Emitter:
                 params.append("context:btf" if model in programs.BTF_MODELS and not registers else "context")
             elif programs.pointer_to(param.type, "pt_regs"):
                 params.append("kernel")
+            elif programs.arguments_from(function) == "context" and isinstance(param.type, ct.PointerType):
+                to = param.type.to
+                known = model in programs.BTF_MODELS and isinstance(to, ct.RecordType)  # btf_ctx_access: others are numbers
+                params.append("user" if to.quals & ct.USER else "btf" if known else "any")
             else:
                 params.append(("user" if syscall else "any") if pointer else "")
-        if len(function.params) > 1 and model not in (programs.REGISTER_MODELS | programs.ARGUMENT_MODELS):
+        takes = programs.REGISTER_MODELS | programs.ARGUMENT_MODELS
+        if len(function.params) > 1 and model not in takes and programs.arguments_from(function) != "context":
             self.error(
                 f"program '{function.name}' has {len(function.params)} parameters; a {model} program gets one, its context",
                 function.params[1].token, "program-parameters",
             )  # fmt: skip
             return
-        if len(function.params) > 7:
+        if len(function.params) > 7 and programs.arguments_from(function) != "context":
             self.error("only 6 arguments are in registers", function.params[7].token, "program-parameters")
             return
         self.names.add(function.name)
@@ -305,6 +310,7 @@ class Emitter:
         image = bytearray(max(t.size, 0))
         addresses: dict[int, str] = {}
         self._fill(image, addresses, 0, init)
+        image.extend(bytes(max(max(addresses, default=-8) + 8 - len(image), 0)))  # a flexible array goes past the size
         if not addresses:
             if not any(image):
                 return self.storage(t), "zeroinitializer"

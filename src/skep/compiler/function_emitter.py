@@ -249,7 +249,8 @@ class FunctionEmitter:
         if len(f.params) < 2:
             return
         syscall = programs.is_syscall_function(f)
-        context = f"%arg{0}"
+        source = programs.arguments_from(f)
+        context = "%arg0"
         inner = ""
         for i, var in enumerate(f.params[1:]):
             self.token = var.token
@@ -260,7 +261,11 @@ class FunctionEmitter:
                     "a program's parameters are numbers and pointers; a struct is not passed in registers", var.token, "type"
                 )
                 continue
-            if self.model == "syscall_enter":
+            if source == "context":
+                raw = self.values.context_load(context, 8 * i, "i64")
+            elif source == "result":
+                raw = self.result(context)
+            elif self.model == "syscall_enter":
                 if programs.pointer_to(var.type, "pt_regs"):
                     raw = self.values.task_registers()
                 else:
@@ -279,6 +284,16 @@ class FunctionEmitter:
             else:
                 raw = self.argument(context, i)
             self.values.store_raw(slot, var.type, raw)
+
+    def result(self, context: str) -> str:
+        """The result of the probed function, as the hook has it."""
+        if self.model == "syscall_exit":
+            return self.values.context_load(context, 16, "i64")
+        if self.model == "fexit":
+            slot = self.alloca(8, 8)
+            self.values.helper(184, [f"ptr {context}", f"ptr {slot}"])  # bpf_get_func_ret (Linux 5.17)
+            return self.value(f"load i64, ptr {slot}, align 8")
+        return self.values.register(context, "RC", 0)
 
     def argument(self, context: str, index: int) -> str:
         """An argument of the probed function: a register of a kprobe's context, an element of fentry's."""

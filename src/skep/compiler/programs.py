@@ -91,7 +91,14 @@ def is_syscall_function(function: Function) -> bool:
 
     Since Linux 4.17 x86-64's system call functions take one argument, the caller's registers (commit fa697140f9a2).
     """
+    if arguments_from(function) == "syscall":
+        return True
     return function.name.startswith(("syscall__", "kprobe____x64_sys_", "kprobe__sys_", "kprobe____arm64_sys_"))
+
+
+def arguments_from(function: Function) -> str:
+    """Where a macro's parameters come from: "context" (elements of it), "syscall", "result"; "" is registers."""
+    return str(function.attributes.get("skep_arguments", ""))
 
 
 def pointer_to(type: ct.Type, tag: str) -> bool:

@@ -1,0 +1,72 @@
+"""The macros of libbpf's headers (bpf_helpers.h, bpf_tracing.h, bpf_core_read.h) in Skep's words.
+
+Layouts are the running kernel's, so a CO-RE read is a plain chain of arrows: the dialect reads each as its origin asks.
+"""
+
+from __future__ import annotations
+
+_MOST = 12
+
+
+def _choice(values: list[str]) -> str:
+    """A macro body: the value for 0, 1, 2, ... arguments; the last one for all that are more."""
+    return ", ".join(values[min(i, len(values) - 1)] for i in range(_MOST, -1, -1))
+
+
+def _chains() -> dict[str, str]:
+    names = "abcdefghijkl"[:_MOST]
+    found = {}
+    for n in range(1, _MOST + 1):
+        params = ", ".join(names[:n])
+        found[f"___arrow{n}"] = f"({params}) {'->'.join(names[:n])}"
+        found[f"___u64_{n}"] = f"({params}) {', '.join(f'(unsigned long long)({name})' for name in names[:n])}"
+    return found
+
+
+_PROGRAM = '(name, args...) __attribute__((skep_arguments("{}"))) name({} *ctx, ##args)'
+_CORE = "___apply(___arrow, a, ##__VA_ARGS__)(a, ##__VA_ARGS__)"
+_USER = '((typeof(*(src)) __attribute__((btf_type_tag("user"))) *)(src))'
+
+MACROS: dict[str, str] = {
+    **_chains(),
+    "___nth": f"({', '.join(f'_{i}' for i in range(_MOST + 1))}, N, ...) N",
+    "___count": f"(...) ___nth(_, ##__VA_ARGS__, {_choice([str(i) for i in range(_MOST + 1)])})",
+    "___cat": "(a, b) a##b", "___cat2": "(a, b) ___cat(a, b)", "___apply": "(fn, ...) ___cat2(fn, ___count(__VA_ARGS__))",
+    # programs with typed parameters
+    "BPF_PROG": _PROGRAM.format("context", "unsigned long long"),
+    "BPF_KPROBE": "(name, args...) name(struct pt_regs *ctx, ##args)",
+    "BPF_UPROBE": "(name, args...) BPF_KPROBE(name, ##args)",
+    "BPF_KRETPROBE": _PROGRAM.format("result", "struct pt_regs"),
+    "BPF_URETPROBE": "(name, args...) BPF_KRETPROBE(name, ##args)",
+    "BPF_KSYSCALL": _PROGRAM.format("syscall", "struct pt_regs"),
+    "BPF_KPROBE_SYSCALL": "(name, args...) BPF_KSYSCALL(name, ##args)",
+    # reads
+    "BPF_CORE_READ": f"(src, a, ...) ((src)->{_CORE})",
+    "BPF_PROBE_READ": f"(src, a, ...) ((src)->{_CORE})",
+    "BPF_CORE_READ_USER": f"(src, a, ...) ({_USER}->{_CORE})",
+    "BPF_PROBE_READ_USER": f"(src, a, ...) ({_USER}->{_CORE})",
+    "BPF_CORE_READ_INTO": f"(dst, src, a, ...) bpf_probe_read_kernel(dst, sizeof(*(dst)), &(src)->{_CORE})",
+    "BPF_PROBE_READ_INTO": f"(dst, src, a, ...) bpf_probe_read_kernel(dst, sizeof(*(dst)), &(src)->{_CORE})",
+    "BPF_CORE_READ_USER_INTO": f"(dst, src, a, ...) bpf_probe_read_user(dst, sizeof(*(dst)), &{_USER}->{_CORE})",
+    "BPF_PROBE_READ_USER_INTO": f"(dst, src, a, ...) bpf_probe_read_user(dst, sizeof(*(dst)), &{_USER}->{_CORE})",
+    "BPF_CORE_READ_STR_INTO": f"(dst, src, a, ...) bpf_probe_read_kernel_str(dst, sizeof(*(dst)), &(src)->{_CORE})",
+    "BPF_PROBE_READ_STR_INTO": f"(dst, src, a, ...) bpf_probe_read_kernel_str(dst, sizeof(*(dst)), &(src)->{_CORE})",
+    "BPF_CORE_READ_USER_STR_INTO": f"(dst, src, a, ...) bpf_probe_read_user_str(dst, sizeof(*(dst)), &{_USER}->{_CORE})",
+    "BPF_PROBE_READ_USER_STR_INTO": f"(dst, src, a, ...) bpf_probe_read_user_str(dst, sizeof(*(dst)), &{_USER}->{_CORE})",
+    "bpf_core_read": "(dst, sz, src) bpf_probe_read_kernel(dst, sz, (const void *)(src))",
+    "bpf_core_read_str": "(dst, sz, src) bpf_probe_read_kernel_str(dst, sz, (const void *)(src))",
+    "bpf_core_read_user": "(dst, sz, src) bpf_probe_read_user(dst, sz, (const void *)(src))",
+    "bpf_core_read_user_str": "(dst, sz, src) bpf_probe_read_user_str(dst, sz, (const void *)(src))",
+    "bpf_core_field_size": "(field...) sizeof(field)", "bpf_core_type_size": "(type) sizeof(type)",
+    "bpf_core_enum_value": "(type, value) ((type)(value))",
+    # printing: up to three values in registers, more in an array
+    "bpf_printk": (
+        "(fmt, ...) ___nth(_, ##__VA_ARGS__, " + _choice(["___printk"] * 4 + ["___vprintk"]) + ")(fmt, ##__VA_ARGS__)"
+    ),
+    "___printk": "(fmt, ...) ({ static const char _fmt[] = fmt; bpf_trace_printk(_fmt, sizeof(_fmt), ##__VA_ARGS__); })",
+    "___vprintk": (
+        "(fmt, ...) ({ static const char _fmt[] = fmt;"
+        " unsigned long long _values[] = { ___apply(___u64_, __VA_ARGS__)(__VA_ARGS__) };"
+        " bpf_trace_vprintk(_fmt, sizeof(_fmt), _values, sizeof(_values)); })"
+    ),
+}  # fmt: skip

@@ -1,0 +1,253 @@
+"""Programs in libbpf's style: sections, map definitions, its macros; loaded into this kernel where it has their types."""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from skep.compiler import compile_source
+from skep.object import MAP_TYPES, read_object
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+OUT = (
+    "struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 16); __type(key, u32); __type(value, u64); } out"
+    ' SEC(".maps");\n'
+    "static void put(u32 i, u64 v) { bpf_map_update_elem(&out, &i, &v, 0); }\n"
+)
+
+
+def test_every_field_of_a_map_definition_arrives() -> None:
+    text = """
+    struct k { u32 a; u16 b; } __attribute__((packed));
+    struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 77); __uint(map_flags, BPF_F_NO_PREALLOC);
+             __type(key, struct k); __type(value, u64[3]); __uint(pinning, 1); } m SEC(".maps");
+    struct { __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY); __uint(key_size, 4); __uint(value_size, sizeof(u32)); } p SEC(".maps");
+    SEC("raw_tp/sys_enter") int f(void *ctx) { return 0; }
+    """
+    maps = read_object(compile_source(text).data).maps
+    m = maps["m"]
+    assert (m.type, m.key_size, m.value_size, m.max_entries, m.flags) == (MAP_TYPES["hash"], 6, 24, 77, 1)
+    assert m.key_type
+    assert m.value_type
+    assert m.pin_path
+    assert (maps["p"].type, maps["p"].key_size, maps["p"].value_size) == (MAP_TYPES["perf_event_array"], 4, 4)
+
+
+@pytest.mark.kernel
+def test_inner_maps_are_described_in_their_outer_map(program: Callable[..., Any]) -> None:
+    text = """
+    struct inner { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 8); __type(key, u32); __type(value, u64); };
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY_OF_MAPS); __uint(max_entries, 4); __type(key, u32);
+             __array(values, struct inner); } a SEC(".maps");
+    struct { __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS); __uint(max_entries, 4); __type(key, u64);
+             __array(values, struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 2); __type(key, u32);
+                                      __type(value, struct in6_addr); }); } h SEC(".maps");
+    SEC("raw_tp/sys_enter") int f(void *ctx) {
+        u32 k = 1;
+        void *in = bpf_map_lookup_elem(&a, &k);
+        return in && bpf_map_lookup_elem(in, &k) ? 1 : 0;
+    }
+    """
+    made = program(text)
+    a, h = made.maps["a"].spec.inner, made.maps["h"].spec.inner
+    assert (a.type, a.key_size, a.value_size, a.max_entries) == (MAP_TYPES["hash"], 4, 8, 8)
+    assert (h.type, h.key_size, h.value_size, h.max_entries) == (MAP_TYPES["array"], 4, 16, 2)
+    assert made.run() == 0
+
+
+@pytest.mark.kernel
+def test_global_data_and_configuration_are_read_and_written(program: Callable[..., Any]) -> None:
+    text = (
+        OUT
+        + """
+    const volatile int limit = 5;
+    const volatile char name[8] = "abc";
+    static const u16 table[4] = {10, 20, 30, 40};
+    int hits;
+    static u64 total = 3;
+    struct { u32 a; u64 b; } state = {.b = 9};
+    SEC("raw_tp/sys_enter") int f(struct bpf_raw_tracepoint_args *ctx) {
+        hits++;
+        total += limit;
+        state.a = table[ctx->args[0] & 3] + name[1];
+        put(0, hits); put(1, total); put(2, state.a); put(3, state.b);
+        return limit;
+    }
+    """
+    )
+    made = program(text)
+    assert made.run(args=(2,)) == 5
+    assert made.out[:4] == [1, 8, 30 + ord("b"), 9]
+    assert made.run(args=(3,)) == 5
+    assert made.out[:3] == [2, 13, 40 + ord("b")]
+
+
+@pytest.mark.kernel
+def test_a_spin_lock_in_a_value_is_the_kernels(program: Callable[..., Any]) -> None:
+    text = (
+        OUT
+        + """
+    struct val { int a; struct bpf_spin_lock lock; u64 n; };
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4);
+             __type(key, int); __type(value, struct val); } m SEC(".maps");
+    SEC("tc") int f(struct __sk_buff *skb) {
+        int k = 1;
+        struct val *v = bpf_map_lookup_elem(&m, &k);
+        if (!v) return 0;
+        bpf_spin_lock(&v->lock);
+        v->n += 7;
+        bpf_spin_unlock(&v->lock);
+        return v->n;
+    }
+    """
+    )
+    made = program(text)
+    assert made.packet(section="tc")[0] == 7
+    assert made.packet(section="tc")[0] == 14
+
+
+@pytest.mark.kernel
+def test_a_timer_in_a_value_is_the_kernels(program: Callable[..., Any]) -> None:
+    text = """
+    struct val { struct bpf_timer t; u64 n; };
+    struct { __uint(type, BPF_MAP_TYPE_ARRAY); __uint(max_entries, 4);
+             __type(key, int); __type(value, struct val); } m SEC(".maps");
+    static int expire(void *map, int *key, struct val *v) { v->n++; return 0; }
+    SEC("tc") int f(struct __sk_buff *skb) {
+        int k = 1;
+        struct val *v = bpf_map_lookup_elem(&m, &k);
+        if (!v || bpf_timer_init(&v->t, &m, 1)) return 1;
+        bpf_timer_set_callback(&v->t, expire);
+        return bpf_timer_start(&v->t, 1000, 0) ? 2 : 3;
+    }
+    """
+    made = program(text)
+    assert made.packet(section="tc")[0] == 3
+    assert made.packet(section="tc")[0] == 1  # it is initialised already
+
+
+@pytest.mark.kernel
+def test_bpf_prog_names_the_arguments_of_a_raw_tracepoint(program: Callable[..., Any]) -> None:
+    text = (
+        OUT
+        + """
+    SEC("raw_tp/sys_enter") int BPF_PROG(f, struct pt_regs *regs, long id, u16 small, bool flag) {
+        put(0, (u64)regs); put(1, id); put(2, small); put(3, flag); put(4, ctx[1]);
+        return 0;
+    }
+    """
+    )
+    made = program(text)
+    made.run(args=(0xFFFF888000001000, -5 & (1 << 64) - 1, 0x12345, 256))
+    assert made.out[:5] == [0xFFFF888000001000, (1 << 64) - 5, 0x2345, 1, (1 << 64) - 5]
+
+
+@pytest.mark.kernel
+def test_bpf_prog_of_a_btf_tracepoint_reads_kernel_structs_with_plain_loads(program: Callable[..., Any]) -> None:
+    text = """
+    int same;
+    SEC("tp_btf/sched_switch") int BPF_PROG(f, bool preempt, struct task_struct *prev, struct task_struct *next) {
+        if (prev->pid == next->real_parent->pid && !preempt) same++;
+        return 0;
+    }
+    """
+    made = program(text)
+    assert made.helpers() == []
+    made.load()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("section", "macro", "instructions"),
+    [
+        ("kprobe/x", "BPF_KPROBE(f, struct sock *sk, int n)", ["di", "si"]),
+        ("uprobe", "BPF_UPROBE(f, void *sk, int n)", ["di", "si"]),
+        ("kretprobe/x", "BPF_KRETPROBE(f, int n)", ["ax"]),
+        ("uretprobe", "BPF_URETPROBE(f, int n)", ["ax"]),
+        ("ksyscall/openat", "BPF_KSYSCALL(f, int dfd, const char *sk, int n)", ["di"]),
+    ],
+)
+def test_probe_macros_read_the_registers(program: Callable[..., Any], section: str, macro: str, instructions: list[str]) -> None:
+    offsets = {"di": 112, "si": 104, "ax": 80}
+    use = "(u64)sk + n" if "sk" in macro else "n"
+    made = program(f'SEC("{section}") int {macro} {{ return {use}; }}')
+    loads = [off for op, _, src, off, _ in made.instructions() if op & 7 == 1 and src == 1]
+    assert set(loads) <= {offsets[name] for name in instructions}
+    assert loads
+    made.load(section=section)
+
+
+@pytest.mark.kernel
+def test_core_reads_follow_chains_through_the_kernel(program: Callable[..., Any]) -> None:
+    text = (
+        OUT
+        + """
+    SEC("raw_tp/sys_enter") int f(void *ctx) {
+        struct task_struct *t = (void *)bpf_get_current_task();
+        int tgid = 0, pid = 0;
+        char comm[16] = {};
+        put(0, BPF_CORE_READ(t, tgid));
+        put(1, BPF_CORE_READ(t, real_parent, tgid));
+        put(2, BPF_CORE_READ(t, group_leader, real_parent, tgid));
+        put(3, BPF_CORE_READ_INTO(&tgid, t, real_parent, tgid));
+        put(4, tgid);
+        put(5, BPF_CORE_READ_STR_INTO(&comm, t, comm));
+        put(6, comm[0]);
+        put(7, bpf_core_read(&pid, sizeof(pid), &t->pid));
+        put(8, pid);
+        put(9, bpf_core_field_size(t->comm));
+        return 0;
+    }
+    """
+    )
+    made = program(text)
+    made.run()
+    with open("/proc/self/comm") as file:
+        comm = file.read().strip()
+    parent = os.getppid()
+    assert made.out[:10] == [os.getpid(), parent, parent, 0, parent, len(comm) + 1, ord(comm[0]), 0, made.out[8], 16]
+
+
+@pytest.mark.kernel
+def test_user_chains_are_read_as_user_memory(program: Callable[..., Any]) -> None:
+    import ctypes
+
+    buffer = ctypes.create_string_buffer(struct.pack("=Q8s", 42, b"words"))
+    outer = ctypes.create_string_buffer(struct.pack("=Q", ctypes.addressof(buffer)))
+    text = (
+        OUT
+        + """
+    struct in { u64 n; char text[8]; };
+    struct out_ { struct in *in; };
+    SEC("raw_tp/sys_enter") int f(struct bpf_raw_tracepoint_args *ctx) {
+        struct out_ *p = (void *)ctx->args[0];
+        char text[8] = {};
+        put(0, BPF_CORE_READ_USER(p, in, n));
+        put(1, BPF_PROBE_READ_USER_STR_INTO(&text, p, in, text));
+        put(2, text[4]);
+        return 0;
+    }
+    """
+    )
+    made = program(text)
+    made.run(args=(ctypes.addressof(outer),))
+    assert made.out[:3] == [42, 6, ord("s")]
+    assert set(made.helpers()) <= {1, 2, 112, 114}
+
+
+@pytest.mark.kernel
+def test_bpf_printk_takes_many_values(program: Callable[..., Any]) -> None:
+    text = """
+    SEC("raw_tp/sys_enter") int few(void *ctx) { bpf_printk("none"); bpf_printk("%d %d %d", 1, 2, 3); return 0; }
+    SEC("raw_tp/sys_enter") int many(void *ctx) { u8 b = 5; bpf_printk("%d %d %d %d %s", 1, -2, b, 4, "x"); return 0; }
+    """
+    made = program(text)
+    assert made.helpers("few") == [6, 6]
+    assert made.helpers("many") == [177]
+    made.load("few")
+    made.load("many")
