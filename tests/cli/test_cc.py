@@ -99,3 +99,21 @@ def test_file_that_cannot_be_read_or_written_is_an_error(skep: Skep, tmp_path: P
     assert skep("cc", "none.c", cwd=tmp_path).stderr == "skep: error: cannot read 'none.c': No such file or directory\n"
     done = skep("cc", HELLO_MAP, "-o", "none/x.o", cwd=tmp_path)
     assert done.stderr == "skep: error: cannot write 'none/x.o': No such file or directory\n"
+
+
+def test_program_without_main_is_told(skep: Skep, tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_text("int f(void) { return 0; }\n")
+    done = skep("cc", "--target", "host", "--run", "x.c", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "skep: error: --run: the program has no main()\n")
+
+
+def test_signal_that_ends_the_program_is_told(skep: Skep, tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_text("int main(void) { return *(volatile int *)8; }\n")
+    done = skep("cc", "--target", "host", "--run", "x.c", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (1, "skep: error: --run: the program was ended by SIGSEGV (Segmentation fault)\n")
+
+
+def test_object_without_programs_is_told(skep: Skep, tmp_path: Path) -> None:
+    (tmp_path / "x.c").write_text("BPF_HASH(counts);\n")
+    assert skep("cc", "x.c", cwd=tmp_path).returncode == 0
+    assert skep("disasm", "x.o", cwd=tmp_path).stderr == "skep: error: 'x.o' has no programs; its maps: counts\n"

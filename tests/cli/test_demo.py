@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 
 @pytest.mark.kernel
 def test_counts_are_those_of_the_workload_and_of_nothing_else(skep: Skep) -> None:
-    started = time.monotonic()
     done = skep("demo")
     assert (done.returncode, done.stderr) == (0, "")
     uid = os.geteuid()
@@ -24,7 +22,6 @@ def test_counts_are_those_of_the_workload_and_of_nothing_else(skep: Skep) -> Non
         assert "  ID 65534: 3  (true, id, uname)\n" in done.stdout
     assert re.search(rf"^engine: kernel \(Linux {re.escape(os.uname().release)}\)$", done.stdout, re.MULTILINE)
     assert re.search(r"^attached by: (kprobe|tracefs|tracepoint syscalls:sys_enter_execve)", done.stdout, re.MULTILINE)
-    assert time.monotonic() - started < 20
 
 
 def test_without_privilege_it_says_what_is_missing_and_what_will_come(skep: Skep, as_nobody: tuple[str, ...]) -> None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
+
+from skep.engine.kernel.tracefs import find_mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -273,4 +276,40 @@ def test_without_privilege_the_missing_capabilities_are_named(skep: Skep, as_nob
         "root (sudo), or give the interpreter the capabilities: setcap cap_bpf,cap_perfmon+ep "
         "$(readlink -f $(command -v python3)); Skep's user engine, which will run this without privilege, is not there yet\n"
         "skep: raised at examples/hello_map.py:13\n"
+    )
+
+
+def test_tracepoint_that_does_not_exist_names_the_near_one(run_text: RunText) -> None:
+    told = run_text("int hello(void *ctx) { return 0; }", 'b.attach_tracepoint(tp="sched:sched_swich", fn_name="hello")\n')
+    assert told == (
+        "skep: error: cannot attach to tracepoint:sched:sched_swich: tracepoint sched:sched_swich: "
+        "this kernel has no event 'sched_swich' in category 'sched'\n"
+        "  did you mean sched:sched_switch?\n"
+        "skep: raised at script.py:4\n"
+    )
+
+
+def test_raw_tracepoint_that_does_not_exist_names_the_near_one(run_text: RunText) -> None:
+    told = run_text("int hello(void *ctx) { return 0; }", 'b.attach_raw_tracepoint(tp="sched_swich", fn_name="hello")\n')
+    assert told == (
+        "skep: error: cannot attach to raw_tracepoint:sched_swich: raw tracepoint sched_swich: "
+        "this kernel has no tracepoint of that name: ENOENT (No such file or directory)\n"
+        "  did you mean sched_switch?\n"
+        "skep: raised at script.py:4\n"
+    )
+
+
+def test_capabilities_without_tracefs_name_the_missing_one(skep: Skep) -> None:
+    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+        pytest.skip("needs root and setpriv (util-linux): gives a process some capabilities only")
+    some = "-all,+bpf,+perfmon,+dac_read_search"
+    before = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", f"--inh-caps={some}", f"--ambient-caps={some}")
+    done = skep("run", "-d", "5", "examples/hello_map.py", before=before)
+    if find_mount():
+        assert (done.stderr, done.returncode) == ("", 0)
+        return
+    assert done.stderr == (
+        "skep: error: tracefs cannot be used: it is not mounted, and a private mount gives EPERM (Operation not permitted); it "
+        "needs CAP_SYS_ADMIN; run as root (sudo), or give the interpreter the capabilities: setcap cap_sys_admin+ep "
+        "$(readlink -f $(command -v python3))\nskep: raised at examples/hello_map.py:14\n"
     )
