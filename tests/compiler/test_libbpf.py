@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import os
 import struct
+import subprocess
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from skep.compiler import compile_source
+from skep.errors import CompileError, UnsupportedError
 from skep.object import MAP_TYPES, read_object
 
 if TYPE_CHECKING:
@@ -251,3 +255,87 @@ def test_bpf_printk_takes_many_values(program: Callable[..., Any]) -> None:
     assert made.helpers("many") == [177]
     made.load("few")
     made.load("many")
+
+
+@pytest.mark.kernel
+def test_bpf_for_and_bpf_repeat_end_their_iterators_on_every_way_out(program: Callable[..., Any]) -> None:
+    text = """
+    SEC("raw_tp/sys_enter") int f(struct bpf_raw_tracepoint_args *ctx) {
+        u64 way = ctx->args[0];
+        int sum = 0, i, j;
+        bpf_for(i, 0, 10) {
+            if (i == 7) continue;
+            if (way == 1 && i == 3) break;
+            sum += i;
+        }
+        bpf_for(i, 0, 3)
+            bpf_for(j, i, 4) {
+                if (way == 2) return 1000;
+                sum += j;
+            }
+        bpf_repeat(3) sum++;
+        return sum;
+    }
+    """
+    made = program(text)
+    rest = sum(j for i in range(3) for j in range(i, 4)) + 3
+    assert made.run(args=(0,)) == sum(range(10)) - 7 + rest
+    assert made.run(args=(1,)) == 3 + rest
+    assert made.run(args=(2,)) == 1000
+
+
+@pytest.mark.kernel
+def test_a_kernel_function_that_the_text_declares_is_called(program: Callable[..., Any]) -> None:
+    text = """
+    extern struct task_struct *bpf_task_from_pid(int pid) __ksym;
+    extern void bpf_task_release(struct task_struct *p) __ksym;
+    SEC("tp_btf/sched_switch") int BPF_PROG(f, bool preempt, struct task_struct *prev) {
+        struct task_struct *t = bpf_task_from_pid(1);
+        if (!t) return 0;
+        int tgid = t->tgid;
+        bpf_task_release(t);
+        return tgid == 1 ? 0 : 1;
+    }
+    """
+    made = program(text)
+    made.load()
+    assert made.helpers() == []
+
+
+@pytest.mark.kernel
+def test_a_kernel_function_that_does_not_exist_is_named(program: Callable[..., Any]) -> None:
+    made = program('extern int no_such_kfunc(void) __ksym; SEC("tc") int f(struct __sk_buff *skb) { return no_such_kfunc(); }')
+    with pytest.raises(UnsupportedError, match="'no_such_kfunc', which this kernel does not have"):
+        made.load(section="tc")
+
+
+def test_cleanup_runs_in_reverse_order_at_each_exit() -> None:
+    text = """
+    int printf(const char *, ...);
+    static void note(int *p) { printf("%d ", *p); }
+    #define NOTE __attribute__((cleanup(note)))
+    static int f(int n) {
+        NOTE int a = 1;
+        for (NOTE int i = 10; i < 13; i++) {
+            NOTE int b = i * 10;
+            if (n == 1) return b;
+            if (i == 11) break;
+        }
+        { NOTE int c = 2; NOTE int d = 3; }
+        return 4;
+    }
+    int main(void) { int r = f(0); printf("= %d; ", r); r = f(1); printf("= %d", r); return 0; }
+    """
+    assert host_output(text) == "100 110 11 3 2 1 = 4; 100 10 1 = 100"
+
+
+def test_goto_out_of_a_cleanup_is_an_error() -> None:
+    text = 'SEC("tc") int f(void *ctx) { int i; bpf_for(i, 0, 4) { if (i) goto out; } out: return 0; }'
+    with pytest.raises(CompileError, match="goto cannot leave a block that has a variable with a cleanup"):
+        compile_source(text)
+
+
+def host_output(text: str) -> str:
+    command = [sys.executable, "-c", "import sys; from skep.compiler import run_on_host; run_on_host(sys.argv[1])", text]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
+    return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout

@@ -158,11 +158,6 @@ def test_a_local_function_beside_its_program_is_a_subprogram(compiled: Callable[
             UnsupportedError,
             "'CONFIG_HZ', an extern kernel configuration variable",
         ),
-        (
-            'extern int kernel_thing(void) SEC(".ksyms"); SEC("raw_tp/x") int p(void *c) { return kernel_thing(); }',
-            UnsupportedError,
-            "'kernel_thing', an extern kernel symbol",
-        ),
         ('int nowhere(void); SEC("raw_tp/x") int p(void *c) { return nowhere(); }', UnsupportedError, "'nowhere'"),
         ('struct { u32 a, b, c, d; } old SEC("maps") = {1, 4, 4, 1};' + PROGRAM, ObjectError, "BTF-defined maps"),
         ('struct { __uint(max_entries, 4); } bad SEC(".maps");' + PROGRAM, ObjectError, "map bad: the definition says no type"),
@@ -174,6 +169,15 @@ def test_a_local_function_beside_its_program_is_a_subprogram(compiled: Callable[
 def test_what_cannot_be_loaded_is_said(compiled: Callable[..., Object], text: str, error: type, message: str) -> None:
     with pytest.raises(error, match=message):
         compiled(text)
+
+
+def test_a_call_of_a_kernel_function_is_left_to_the_loader(compiled: Callable[..., Object]) -> None:
+    text = (
+        'extern int first(void) SEC(".ksyms"); extern void second(void *) SEC(".ksyms");'
+        'SEC("raw_tp/x") int p(void *c) { second(c); return first(); }'
+    )
+    found = compiled(text).programs["p"].relocations
+    assert [(relocation.kind, relocation.symbol) for relocation in found] == [("kfunc", "second"), ("kfunc", "first")]
 
 
 def test_initial_programs_in_a_prog_array_are_refused(compiled: Callable[..., Object]) -> None:

@@ -8,6 +8,7 @@ from skep.compiler import tree
 from skep.compiler import types as ct
 from skep.compiler.abi import Signature, register_parts, registers_needed
 from skep.compiler.origins import kind
+from skep.compiler.programs import KSYMS
 
 if TYPE_CHECKING:
     from skep.compiler.values import Values
@@ -100,10 +101,10 @@ class CallValues:
         args = self._arguments(node.args, signature, result)
         self.f.token = node.token
         if function.body is None:
-            if self.m.bpf:
+            if self.m.bpf and function.section != KSYMS:
                 self.m.error(f"function '{function.name}' is declared but has no body here", node, "undefined")
                 return "0"
-            target = self.m.outside_function(function)
+            target = self.m.kernel_function(function) if self.m.bpf else self.m.outside_function(function)
         else:
             if self.m.bpf:
                 if len(args) > 5 and function.inlining == "never":

@@ -13,11 +13,12 @@ from skep.compiler import types as ct
 from skep.compiler.declared_types import DeclaredTypes
 from skep.compiler.diagnostics import Diagnostics, closest
 from skep.compiler.expressions import Expressions
-from skep.compiler.helpers import HELPERS
+from skep.compiler.helpers import HELPERS, KFUNCS
 from skep.compiler.initializers import Initializers
 from skep.compiler.kernel_types import KernelTypes
 from skep.compiler.map_declarations import MapDeclarations
 from skep.compiler.parser import Parser
+from skep.compiler.programs import KSYMS
 from skep.compiler.source import Expansion, SourceFile, Token
 from skep.compiler.statements import Statements
 from skep.compiler.symbols import Enumerator, Helper, Scope, Symbol, Typedef
@@ -39,7 +40,7 @@ _IGNORED_ATTRIBUTES = frozenset(
 
 # attributes without which a program means something else
 _UNSUPPORTED_ATTRIBUTES = frozenset(
-    ["alias", "cleanup", "constructor", "destructor", "ifunc", "vector_size", "address_space", "scalar_storage_order"]
+    ["alias", "constructor", "destructor", "ifunc", "vector_size", "address_space", "scalar_storage_order"]
 )
 
 
@@ -97,6 +98,8 @@ class Checker:
                 assert isinstance(prototype, ct.PointerType)
                 assert isinstance(prototype.to, ct.FunctionType)
                 found = Helper(name[4:], number, prototype.to)
+            elif name in KFUNCS:
+                found = self._kernel_function(name)
             else:
                 constant = self.kernel.enumerator(name)
                 if constant is not None:
@@ -108,6 +111,15 @@ class Checker:
         if found is not None:
             self.scopes[0].names[name] = found
         return found
+
+    def _kernel_function(self, name: str) -> tree.Function:
+        result, params = KFUNCS[name]
+        prototype = self.parse_type(f"{result} (*)({params})")
+        assert isinstance(prototype, ct.PointerType)
+        assert isinstance(prototype.to, ct.FunctionType)
+        function = tree.Function(name, prototype.to, Token("id", name, SourceFile("<kfuncs>", name, system=True), 0))
+        function.section = KSYMS
+        return function
 
     def is_type(self, name: str) -> bool:
         """For the parser: is an undeclared name a type's?"""
@@ -223,7 +235,7 @@ class Checker:
         for source in sources:
             for attribute in source.attributes:
                 name = attribute.name
-                if name in ("section", "btf_decl_tag", "skep_arguments") and attribute.args:
+                if name in ("section", "btf_decl_tag", "skep_arguments", "cleanup") and attribute.args:
                     found[name] = attribute.args[0]
                 elif name == "aligned":
                     found["aligned"] = self.types.alignment(attribute.args[0] if attribute.args else None, attribute)

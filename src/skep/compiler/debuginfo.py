@@ -111,6 +111,15 @@ class DebugInfo:
             f"unit: {self.unit}, retainedNodes: {self.node('!{' + ', '.join(variables) + '}')}{self._annotations(tags)})",
         )
 
+    def declared_function(self, name: str, type: ct.FunctionType, token: Token) -> str:
+        """A function that is elsewhere: LLVM makes BTF of the declared functions that are called."""
+        file, _, line, _ = where(token)
+        where_ = self.source_file(file)
+        return self.node(
+            f"!DISubprogram(name: {quote(name)}, scope: {where_}, file: {where_}, line: {line}, type: {self._plain(type)}, "
+            "flags: DIFlagPrototyped, spFlags: DISPFlagOptimized)"
+        )
+
     def _annotations(self, tags: tuple[str, ...]) -> str:
         if not tags:
             return ""

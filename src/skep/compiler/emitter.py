@@ -84,7 +84,8 @@ class Emitter:
 
     def result_origin(self, function: tree.Function, args: tuple[str, ...]) -> str:
         if function.body is None:
-            return "memory" if isinstance(function.type.returns, ct.PointerType) else ""
+            to = function.type.returns.to if isinstance(function.type.returns, ct.PointerType) else None
+            return "" if to is None else "btf" if isinstance(to, ct.RecordType) and to.record.from_kernel else "memory"
         found = self.origins(function, self._pointer_origins(function, args))
         return found.result if found is not None else ""
 
@@ -247,6 +248,18 @@ class Emitter:
         params = self.parameter_texts(signature) + (["..."] if t.variadic or not t.prototyped else [])
         returns = signature.result.text if not signature.result.record else signature.returns
         self.declared.setdefault(function.name, f"declare {returns} @{function.name}({', '.join(params)})")
+        return "@" + function.name
+
+    def kernel_function(self, function: tree.Function) -> str:
+        """A function of the kernel's (kfunc): the loader finds it by its name in the section's BTF."""
+        if function.name not in self.declared:
+            t = function.type
+            signature = self.signature(t.returns, [p for _, p in t.params])
+            node = self.debug.declared_function(function.name, t, function.token)
+            params = ", ".join(self.parameter_texts(signature))
+            self.declared[function.name] = (
+                f'declare !dbg {node} {signature.result.text} @{function.name}({params}) section "{programs.KSYMS}"'
+            )
         return "@" + function.name
 
     def signature(self, returns: Type, params: Sequence[Type]) -> Signature:

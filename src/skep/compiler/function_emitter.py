@@ -46,7 +46,8 @@ class FunctionEmitter:
         self.places: dict[tree.Variable, str] = {}
         self.breaks: list[tuple[str, int]] = []  # (label, number of scopes around the statement that it leaves)
         self.continues: list[tuple[str, int]] = []
-        self.scopes: list[list[str]] = []  # slots that live to the end of a block or statement
+        # slots that live to the end of a block or statement, and calls to make there (attribute cleanup)
+        self.scopes: list[list[str | tree.Node]] = []
         self.scoped: list[str] = []  # every slot that was in a scope
         self.blocks: list[tuple[int, bool]] = []  # which scopes are blocks, and whether control enters them at their start only
         self.cases: dict[int, str] = {}
@@ -107,12 +108,12 @@ class FunctionEmitter:
         if self.m.bpf and not self.terminated:
             self.emit(f"call void {self.m.intrinsic(f'llvm.lifetime.{what}.p0', 'void {}(ptr)')}(ptr {slot})")
 
-    def open_scope(self, block: tree.Block | None = None) -> None:
+    def open_scope(self, block: tree.Statement | None = None) -> None:
         if block is not None:
             self.blocks.append((len(self.scopes), self.m.bpf and not _is_entered_inside(block)))
         self.scopes.append([])
 
-    def close_scope(self, block: tree.Block | None = None) -> None:
+    def close_scope(self, block: tree.Statement | None = None) -> None:
         self.leave(len(self.scopes) - 1)
         self.scopes.pop()
         if block is not None:
@@ -121,8 +122,18 @@ class FunctionEmitter:
     def leave(self, depth: int) -> None:
         """Control goes out of all scopes but the first `depth`."""
         for scope in reversed(self.scopes[depth:]):
-            for slot in reversed(scope):
-                self.lifetime(slot, "end")
+            for item in list(reversed(scope)):
+                if isinstance(item, str):
+                    self.lifetime(item, "end")
+                elif not self.terminated:
+                    self.values.discard(item)
+
+    def clean_up(self) -> None:
+        """Control leaves the function: the cleanup calls of all scopes."""
+        for scope in reversed(self.scopes):
+            for item in list(reversed(scope)):
+                if isinstance(item, tree.Node):
+                    self.values.discard(item)
 
     def temporary(self, size: int, align: int) -> str:
         """A slot that lives to the end of the statement."""
@@ -332,6 +343,9 @@ class FunctionEmitter:
                 self.label(f"user.{node.name}")
                 self.statement(node.body)
             case tree.Goto():
+                if any(isinstance(item, tree.Node) for scope in self.scopes for item in scope):
+                    message = "goto cannot leave a block that has a variable with a cleanup, as bpf_for has"
+                    self.m.error(message, node.token, "goto")
                 self.jump(f"user.{node.name}")
             case tree.Jump():
                 label, depth = (self.breaks if node.kind == "break" else self.continues)[-1]
@@ -351,6 +365,9 @@ class FunctionEmitter:
         self.begin_variable(place)
         if init is not None:
             self.values.initialise(place, var.type, init)
+        cleanup = var.attributes.get("cleanup")
+        if isinstance(cleanup, tree.Node):
+            self.scopes[self.blocks[-1][0]].append(cleanup)
 
     def _if(self, node: tree.If) -> None:
         constant = node.condition.value if isinstance(node.condition, tree.Const) else None
@@ -373,8 +390,9 @@ class FunctionEmitter:
 
     def _loop(self, node: tree.Loop) -> None:
         top, body, step, end = (self.fresh(n) for n in ("loop", "body", "step", "endloop"))
-        if node.init is not None:
-            self.statement(node.init)
+        self.open_scope(node)  # of the variables that the loop declares
+        for item in node.init.items if isinstance(node.init, tree.Block) else [node.init] if node.init is not None else []:
+            self.statement(item)
         self.breaks.append((end, len(self.scopes)))
         self.continues.append((step, len(self.scopes)))
         if node.kind == "do":
@@ -400,6 +418,7 @@ class FunctionEmitter:
         self.breaks.pop()
         self.continues.pop()
         self.label(end)
+        self.close_scope(node)
 
     def _loop_metadata(self, node: tree.Loop) -> str:
         if not node.unroll:
@@ -455,6 +474,7 @@ class FunctionEmitter:
             value = self._record_result(self.values.aggregate(node.value), returns)
         else:
             value = self.values.scalar(node.value)
+        self.clean_up()
         self._give(value)
 
     def _record_result(self, address: str, type: ct.RecordType) -> str:
@@ -485,7 +505,7 @@ class FunctionEmitter:
         self.jump("return")
 
 
-def _is_entered_inside(block: tree.Block) -> bool:
+def _is_entered_inside(block: tree.Statement) -> bool:
     """Can a jump go past the declarations at the block's start?"""
     return any(isinstance(node, tree.Label) for node in tree.walk(block)) or _has_case(block)
 

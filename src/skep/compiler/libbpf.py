@@ -59,6 +59,17 @@ MACROS: dict[str, str] = {
     "bpf_core_read_user_str": "(dst, sz, src) bpf_probe_read_user_str(dst, sz, (const void *)(src))",
     "bpf_core_field_size": "(field...) sizeof(field)", "bpf_core_type_size": "(type) sizeof(type)",
     "bpf_core_enum_value": "(type, value) ((type)(value))",
+    # iterators that the verifier follows, whatever the number of rounds (Linux 6.4)
+    "__ksym": ' __attribute__((section(".ksyms")))',
+    "bpf_for": (
+        "(i, start, end) for (struct bpf_iter_num ___it __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),"
+        " *___p __attribute__((unused)) = (bpf_iter_num_new(&___it, (start), (end)), (void *)0);"
+        " ({ int *___t = bpf_iter_num_next(&___it); ___t ? ((i) = *___t, (i) >= (start) && (i) < (end)) : ((i) = 0, 0); });)"
+    ),
+    "bpf_repeat": (
+        "(n) for (struct bpf_iter_num ___it __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),"
+        " *___p __attribute__((unused)) = (bpf_iter_num_new(&___it, 0, (n)), (void *)0); bpf_iter_num_next(&___it);)"
+    ),
     # printing: up to three values in registers, more in an array
     "bpf_printk": (
         "(fmt, ...) ___nth(_, ##__VA_ARGS__, " + _choice(["___printk"] * 4 + ["___vprintk"]) + ")(fmt, ##__VA_ARGS__)"

@@ -137,6 +137,9 @@ class Statements:
         if static:
             var.init = init
             return None
+        if "cleanup" in attributes:
+            text = f"{attributes['cleanup']}(&{token.text})"
+            attributes["cleanup"] = self.c.expr.value(self.c.template(text, "cleanup", token))
         return tree.Declare(token, var, init)
 
     # --- control flow

@@ -22,7 +22,9 @@ _EXT_HEADER = Struct("<HBBIIIII")
 _CORE_HEADER = Struct("<II")
 _PAIR = Struct("<II")
 _QUAD = Struct("<IIII")
-_STRUCT_ONE_MEMBER = 4 << 24 | 1
+_STRUCT, _TYPEDEF = 4 << 24, 8 << 24
+_STRUCT_ONE_MEMBER = _STRUCT | 1
+_KSYMS = ".ksyms"
 _EXTERN = 2
 
 
@@ -45,6 +47,8 @@ def read_btf(elf: Elf) -> tuple[Btf | None, dict[str, int]]:
         at = btf.offset_of_type(id)
         if found.name == ".skep":
             records = _take_records(btf, found, data, at)
+            continue
+        if found.name == _KSYMS and _take_functions(btf, found, data, at):
             continue
         target = elf.by_name.get(found.name)
         rows = []
@@ -70,6 +74,35 @@ def read_btf(elf: Elf) -> tuple[Btf | None, dict[str, int]]:
         if symbol.hidden and symbol.type == FUNCTION and (id := btf.find(symbol.name, "func") or 0):
             pack_into("<H", data, btf.offset_of_type(id) + 4, 0)
     return Btf(bytes(data)), records
+
+
+def kernel_functions(elf: Elf) -> set[str]:
+    """Names of the functions that the object expects of the kernel."""
+    section = elf.by_name.get(".BTF")
+    if section is None:
+        return set()
+    btf = Btf(section.data)
+    sections = [found for id in btf.ids("datasec") if isinstance(found := btf.type(id), DataSec) and found.name == _KSYMS]
+    return {found.name for part in sections for id, _, _ in part.vars if isinstance(found := btf.type(id), Func)}
+
+
+def _take_functions(btf: Btf, section: DataSec, data: bytearray, at: int) -> bool:
+    """Kernel functions that the object calls: True if the section has nothing else.
+
+    The kernel takes neither functions that are elsewhere nor a section with them: the functions become names of their
+    types, and the section a struct of just as many bytes. The calls themselves are found by relocations.
+    """
+    functions = [id for id, _, _ in section.vars if isinstance(btf.type(id), Func)]
+    if len(functions) != len(section.vars):
+        return False
+    for id in functions:
+        pack_into("<I", data, btf.offset_of_type(id) + 4, _TYPEDEF)
+    integer = next(btf.ids("int"))
+    size = btf.size_of(integer)
+    pack_into("<III", data, at, 0, _STRUCT | len(functions), size * len(functions))
+    for i in range(len(functions)):
+        pack_into("<III", data, at + 12 + 12 * i, 0, integer, i * size * 8)
+    return True
 
 
 def _take_records(btf: Btf, section: DataSec, data: bytearray, at: int) -> dict[str, int]:

@@ -10,7 +10,7 @@ from struct import error, pack_into
 
 from skep.errors import ObjectError
 from skep.object.elf import EXECUTABLE, FUNCTION, LOCAL, NOTYPE, OBJECT, PROGBITS, SECTION, Elf
-from skep.object.info import USES_REGISTERS, Extension, extern_error, read_btf, tagged_functions
+from skep.object.info import USES_REGISTERS, Extension, extern_error, kernel_functions, read_btf, tagged_functions
 from skep.object.kinds import kind_for_section
 from skep.object.maps import is_data, read_maps
 from skep.object.model import Object, ProgramSpec, Relocation
@@ -120,16 +120,17 @@ def _resolve(
     elf: Elf, functions: dict[int, dict[int, Function]], maps: dict[str, MapSpec], places: dict[int, dict[int, str]]
 ) -> None:
     """Gives every function its calls, function pointers and map relocations, still relative to its own start."""
+    outside = kernel_functions(elf) if any(symbol.name and symbol.section == 0 for symbol in elf.symbols) else set()
     for section_index, by_start in functions.items():
         section = elf.sections[section_index]
         relocated = {offset: (type, symbol) for offset, type, symbol in elf.relocations(section)}
         for function in by_start.values():
-            _resolve_function(elf, function, functions, relocated, places)
+            _resolve_function(elf, function, functions, relocated, places, outside)
     known = maps.keys()
     for by_start in functions.values():
         for function in by_start.values():
             for relocation in function.relocations:
-                if relocation.symbol not in known:
+                if relocation.kind != "kfunc" and relocation.symbol not in known:
                     raise ObjectError(f"function {function.name}: refers to map {relocation.symbol}, which has no definition")
 
 
@@ -139,6 +140,7 @@ def _resolve_function(
     functions: dict[int, dict[int, Function]],
     relocated: dict[int, tuple[int, Symbol]],
     places: dict[int, dict[int, str]],
+    outside: set[str],
 ) -> None:
     code = function.code
     opcodes = code[::8]
@@ -155,6 +157,8 @@ def _resolve_function(
                 raise ObjectError(f"function {function.name}: its last instruction is cut off")
             if relocation:
                 _resolve_load(elf, function, insn, relocation, functions, places)
+        elif opcode == CALL and relocation and relocation[1].section == 0 and relocation[1].name in outside:
+            function.relocations.append(Relocation(insn, "kfunc", relocation[1].name))
         elif opcode == CALL and (relocation or code[8 * insn + 1] >> 4 == PSEUDO_CALL):
             function.calls.append((insn, _called(function, insn, relocation, functions)))
         elif relocation:
