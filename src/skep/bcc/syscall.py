@@ -35,7 +35,7 @@ fanotify_mark prlimit64 name_to_handle_at open_by_handle_at clock_adjtime syncfs
 process_vm_writev kcmp finit_module sched_setattr sched_getattr renameat2 seccomp getrandom memfd_create kexec_file_load bpf
 execveat userfaultfd membarrier mlock2 copy_file_range preadv2 pwritev2 pkey_mprotect pkey_alloc pkey_free statx
 io_pgetevents rseq uretprobe uprobe
-""".split()  # noqa: SIM905 - quotes and commas would double it
+""".split()
 _SHARED = """
 pidfd_send_signal io_uring_setup io_uring_enter io_uring_register open_tree move_mount fsopen fsconfig fsmount fspick
 pidfd_open clone3 close_range openat2 pidfd_getfd faccessat2 process_madvise epoll_pwait2 mount_setattr quotactl_fd
@@ -43,7 +43,7 @@ landlock_create_ruleset landlock_add_rule landlock_restrict_self memfd_secret pr
 set_mempolicy_home_node cachestat fchmodat2 map_shadow_stack futex_wake futex_wait futex_requeue statmount listmount
 lsm_get_self_attr lsm_set_self_attr lsm_list_modules mseal setxattrat getxattrat listxattrat removexattrat open_tree_attr
 file_getattr file_setattr
-""".split()  # noqa: SIM905 - quotes and commas would double it
+""".split()
 
 syscalls: dict[int, bytes] = {424 + number: name.encode() for number, name in enumerate(_SHARED)}
 if os.uname().machine == "x86_64":

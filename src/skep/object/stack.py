@@ -26,7 +26,9 @@ def stack_use(program: ProgramSpec) -> tuple[int, int]:
 
 def _deepest(start: int, frames: dict[int, int], calls: dict[int, set[int]], above: tuple[int, ...]) -> int:
     own = -(-max(frames[start], 1) // _ROUND) * _ROUND
-    below = [_deepest(callee, frames, calls, (*above, start)) for callee in calls[start] if callee in frames and callee not in above]
+    below = [
+        _deepest(callee, frames, calls, (*above, start)) for callee in calls[start] if callee in frames and callee not in above
+    ]
     return own + max(below, default=0)
 
 
@@ -44,9 +46,7 @@ def _frame(insns: list[tuple[int, ...]], start: int, end: int) -> tuple[int, set
                 calls.add(at + imm + 1)
             at += 1
             copies &= ~(1 << dst)
-        elif kind == 1 and src == 10:
-            lowest = min(lowest, offset)
-        elif kind in (2, 3) and dst == 10:
+        elif (kind == 1 and src == 10) or (kind in (2, 3) and dst == 10):
             lowest = min(lowest, offset)
         elif code == 0xBF and src == 10 and offset == 0:
             copies |= 1 << dst
