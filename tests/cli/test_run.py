@@ -183,7 +183,7 @@ def test_command_is_split_in_words_and_no_shell_reads_it(skep: Skep, script: Scr
 
 def test_process_group_of_the_command_ends_with_the_script(skep: Skep, script: Script) -> None:
     marker = f"86{os.getpid()}.5"
-    done = skep("run", "-d", "2", "-c", f"sh -c 'sleep {marker} & sleep {marker}'", script(FOREVER))
+    done = skep("run", "-d", "5", "-c", f"sh -c 'sleep {marker} & sleep {marker}'", script(FOREVER))
     assert done.returncode == 0
     assert running(marker) == []
 

@@ -32,18 +32,15 @@ MAP_VIEWS: dict[int, type[Table]] = {
 }
 
 
-def _type_name(number: int) -> str:
-    from skep.object.kinds import MAP_TYPES
-
-    return next((name for name, known in MAP_TYPES.items() if known == number), f"map of type {number}")
-
-
 def open_view(handle: MapHandle, bpf: Owner, *, key_type: Any = None, leaf_type: Any = None) -> Table:
     """The Python view of a live map; `key_type` and `leaf_type` replace the types that the object names."""
     view = MAP_VIEWS.get(handle.spec.type)
     if view is None:
+        from skep.object.kinds import map_type_name
+
         raise UnsupportedError(
-            f"map {handle.spec.name!r} is a {_type_name(handle.spec.type)}, which has no Python view yet; its fd is {handle.fd}",
+            f"map {handle.spec.name!r} is a {map_type_name(handle.spec.type)}, which has no Python view yet; "
+            f"its fd is {handle.fd}",
             needs="a newer Skep",
         )
     return view(handle, bpf, key_type=key_type, leaf_type=leaf_type)

@@ -216,3 +216,13 @@ def _flags(pattern: str) -> int:
     if pattern.startswith("xdp.frags"):
         return BPF_F_XDP_HAS_FRAGS
     return BPF_F_SLEEPABLE if pattern.endswith(".s+") or pattern == "syscall" else 0
+
+
+def map_type_name(number: int) -> str:
+    """The map type as the kernel's headers name it."""
+    return next((name for name, known in MAP_TYPES.items() if known == number), f"map of type {number}")
+
+
+def program_type_name(number: int) -> str:
+    """The program type as the kernel's headers name it."""
+    return next((name for name, known in PROGRAM_TYPES.items() if known == number), f"type {number}")

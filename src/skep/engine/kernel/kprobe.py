@@ -28,19 +28,24 @@ _TRACEPOINT_TYPE = 5
 
 
 def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], ProgramHandle]) -> KernelLink:
-    """Attach to the start (`kprobe`, option `offset`) or the return (`kretprobe`) of the kernel function `hook.target`."""
+    """Attach to the start (`kprobe`, option `offset`) or the return (`kretprobe`, `maxactive`) of the function `hook.target`."""
     side, is_return = _EXIT[hook.family]
-    function, offset = hook.target, hook.options.get("offset", 0)
+    function, offset, maxactive = hook.target, hook.options.get("offset", 0), hook.options.get("maxactive", 0)
     kind = kind_for_section(hook.family)
     assert kind is not None
     functions = _function_names(function)
     rungs = [
-        Rung("perf kprobe PMU", kind, _require_pmu, lambda program: _attach_pmu(program, functions, offset, is_return)),
+        Rung(
+            "perf kprobe PMU",
+            kind,
+            lambda: _require_pmu(maxactive),
+            lambda program: _attach_pmu(program, functions, offset, is_return),
+        ),
         Rung(
             "tracefs kprobe_events",
             kind,
             lambda: _require_kprobe_events(engine),
-            lambda program: _attach_tracefs(engine, program, functions, offset, is_return),
+            lambda program: _attach_tracefs(engine, program, functions, offset, f"r{maxactive or ''}" if is_return else "p"),
         ),
     ]
     if offset == 0:
@@ -79,7 +84,9 @@ def _function_names(function: str) -> tuple[str, ...]:
     return (function,) if full == function else (function, full)
 
 
-def _require_pmu() -> None:
+def _require_pmu(maxactive: int) -> None:
+    if maxactive:
+        raise Refused("it has no maxactive")
     if not os.path.exists(f"{PMU}/type"):
         raise Refused(f"not in this kernel (no {PMU})")
 
@@ -113,16 +120,17 @@ def _require_kprobe_events(engine: KernelEngine) -> None:
 
 
 def _attach_tracefs(
-    engine: KernelEngine, program: ProgramHandle, functions: tuple[str, ...], offset: int, is_return: bool
+    engine: KernelEngine, program: ProgramHandle, functions: tuple[str, ...], offset: int, kind: str
 ) -> KernelLink:
-    family = "kretprobe" if is_return else "kprobe"
+    """`kind` is the letter of the event's definition: p, r, or r and maxactive (4.12)."""
+    family = "kretprobe" if kind[0] == "r" else "kprobe"
     number = errno.ENOENT
     for function in functions:
         # a group of its own: nobody's event has this name, and what a killed process left is easy to tell
         group = f"skep_{os.getpid()}_{os.urandom(4).hex()}"
         event = "".join(c if c.isalnum() else "_" for c in function)[:40]
         try:
-            engine.tracefs.append("kprobe_events", f"{'r' if is_return else 'p'}:{group}/{event} {_place(function, offset)}\n")
+            engine.tracefs.append("kprobe_events", f"{kind}:{group}/{event} {_place(function, offset)}\n")
         except OSError as error:
             number = error.errno or errno.EIO
             if number == errno.EACCES:

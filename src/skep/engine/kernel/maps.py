@@ -13,6 +13,7 @@ from ctypes import addressof, c_char, c_void_p, create_string_buffer, memmove
 from skep.engine.kernel import syscall
 from skep.engine.kernel.syscall import errno_text, last_errno
 from skep.errors import MapError, MapIndexError, MapKeyError, PrivilegeError
+from skep.object.kinds import map_type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -45,13 +46,6 @@ _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwx
 def kernel_name(name: str) -> bytes:
     """The name as the kernel takes it: 15 bytes of letters, digits, '_' and '.' (anything else is EINVAL)."""
     return "".join(c if c in _NAME_CHARACTERS else "_" for c in name)[:15].encode()
-
-
-def type_name(number: int) -> str:
-    """The map type as the kernel's headers name it."""
-    from skep.object.kinds import MAP_TYPES
-
-    return next((name for name, known in MAP_TYPES.items() if known == number), f"type {number}")
 
 
 def ring_size(size: int) -> int:
@@ -286,7 +280,7 @@ class KernelMap:
 
     def _error(self, command: int, result: int, key: bytes) -> MapError:
         number = -result
-        what = f"{syscall.COMMAND_NAMES[command]} in map {self.name!r} ({type_name(self.type)})"
+        what = f"{syscall.COMMAND_NAMES[command]} in map {self.name!r} ({map_type_name(self.type)})"
         index = int.from_bytes(key, "little") if self.type in _INDEXED and len(key) == 4 else None
         if number == errno.E2BIG and command == syscall.MAP_UPDATE_ELEM:
             if index is not None:
@@ -397,7 +391,7 @@ def _create_fd(spec: MapSpec, max_entries: int, btf_fd: int, possible_cpus: int)
 
 def _create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | PrivilegeError:
     what = (
-        f"cannot create map {spec.name!r} ({type_name(spec.type)}, key {spec.key_size}, value {spec.value_size}, "
+        f"cannot create map {spec.name!r} ({map_type_name(spec.type)}, key {spec.key_size}, value {spec.value_size}, "
         f"max_entries {max_entries}, flags {spec.flags:#x}): {errno_text(result)}"
     )
     if result == -errno.EPERM:
@@ -418,7 +412,7 @@ def _create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | Pr
         elif spec.type in (ARRAY_OF_MAPS, HASH_OF_MAPS) and spec.inner is None:
             why = "; a map of maps needs the description of its inner map"
         elif spec.type in _KEYLESS and spec.key_size:
-            why = f"; a {type_name(spec.type)} has no key"
+            why = f"; a {map_type_name(spec.type)} has no key"
         else:
             why = "; a size or flag does not fit this type, or this kernel does not know it"
     elif result in (-errno.E2BIG, -errno.ENOMEM):

@@ -14,6 +14,7 @@ from skep.engine.kernel import syscall
 from skep.engine.kernel.maps import kernel_name
 from skep.engine.kernel.syscall import errno_text
 from skep.errors import ObjectError, SkepError, UnsupportedError
+from skep.object.kinds import program_type_name
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -109,13 +110,6 @@ class KernelProgram:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def program_type_name(number: int) -> str:
-    """The program type as the kernel's headers name it."""
-    from skep.object.kinds import PROGRAM_TYPES
-
-    return next((name for name, known in PROGRAM_TYPES.items() if known == number), f"type {number}")
 
 
 def load_btf(data: bytes | mmap) -> int:
