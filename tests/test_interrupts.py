@@ -24,7 +24,7 @@ from skep.interrupts import Uninterrupted
 from skep.llvm_server import release
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 kernel = pytest.mark.kernel
 TEXT = (ROOT / "examples" / "hello_map.c").read_text()
@@ -43,17 +43,66 @@ def in_child(call: Callable[[], object]) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
 
-def test_signals_wait_until_the_end_of_the_block() -> None:
-    seen: list[str] = []
-    before = signal.signal(signal.SIGUSR1, lambda *_: seen.append("signal"))
-    try:
+class Signals:
+    """A handler that notes what happens, of two signals."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def handle(self, number: int, _frame: object) -> None:
+        self.seen.append(signal.Signals(number).name)
+
+
+@pytest.fixture
+def signals() -> Iterator[Signals]:
+    found = Signals()
+    before = {number: signal.signal(number, found.handle) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    yield found
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_signals_wait_until_the_end_of_the_outermost_block(signals: Signals) -> None:
+    with Uninterrupted():
         with Uninterrupted():
             os.kill(os.getpid(), signal.SIGUSR1)
-            seen.append("block")
-        assert seen == ["block", "signal"]
-        assert signal.SIGUSR1 not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
-    finally:
-        signal.signal(signal.SIGUSR1, before)
+            os.kill(os.getpid(), signal.SIGUSR1)
+            signals.seen.append("inner")
+        os.kill(os.getpid(), signal.SIGUSR2)
+        signals.seen.append("outer")
+    assert signals.seen == ["inner", "outer", "SIGUSR1", "SIGUSR2"]
+    assert signal.getsignal(signal.SIGUSR1) == signals.handle
+
+
+def test_signals_that_another_thread_takes_wait_too(signals: Signals) -> None:
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    with Uninterrupted():
+        signal.pthread_kill(thread.ident or 0, signal.SIGUSR1)
+        done.set()
+        thread.join()
+        signals.seen.append("block")
+    assert signals.seen == ["block", "SIGUSR1"]
+
+
+def test_an_exception_of_a_handler_comes_out_of_the_block() -> None:
+    with pytest.raises(KeyboardInterrupt), Uninterrupted():  # noqa: PT012
+        signal.raise_signal(signal.SIGINT)
+        reached = True
+    assert reached
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_in_another_thread_the_block_changes_nothing(signals: Signals) -> None:
+    def work() -> None:
+        with Uninterrupted():
+            signals.seen.append(str(signal.getsignal(signal.SIGUSR1) == signals.handle))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert signals.seen == ["True"]
 
 
 @kernel

@@ -2,29 +2,55 @@
 
 from __future__ import annotations
 
-# `signal` imports `enum`, which costs 5 ms at start-up; this is the same function without the names of the signals
-from _signal import SIG_BLOCK, SIG_SETMASK, pthread_sigmask, valid_signals  # type: ignore[import-not-found]
+# `signal` imports `enum`, which costs 5 ms at start-up; these are the same functions without the names of the signals
+from _signal import NSIG, getsignal, signal  # type: ignore[import-not-found]
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable
+
+    Handler = Callable[[int, object], object]
 
 
 class Uninterrupted:
-    """`with Uninterrupted():` signals of this thread wait until the end of the block, and are raised there.
+    """`with Uninterrupted():` Python's handlers of signals wait until the end of the block, and run there.
 
-    Python runs handlers in the main thread only; a signal that another thread takes meanwhile is not held back.
+    Blocking the signals in this thread would not do: any other thread takes them then (numpy starts some), and Python runs the
+    handlers in the main thread all the same. In other threads, where Python runs no handler, this does nothing.
     """
 
-    __slots__ = ("_mask",)
+    __slots__ = ("_came", "_handlers")
 
     def __enter__(self) -> None:
-        self._mask: Iterable[int] = pthread_sigmask(SIG_BLOCK, ())
+        self._came: list[int] = []
+        self._handlers: dict[int, Handler] = {}
         try:
-            pthread_sigmask(SIG_BLOCK, valid_signals())
-        except BaseException:  # a handler that was due already ran in there, with the signals blocked
-            pthread_sigmask(SIG_SETMASK, self._mask)
+            for number in range(1, NSIG):
+                handler = getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal(number, self._note)
+        except ValueError:  # not the main thread
+            self._handlers = {}
+        except BaseException:  # of a handler that was due already
+            self._restore()
             raise
 
+    def _note(self, number: int, _frame: object) -> None:
+        self._came.append(number)
+
+    def _restore(self) -> None:
+        failure = None
+        for number, handler in self._handlers.items():
+            while getsignal(number) is not handler:
+                try:
+                    signal(number, handler)
+                except BaseException as error:  # of a handler that is back already: the others must come back too
+                    failure = error
+        if failure is not None:
+            raise failure
+
     def __exit__(self, *_: object) -> None:
-        pthread_sigmask(SIG_SETMASK, self._mask)
+        self._restore()
+        for number in dict.fromkeys(self._came):
+            self._handlers[number](number, None)

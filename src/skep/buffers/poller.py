@@ -107,7 +107,7 @@ class Poller:
         try:
             while epoll is self._epoll and not epoll.poll(seconds) and endless:
                 pass
-        except ValueError:  # another thread closed it just now
+        except (ValueError, OSError):  # another thread closed it just now
             if not epoll.closed:
                 raise
         return self._drain()
