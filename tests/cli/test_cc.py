@@ -117,3 +117,37 @@ def test_object_without_programs_is_told(skep: Skep, tmp_path: Path) -> None:
     (tmp_path / "x.c").write_text("BPF_HASH(counts);\n")
     assert skep("cc", "x.c", cwd=tmp_path).returncode == 0
     assert skep("disasm", "x.o", cwd=tmp_path).stderr == "skep: error: 'x.o' has no programs; its maps: counts\n"
+
+
+def test_json_gives_a_line_for_each_message(skep: Skep, tmp_path: Path) -> None:
+    import json
+
+    file = tmp_path / "a.c"
+    file.write_text("BPF_HASH(h);\nint f(void *ctx) { u64 k = 1; *h.lookup(&k) += 1; return 0; }\n")
+    done = skep("cc", "--json", str(file), "-o", str(tmp_path / "a.o"))
+    (message,) = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 0
+    assert (message["severity"], message["code"], message["line"], message["column"]) == ("warning", "null-lookup", 2, 32)
+    file.write_text("int f(void *ctx) { int unset; return unset + nosuch + ctx->x; }\n")
+    done = skep("cc", "--json", str(file), "-o", str(tmp_path / "a.o"))
+    messages = [json.loads(line) for line in done.stderr.splitlines()]
+    assert done.returncode == 1
+    assert [message["code"] for message in messages] == ["undeclared", "member"]
+    assert done.stdout == ""
+
+
+def test_json_of_an_error_without_a_place(skep: Skep, tmp_path: Path) -> None:
+    import json
+
+    file = tmp_path / "a.c"
+    file.write_text("u64 a, b;\nint f(void *ctx) { unsigned __int128 x = a; return (x << 60) / b; }\n")
+    (line,) = skep("cc", "--json", str(file), "-o", str(tmp_path / "a.o")).stderr.splitlines()
+    assert json.loads(line)["severity"] == "error"
+    assert "__udivti3" in json.loads(line)["message"] or "division" in json.loads(line)["message"]
+
+
+def test_v_says_which_headers_are_taken_as_empty(skep: Skep, tmp_path: Path) -> None:
+    file = tmp_path / "a.c"
+    file.write_text("#include <linux/nothere.h>\nint f(void *ctx) { return 0; }\n")
+    assert skep("cc", str(file), "-o", str(tmp_path / "a.o")).stderr == ""
+    assert "kernel header <linux/nothere.h> is taken as empty" in skep("cc", "-v", str(file), "-o", str(tmp_path / "a.o")).stderr

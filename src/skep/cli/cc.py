@@ -7,7 +7,12 @@ import os
 import signal
 import sys
 
-from skep.errors import SkepError
+from skep.errors import CompileError, SkepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Any
 
 SUFFIXES = {"object": ".o", "asm": ".s", "ir": ".ll"}  # where the result goes without -o; preprocessed text goes to stdout
 
@@ -27,18 +32,33 @@ def main(arguments: list[str]) -> int:
         if status < 0:
             raise SkepError(f"--run: the program was ended by {signal.Signals(-status).name} ({signal.strsignal(-status)})")
         return status
-    compiled = compile_source(
-        text,
-        file=file,
-        cflags=options.cflags,
-        target=options.target,
-        emit=options.emit,
-        opt_level=options.optimize,
-    )
-    if compiled.diagnostics:
+    try:
+        compiled = compile_source(
+            text, file=file, cflags=options.cflags, target=options.target, emit=options.emit, opt_level=options.optimize
+        )
+    except CompileError as error:
+        if not options.json:
+            raise
+        _print_json(error.diagnostics, str(error))
+        return 1
+    if options.json:
+        _print_json(compiled.items)
+    elif compiled.diagnostics:
         print(compiled.diagnostics.rstrip("\n"), file=sys.stderr)
     _write(compiled.data, options.output or _default_output(options.file, options.emit))
     return 0
+
+
+def _print_json(items: Sequence[Any], failure: str = "") -> None:
+    """One line a message; a failure without a place in the text is a line, too."""
+    import json
+
+    from skep.compiler.diagnostics import as_dict
+
+    for item in items:
+        print(json.dumps(as_dict(item)), file=sys.stderr)
+    if failure and not any(item.severity == "error" for item in items):
+        print(json.dumps({"severity": "error", "code": "", "message": failure}), file=sys.stderr)
 
 
 class _Flag(argparse.Action):
@@ -65,6 +85,8 @@ def _parser() -> argparse.ArgumentParser:
     add("-E", dest="emit", action="store_const", const="preprocessed", help="write the preprocessed text (to standard output)")
     add("-S", dest="emit", action="store_const", const="asm", help="write assembly")
     add("--emit-llvm", dest="emit", action="store_const", const="ir", help="write LLVM IR")
+    add("--json", action="store_true", help="print errors and warnings as JSON, one a line, to standard error")
+    add("-v", dest="cflags", action="append_const", const="-v", help="say which kernel headers are taken as empty, too")
     add("-I", dest="cflags", metavar="DIR", action=_Flag, help="look for #include files in this folder")
     add("-D", dest="cflags", metavar="NAME=V", action=_Flag, help="define a macro")
     add("-U", dest="cflags", metavar="NAME", action=_Flag, help="undefine a macro")

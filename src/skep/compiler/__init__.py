@@ -11,7 +11,7 @@ import platform
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
-from skep.compiler.diagnostics import Diagnostics
+from skep.compiler.diagnostics import Diagnostic, Diagnostics
 from skep.compiler.source import SourceFile, Token
 from skep.errors import CompileError
 
@@ -21,23 +21,25 @@ if TYPE_CHECKING:
 
 
 class Compiled:
-    """What a compilation gives: `data` (ELF object, or text for other `emit`), and rendered warnings."""
+    """What a compilation gives: `data` (ELF object, or text for other `emit`), warnings rendered and as they are."""
 
-    __slots__ = ("data", "diagnostics")
+    __slots__ = ("data", "diagnostics", "items")
 
-    def __init__(self, data: bytes, diagnostics: str) -> None:
+    def __init__(self, data: bytes, diagnostics: Diagnostics, *, quiet: bool = False) -> None:
         self.data = data
-        self.diagnostics = diagnostics
+        self.diagnostics = "" if quiet else diagnostics.render()
+        self.items: list[Diagnostic] = [] if quiet else diagnostics.in_order()
 
 
 class Flags:
-    """The compiler flags that programs give: -D, -U, -I, -include is refused; warnings (-W, -w) and -O are accepted."""
+    """The compiler flags that programs give: -D, -U, -I; -w: no warnings; -v: notes, too; others of clang's are accepted."""
 
     def __init__(self, flags: Sequence[str]) -> None:
         self.defines: list[str] = []
         self.undefines: list[str] = []
         self.include_dirs: list[str] = []
         self.quiet = False
+        self.verbose = False
         words = list(flags)
         while words:
             word = words.pop(0)
@@ -48,9 +50,11 @@ class Flags:
                 {"D": self.defines, "U": self.undefines, "I": self.include_dirs}[word[1]].append(argument)
             elif word == "-w":
                 self.quiet = True
-            elif not word.startswith(("-W", "-O", "-g", "-f", "-m", "-std=", "-v")):
+            elif word == "-v":
+                self.verbose = True
+            elif not word.startswith(("-W", "-O", "-g", "-f", "-m", "-std=")):
                 raise CompileError(
-                    f"cflags: '{word}' is not a flag that Skep knows; it takes -D, -U, -I, -w and ignores -W..., -O..., -f..."
+                    f"cflags: '{word}' is not a flag that Skep knows; it takes -D, -U, -I, -w, -v and ignores -W..., -O..., -f..."
                 )
         for define in self.defines:
             if define.partition("=")[0] == "BPF_LICENSE":
@@ -81,7 +85,7 @@ def compile_source(
 
         tokens, _, _ = _preprocess(source, diagnostics, flags, target)
         diagnostics.raise_if_errors()
-        return Compiled(print_tokens(tokens).encode("utf-8", "surrogateescape"), diagnostics.render())
+        return Compiled(print_tokens(tokens).encode("utf-8", "surrogateescape"), diagnostics)
 
     from skep.llvm_server import start_worker
 
@@ -94,7 +98,7 @@ def compile_source(
         from skep.compiler.stack import check_stack
 
         check_stack(data, frames, diagnostics)
-    return Compiled(data, "" if flags.quiet else diagnostics.render())
+    return Compiled(data, diagnostics, quiet=flags.quiet)
 
 
 def run_on_host(
@@ -173,6 +177,10 @@ def _preprocess(
         diagnostics, include_dirs=flags.include_dirs, builtin_macros=macros, defines=flags.defines, undefines=flags.undefines
     )
     tokens = preprocessor.run(source)
+    for name, token in preprocessor.missing_headers if flags.verbose else ():
+        diagnostics.remark(
+            f"kernel header <{name}> is taken as empty: types come from the kernel's BTF", token, code="missing-header"
+        )
     return tokens, preprocessor.missing_headers, preprocessor.macro_text("BPF_LICENSE")
 
 

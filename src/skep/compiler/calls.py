@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skep.compiler import ast, dialect, host, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
+from skep.compiler.printk import FORMATS, check_format, format_of
 from skep.compiler.source import Token
 from skep.compiler.symbols import Scope, Typedef
 from skep.compiler.types import FunctionType, PointerType, RecordType, Type
@@ -28,8 +29,6 @@ _BITS = {
 }  # fmt: skip
 # name after __sync_ / __atomic_: (LLVM operation, result is the new value, has a memory order argument)
 _ATOMIC_OPS = {"add": "add", "sub": "sub", "and": "and", "or": "or", "xor": "xor", "nand": "nand"}
-# what a tracing program may print; others are refused by the kernel at run time with -EINVAL, silently
-_PRINT_INTS = {"d": True, "i": True, "u": False, "x": False, "X": False, "o": False, "c": True}
 
 
 class Calls:
@@ -68,6 +67,7 @@ class Calls:
             helper = function.name[4:] if isinstance(function, ast.Name) else ""
             if len(args) > 5:
                 self.c.error(f"{name}() takes at most 5 arguments in all", node, code="arguments")
+            self._check_printed(helper, args, node)
             return tree.CallHelper(node.first, node.last, result, helper, int(called.value), args)
         if isinstance(called, tree.AddressOf) and isinstance(called.operand, tree.FunctionRef):
             return tree.CallFunction(node.first, node.last, result, called.operand.function, args)
@@ -236,7 +236,13 @@ class Calls:
             )  # fmt: skip
         return self.e.convert(arg, pointer)
 
-    # --- bpf_trace_printk
+    # --- bpf_trace_printk and its kin
+
+    def _check_printed(self, helper: str, args: list[tree.Node], node: ast.Call) -> None:
+        place = FORMATS.get(helper)
+        text = format_of(args[place]) if place is not None and place < len(args) else None
+        if text is not None:
+            check_format(self.c, helper, text, args[2:] if helper == "trace_printk" else None, node)
 
     def trace_printk(self, node: ast.Call) -> tree.Node:
         """`bpf_trace_printk("text", ...)`: the literal's size is filled in, as BCC does."""
@@ -247,55 +253,9 @@ class Calls:
         if len(args) > 3:
             self.c.error(f"bpf_trace_printk() prints at most 3 values, and here are {len(args)}", node.args[4], code="printk")
             args = args[:3]
-        self.check_format(text, args, node)
+        check_format(self.c, "trace_printk", text, args, node)
         size = self.e.number(first, len(text.data), ct.UINT)
         return tree.CallHelper(node.first, node.last, ct.INT, "trace_printk", 6, [self.e.decay(text), size, *args])
-
-    def check_format(self, text: tree.StringData, args: list[tree.Node], node: ast.Call) -> None:
-        """Warn of what the kernel would refuse at run time, when nobody looks at the helper's result."""
-        format = text.data.decode("utf-8", "replace")
-        at = used = strings = 0
-        while (at := format.find("%", at)) >= 0:
-            at += 1
-            start = at
-            while at < len(format) and format[at] in "-+ #0123456789.":
-                at += 1
-            length = 0
-            while at < len(format) and format[at] == "l":
-                length += 1
-                at += 1
-            letter = format[at : at + 1]
-            at += 1
-            if letter == "%":
-                continue
-            strings += letter == "s"
-            if letter not in _PRINT_INTS and letter not in "ps":
-                spelled = "%" + format[start:at].rstrip("\0")
-                self.c.warning(
-                    f"bpf_trace_printk() does not know '{spelled}'; it knows %d %i %u %x %ld %lu %lx %lld %llu %llx %p %s %c",
-                    text,
-                    code="printk-format",
-                )  # fmt: skip
-                return
-            if used < len(args):
-                self._check_value(args[used], letter, length, node.args[used + 1])
-            used += 1
-        if used != len(args):
-            self.c.warning(
-                f"the text has {used} place{'s' * (used != 1)} for values, and {len(args)} "
-                f"{'are' if len(args) != 1 else 'is'} given",
-                text, code="printk-format",
-            )  # fmt: skip
-
-    def _check_value(self, arg: tree.Node, letter: str, length: int, source: ast.Node) -> None:
-        spelled = "%" + "l" * length + letter
-        if letter == "s":
-            if not isinstance(arg.type, PointerType):
-                self.c.warning(f"'{spelled}' prints a string, and this is '{arg.type}'", source, code="printk-format")
-        elif letter != "p" and ct.is_integer(arg.type) and arg.type.size == 8 and length == 0:
-            self.c.warning(
-                f"'{spelled}' prints 32 bits of this '{arg.type}'; '%ll{letter}' prints all 64", source, code="printk-format"
-            )
 
     # --- builtins
 

@@ -13,6 +13,7 @@ from skep.compiler import types as ct
 from skep.compiler.declared_types import DeclaredTypes
 from skep.compiler.diagnostics import Diagnostics, closest
 from skep.compiler.expressions import Expressions
+from skep.compiler.flow import warn_of_flow
 from skep.compiler.helpers import HELPERS, KFUNCS
 from skep.compiler.initializers import Initializers
 from skep.compiler.kernel_types import KernelTypes
@@ -397,4 +398,6 @@ def check(
     checker.broken = parser.broken
     checker.unit_items(items)
     diagnostics.raise_if_errors()
+    for function in checker.unit.functions.values():
+        warn_of_flow(function, diagnostics)
     return checker.unit

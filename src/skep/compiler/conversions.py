@@ -12,6 +12,8 @@ from skep.compiler.types import ArrayType, FunctionType, PointerType, RecordType
 if TYPE_CHECKING:
     from skep.compiler.checker import Checker
 
+MIRRORED = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
+
 
 class Conversions:
     """`convert` asks nothing, `assignable` is conversion as by assignment, `promoted` the integer promotions."""
@@ -112,6 +114,26 @@ class Conversions:
                 self.c.warning(
                     f"{context}: {node.value} does not fit '{target}' and becomes {kept}", at, code="constant-conversion"
                 )
+
+    def check_compared(self, op: str, value: tree.Node, other: tree.Node, common: ct.IntType, node: Any) -> None:
+        """Warn of a comparison with a number that the type of `value` does not have, as clang does by default."""
+        number = tree.const_int(other)
+        bits = isinstance(value, tree.MemberRef) and value.member.bits is not None
+        if number is None or bits or not isinstance(value.type, ct.IntType) or value.type.size >= common.size:
+            return
+        bounds = (0, 1) if value.type.rank == ct.BOOL_RANK else (value.type.minimum, value.type.maximum)
+        if value.type.signed and not common.signed:  # negative values become the largest ones
+            low, high = bounds[1], bounds[0] + (1 << common.bits)
+            if not low < number < high or op not in ("==", "!="):
+                return
+        elif bounds[0] <= number <= bounds[1]:
+            return
+        # all values of the type are on one side of the number
+        always = constants.COMPARE[op](bounds[1], number)
+        self.c.warning(
+            f"'{value.type}' {op} {number} is always {'true' if always else 'false'}: no '{value.type}' has this value",
+            node, code="constant-compare",
+        )  # fmt: skip
 
     def _to_pointer(self, node: tree.Node, target: PointerType, context: str, at: Any) -> tree.Node:
         source = node.type

@@ -143,6 +143,10 @@ class Diagnostics:
         """Records a warning."""
         self._add(Diagnostic("warning", message, first, last or first, notes, code))
 
+    def remark(self, message: str, token: Token, *, code: str = "") -> None:
+        """Records a note that stands by itself."""
+        self._add(Diagnostic("note", message, token, token, (), code))
+
     def note(self, message: str, token: Token) -> Diagnostic:
         """A note to hand to `error` or `warning`; it is not recorded by itself."""
         return Diagnostic("note", message, token, token)
@@ -180,10 +184,11 @@ class Diagnostics:
 
     def to_json(self) -> list[dict[str, object]]:
         """All messages as plain data for editors and CI."""
-        return [_as_dict(item) for item in self.in_order()]
+        return [as_dict(item) for item in self.in_order()]
 
 
-def _as_dict(item: Diagnostic) -> dict[str, object]:
+def as_dict(item: Diagnostic) -> dict[str, object]:
+    """One message as plain data."""
     _, name, line, column = where(item.first)
     first_line, _, end_line, end_column = item.span()
     return {
@@ -196,7 +201,7 @@ def _as_dict(item: Diagnostic) -> dict[str, object]:
         "end_line": line + end_line - first_line,
         "end_column": end_column,
         "expansions": [macro for macro, _ in item.expansions()],
-        "notes": [_as_dict(note) for note in item.notes],
+        "notes": [as_dict(note) for note in item.notes],
     }
 
 

@@ -11,7 +11,7 @@ from skep.compiler import ast, constants, tree
 from skep.compiler import types as ct
 from skep.compiler.addresses import constant_address
 from skep.compiler.calls import Calls
-from skep.compiler.conversions import Conversions, is_void_pointer
+from skep.compiler.conversions import MIRRORED, Conversions, is_void_pointer
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import decode_char, decode_string
 from skep.compiler.symbols import Enumerator, Helper, Typedef
@@ -417,10 +417,13 @@ class Expressions(Conversions):
             if x is not None and y is not None and x[0] is y[0]:
                 return self.number(node, int(constants.COMPARE[op](x[1], y[1])))
         elif ct.is_arithmetic(left.type) and ct.is_arithmetic(right.type):
+            written = left, right
             left, right, common = self.usual(left, right)
             if isinstance(left, tree.Const) and isinstance(right, tree.Const):
                 return self.number(node, int(constants.COMPARE[op](left.value, right.value)))
-            del common
+            if isinstance(common, ct.IntType):
+                self.check_compared(op, written[0], right, common, node)
+                self.check_compared(MIRRORED[op], written[1], left, common, node)
         else:
             self.c.error(
                 f"'{op}' does not compare '{left.type}' and '{right.type}'", getattr(node, "token", node), code="operands"

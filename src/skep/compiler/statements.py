@@ -68,11 +68,7 @@ class Statements:
     def expression(self, node: ast.ExprStmt) -> tree.Statement:
         if node.expr is None:
             return tree.Block(node.first, [], node.last)
-        expr = node.expr
-        value = self.c.expr.value(expr)
-        if isinstance(expr, ast.Binary) and expr.op in ("==", "!="):
-            self.c.warning(f"the result of '{expr.op}' is not used; write '=' to assign", expr, code="unused-comparison")
-        return tree.Evaluate(node.first, value)
+        return tree.Evaluate(node.first, self.c.expr.value(node.expr))
 
     def static_assert(self, node: ast.StaticAssert) -> tree.Statement:
         self.c.static_assert(node)
