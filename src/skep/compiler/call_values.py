@@ -215,6 +215,9 @@ class CallValues:
         if name == "fence":
             f.emit("fence seq_cst")
             return ""
+        if name == "packet_load":
+            width, buffer, offset = node.args
+            return v.packets.load_width(v.scalar(buffer), v.scalar(offset), width)
         if name.startswith("va_"):
             return self._variadic(node)
         if name.startswith(("atomic", "cmpxchg", "compare")):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from skep.compiler import ast, dialect, host, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
+from skep.compiler.dialect_calls import DialectCalls
 from skep.compiler.printk import FORMATS, check_format, format_of
 from skep.compiler.source import Token
 from skep.compiler.symbols import Scope, Typedef
@@ -37,6 +38,7 @@ class Calls:
     def __init__(self, checker: Checker, expressions: Expressions) -> None:
         self.c = checker
         self.e = expressions
+        self.dialect = DialectCalls(self)
 
     def call(self, node: ast.Call) -> tree.Node:
         function = node.function
@@ -49,6 +51,10 @@ class Calls:
             if name.startswith(("__builtin_", "__sync_", "__atomic_")):
                 return self.builtin(node, name)
             symbol = self.c.lookup(name)
+            if self.c.bpf and (symbol is None or (isinstance(symbol, tree.Function) and symbol.body is None)):
+                found = self.dialect.call(node, name)
+                if found is not None:
+                    return found
             if symbol is None:
                 return self.unknown(node, function)
             if self.c.bpf and name == "bpf_trace_printk" and node.args and isinstance(node.args[0], ast.String):
@@ -302,14 +308,14 @@ class Calls:
         params, text = host.TEXTS.get(name, ((), ""))
         if not text:
             return None
-        args_found = self._take(node, len(params))
+        args_found = self.take(node, len(params))
         if args_found is None or not all(isinstance(a.type, ct.FloatType) for a in args_found):
             if args_found is not None:
                 self.c.error(f"__builtin_{name}() takes floating-point numbers", node, code="type")
             return self.e.poison(node)
-        return self._with_arguments(node, node.first, text, name, list(zip(params, args_found, strict=True)))
+        return self.with_arguments(node, node.first, text, name, list(zip(params, args_found, strict=True)))
 
-    def _with_arguments(self, node: ast.Call, at: Token, text: str, name: str, values: list[tuple[str, tree.Node]]) -> tree.Node:
+    def with_arguments(self, node: ast.Call, at: Token, text: str, name: str, values: list[tuple[str, tree.Node]]) -> tree.Node:
         """A C expression over variables that hold the values."""
         scope = Scope()
         items: list[tree.Statement] = []
@@ -324,7 +330,7 @@ class Calls:
         self.c.scopes.pop()
         return tree.StatementExpr(node.first, node.last, result.type, tree.Block(at, items, at), result)
 
-    def _take(self, node: ast.Call, count: int) -> list[tree.Node] | None:
+    def take(self, node: ast.Call, count: int) -> list[tree.Node] | None:
         args = [self.e.value(a) for a in node.args]
         if len(args) != count:
             name = node.function.name if isinstance(node.function, ast.Name) else ""
@@ -335,7 +341,7 @@ class Calls:
         return args
 
     def _memory(self, node: ast.Call, name: str) -> tree.Node:
-        args = self._take(node, 3)
+        args = self.take(node, 3)
         if args is None:
             return self.e.poison(node)
         for i in (0, 1) if name != "memset" else (0,):
@@ -356,7 +362,7 @@ class Calls:
         return tree.CallBuiltin(node.first, node.last, result, name, args)
 
     def _bits(self, node: ast.Call, name: str) -> tree.Node:
-        args = self._take(node, 1)
+        args = self.take(node, 1)
         if args is None:
             return self.e.poison(node)
         takes, gives = _BITS[name]
@@ -371,7 +377,7 @@ class Calls:
         return tree.CallBuiltin(node.first, node.last, gives, name, [arg])
 
     def _expect(self, node: ast.Call) -> tree.Node:
-        args = self._take(node, 2)
+        args = self.take(node, 2)
         if args is None or not all(ct.is_scalar(a.type) for a in args):
             return self.e.poison(node)
         args = [self.e.convert(a, ct.LONG) for a in args]
@@ -380,7 +386,7 @@ class Calls:
         return tree.CallBuiltin(node.first, node.last, ct.LONG, "expect", args)
 
     def _constant_p(self, node: ast.Call) -> tree.Node:
-        args = self._take(node, 1)
+        args = self.take(node, 1)
         if args is None or isinstance(args[0], tree.Const):
             return self.e.number(node, int(args is not None))
         if isinstance(args[0], tree.AddressOf) and isinstance(args[0].operand, tree.StringData):
@@ -391,21 +397,33 @@ class Calls:
 
     def _choose(self, node: ast.Call) -> tree.Node:
         if len(node.args) != 3:
-            self._take(node, 3)
+            self.take(node, 3)
             return self.e.poison(node)
         return self.e.check(node.args[1 if self.c.constant(node.args[0], "the choice") else 2])
 
     def _same(self, node: ast.Call) -> tree.Node:
         """Field accesses use the running kernel's own layout here, so there is nothing to preserve."""
         if len(node.args) != 1:
-            self._take(node, 1)
+            self.take(node, 1)
             return self.e.poison(node)
         return self.e.value(node.args[0])
 
     def _stop(self, node: ast.Call) -> tree.Node:
-        self._take(node, 0)
+        self.take(node, 0)
         assert isinstance(node.function, ast.Name)
         return tree.CallBuiltin(node.first, node.last, ct.VOID, node.function.name[10:], [])
+
+    def _packet_load(self, node: ast.Call) -> tree.Node:
+        """LD_ABS and LD_IND: a number of the packet's in host order; outside of the packet the program ends with 0."""
+        assert isinstance(node.function, ast.Name)
+        args = self.take(node, 2)
+        if args is None or not isinstance(args[0].type, PointerType) or not ct.is_integer(args[1].type):
+            if args is not None:
+                self.c.error(f"{node.function.name}() takes the packet's struct __sk_buff * and an offset", node, code="type")
+            return self.e.poison(node)
+        width = node.function.name.rsplit("_", 1)[1]
+        offset = self.e.convert(args[1], ct.ULLONG)
+        return tree.CallBuiltin(node.first, node.last, ct.ULLONG, "packet_load", [width, args[0], offset])
 
     def _va(self, node: ast.Call) -> tree.Node:
         assert isinstance(node.function, ast.Name)
@@ -416,7 +434,7 @@ class Calls:
 
     _special = {  # noqa: RUF012
         "expect": _expect, "constant_p": _constant_p, "choose_expr": _choose, "preserve_access_index": _same,
-        "unreachable": _stop,
+        "unreachable": _stop, "bpf_load_byte": _packet_load, "bpf_load_half": _packet_load, "bpf_load_word": _packet_load,
         "trap": _stop, "va_start": _va, "va_end": _va, "va_copy": _va,
     }  # fmt: skip
 

@@ -130,6 +130,7 @@ class DeclaredTypes:
         packed, align = False, 0
         for attribute in spec.attributes:
             packed |= attribute.name == "packed"
+            record.packet |= attribute.name == "deprecated" and attribute.args[:1] == ["packet"]  # BCC's mark
             if attribute.name == "aligned":
                 align = max(align, self.alignment(attribute.args[0] if attribute.args else None, attribute))
         record.define(members, packed=packed, align=align)

@@ -205,6 +205,54 @@ METHOD_KINDS: dict[str, tuple[str, ...]] = {
     "push": ("queue", "stack"), "pop": ("queue", "stack"), "peek": ("queue", "stack"),
 }  # fmt: skip
 
+# functions of BCC's that are no helpers: (parameters, body); SKB is the packet of the function at hand, FUNCTION its name
+_SWAPPED = "sizeof({0}) == 2 ? __builtin_bswap16({0}) : sizeof({0}) == 4 ? __builtin_bswap32({0}) : {0}".format
+_STORE = "({{ {0} _value = {1}; bpf_skb_store_bytes(skb, (unsigned long)off, &_value, sizeof(_value), 0); }})".format
+_WIDE_LOAD = "(__builtin_bpf_load_word(skb, {0}) << 32 | __builtin_bpf_load_word(skb, {0} + 4))".format
+# the bytes around a field of `bsz` bits, `bofs` bits into the byte at `off`; the field in their lowest bits
+_FIELD = (
+    "unsigned long _at = (unsigned long)off; unsigned int _bits = bofs + bsz, _size = _bits <= 8 ? 8 : _bits <= 16 ? 16 :"
+    " _bits <= 32 ? 32 : 64, _low = _size - _bits; unsigned long long _mask = bsz < 64 ? (1ULL << bsz) - 1 : ~0ULL;"
+    " unsigned long long _word = _size == 8 ? __builtin_bpf_load_byte(pkt, _at) : _size == 16 ? __builtin_bpf_load_half(pkt, _at)"
+    " : _size == 32 ? __builtin_bpf_load_word(pkt, _at) : "
+    + _WIDE_LOAD("_at").replace("skb", "pkt") + ";"
+)  # fmt: skip
+FUNCTIONS: dict[str, tuple[tuple[str, ...], str]] = {
+    "load_byte": (("skb", "off"), "__builtin_bpf_load_byte(skb, (unsigned long)off)"),
+    "load_half": (("skb", "off"), "__builtin_bpf_load_half(skb, (unsigned long)off)"),
+    "load_word": (("skb", "off"), "__builtin_bpf_load_word(skb, (unsigned long)off)"),
+    "load_dword": (("skb", "off"), _WIDE_LOAD("(unsigned long)off")),
+    "bpf_store_byte": (("skb", "off", "val"), _STORE("unsigned char", "val")),
+    "bpf_store_half": (("skb", "off", "val"), _STORE("unsigned short", "__builtin_bswap16(val)")),
+    "bpf_store_word": (("skb", "off", "val"), _STORE("unsigned int", "__builtin_bswap32(val)")),
+    "bpf_store_dword": (("skb", "off", "val"), _STORE("unsigned long long", "__builtin_bswap64(val)")),
+    "bpf_dext_pkt": (("pkt", "off", "bofs", "bsz"), "({ " + _FIELD + " _word >> _low & _mask; })"),
+    "bpf_dins_pkt": (
+        ("pkt", "off", "bofs", "bsz", "val"),
+        "({ " + _FIELD + " _word = _word & ~(_mask << _low) | ((unsigned long long)val & _mask) << _low;"
+        " _word = __builtin_bswap64(_word << 64 - _size); bpf_skb_store_bytes(pkt, _at, &_word, _size / 8, 0); })",
+    ),
+    "incr_cksum_l3": (
+        ("off", "oldval", "newval"),
+        f"(int)bpf_l3_csum_replace(SKB, (unsigned long)off, {_SWAPPED('oldval').replace('sizeof(oldval)', 'sizeof(newval)')},"
+        f" {_SWAPPED('newval')}, sizeof(newval))",
+    ),
+    "incr_cksum_l4": (
+        ("off", "oldval", "newval", "pseudo"),
+        f"(int)bpf_l4_csum_replace(SKB, (unsigned long)off, {_SWAPPED('oldval').replace('sizeof(oldval)', 'sizeof(newval)')},"
+        f" {_SWAPPED('newval')}, (pseudo & 1) << 4 | sizeof(newval))",
+    ),
+}
+# reading an argument of a USDT probe: the function _bpf_readarg_FUNCTION_N stands in the text that the USDT class prepends
+USDT_READS: dict[str, tuple[tuple[str, ...], str]] = {
+    "bpf_usdt_readarg": (("ctx", "target"), "READ(ctx, target, sizeof(*target))"),
+    "bpf_usdt_readarg_p": (
+        ("ctx", "buffer", "size"),
+        "({ unsigned long long _address = 0; READ(ctx, &_address, sizeof(_address));"
+        " bpf_probe_read_user(buffer, size, (void *)_address); })",
+    ),
+}
+
 # registers by machine: PT_REGS_PARM1.., the system call's arguments, result, instruction and stack pointers
 REGISTERS: dict[str, dict[str, Any]] = {
     "x86_64": {
@@ -296,12 +344,28 @@ MACROS: dict[str, str] = {
     "memmove": "(d, s, n) __builtin_memmove(d, s, n)",
     "bpf_htons": "(x) ((__be16)__builtin_bswap16(x))", "bpf_ntohs": "(x) ((__u16)__builtin_bswap16(x))",
     "bpf_htonl": "(x) ((__be32)__builtin_bswap32(x))", "bpf_ntohl": "(x) ((__u32)__builtin_bswap32(x))",
+    "bpf_htonll": "(x) ((__be64)__builtin_bswap64(x))", "bpf_ntohll": "(x) ((__u64)__builtin_bswap64(x))",
+    "bpf_hton128": "(x) ___swap128(x)", "bpf_ntoh128": "(x) ___swap128(x)",
+    "___swap128": "(x) ({ unsigned __int128 __v = (x); (unsigned __int128)__builtin_bswap64(__v) << 64"
+    " | __builtin_bswap64(__v >> 64); })",
+    "MASK": "(n) ((n) < 64 ? (1ULL << (n)) - 1 : ~0ULL)",
+    "MASK128": "(n) ((n) < 128 ? ((unsigned __int128)1 << (n)) - 1 : ~(unsigned __int128)0)",
+    "BPF_PACKET_HEADER": ' __attribute__((packed)) __attribute__((deprecated("packet")))',
+    "cursor_advance": "(cursor, length) ({ void *__at = (cursor); (cursor) += (length); __at; })",
     "bpf_cpu_to_be64": "(x) ((__be64)__builtin_bswap64(x))", "bpf_be64_to_cpu": "(x) ((__u64)__builtin_bswap64(x))",
     "htons": "(x) bpf_htons(x)", "ntohs": "(x) bpf_ntohs(x)", "htonl": "(x) bpf_htonl(x)", "ntohl": "(x) bpf_ntohl(x)",
     "lock_xadd": "(p, v) ((void)__sync_fetch_and_add(p, v))",
     "bpf_log2": "(v) " + _LOG2_32, "bpf_log2l": "(v) " + _LOG2_64, "CUR_CPU_IDENTIFIER": " 0xffffffffULL",
     "TRACEPOINT_PROBE": "(category, event) int tracepoint__##category##__##event(struct tracepoint__##category##__##event *args)",
     "RAW_TRACEPOINT_PROBE": "(event) int raw_tracepoint__##event(struct bpf_raw_tracepoint_args *ctx)",
+    # functions of the kernel's with typed arguments
+    "KFUNC_PROBE": "(event, args...) int BPF_PROG(kfunc__vmlinux__##event, ##args)",
+    "KRETFUNC_PROBE": "(event, args...) int BPF_PROG(kretfunc__vmlinux__##event, ##args)",
+    "MODULE_KFUNC_PROBE": "(module, event, args...) int BPF_PROG(kfunc__##module##__##event, ##args)",
+    "MODULE_KRETFUNC_PROBE": "(module, event, args...) int BPF_PROG(kretfunc__##module##__##event, ##args)",
+    "KMOD_RET": "(event, args...) int BPF_PROG(kmod_ret__##event, ##args)",
+    "LSM_PROBE": "(event, args...) int BPF_PROG(lsm__##event, ##args)",
+    "BPF_ITER": "(target) int bpf_iter__##target(struct bpf_iter__##target *ctx)",
     # a dynamic array of a tracepoint's record: its field holds the length (high half) and the place in the record
     "TP_DATA_LOC_READ_CONST": "(dst, field, length) ((void)bpf_probe_read_kernel((void *)(dst), length,"
     " (char *)args + (args->data_loc_##field & 0xffff)))",

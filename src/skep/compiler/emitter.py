@@ -164,12 +164,13 @@ class Emitter:
             if i == 0:
                 registers = programs.context_tag(function) == "pt_regs"
                 params.append("context:btf" if model in programs.BTF_MODELS and not registers else "context")
-            elif programs.pointer_to(param.type, "pt_regs"):
-                params.append("kernel")
             elif programs.arguments_from(function) == "context" and isinstance(param.type, ct.PointerType):
                 to = param.type.to
                 known = model in programs.BTF_MODELS and isinstance(to, ct.RecordType)  # btf_ctx_access: others are numbers
-                params.append("user" if to.quals & ct.USER else "btf" if known else "any")
+                unknown = "kernel" if programs.pointer_to(param.type, "pt_regs") else "any"
+                params.append("user" if to.quals & ct.USER else "btf" if known else unknown)
+            elif programs.pointer_to(param.type, "pt_regs"):
+                params.append("kernel")
             else:
                 params.append(("user" if syscall else "any") if pointer else "")
         takes = programs.REGISTER_MODELS | programs.ARGUMENT_MODELS

@@ -2,7 +2,8 @@
 
 An origin is a word: "" nothing known (null, a number), "context" ("context:btf": the verifier knows the types of what is
 loaded), "stack" ("stack:X": what is stored there has origin X), "memory" (map value, record, global), "packet", "btf",
-"kernel", "user", "any" (kernel or user, known at run time only). Solved per function and origins of its arguments.
+"kernel", "user", "any" (kernel or user, known at run time only), "wire" (a place in a packet by its offset). Solved per function
+and origins of its arguments.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def loaded(origin: str, type: ct.Type) -> str:
     if isinstance(type, PointerType) and type.to.quals & ct.USER:
         return "user"
     where = kind(origin)
+    if where == "wire":
+        return ""
     if where == "stack":
         return origin[6:]
     if where in ("user", "any"):
@@ -179,10 +182,15 @@ class Origins:
             case tree.MemberRef():
                 return self.of_place(node.base)
             case tree.Deref():
-                return self.of(node.pointer)
+                return "wire" if in_packet(node.type) else self.of(node.pointer)
             case tree.StringData():
                 return "memory"
         return "stack" if isinstance(node.type, ct.RecordType) else ""
+
+
+def in_packet(type: ct.Type) -> bool:
+    """Is it one of BCC's packet structs? A pointer to one is an offset."""
+    return isinstance(type, ct.RecordType) and type.record.packet
 
 
 def _context_field(node: tree.MemberRef) -> bool:

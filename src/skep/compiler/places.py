@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 from skep.compiler import dialect, programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import llvm_type
-from skep.compiler.origins import DIRECT, kind
+from skep.compiler.origins import DIRECT, in_packet, kind
+from skep.compiler.packets import OFFSETS, Packets
 from skep.compiler.types import Type
 
 if TYPE_CHECKING:
@@ -18,8 +19,8 @@ _PROBE = {"kernel": 113, "user": 112, "any": 4}
 
 
 class Place:
-    """Where an lvalue is: `space` "direct" (plain loads), "kernel", "user" or "any" (read by a helper), or "registers" (a pt_regs
-    context that this hook does not really have)."""
+    """Where an lvalue is: `space` "direct" (plain loads), "kernel", "user" or "any" (read by a helper), "wire" (an offset into a
+    packet), or "registers" (a pt_regs context that this hook does not really have)."""
 
     __slots__ = ("align", "base", "context", "member", "offset", "space", "type", "volatile")
 
@@ -40,6 +41,7 @@ class Places:
     def __init__(self, function: FunctionEmitter) -> None:
         self.f = function
         self.m = function.m
+        self.packets = Packets(self)
 
     # what `values` adds
 
@@ -107,9 +109,19 @@ class Places:
             if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.ARGUMENT_MODELS:
                 return Place(self.scalar(node.pointer), "registers", node.type, align)
             return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
+        if in_packet(node.type) and self.m.bpf:
+            return self._in_packet(node, origin)
         space = "direct" if isinstance(node.type, ct.FunctionType) else self.space(node.pointer)
         base = self.scalar(node.pointer)
         return Place(base, space, node.type, align, context=origin == "context")
+
+    def _in_packet(self, node: tree.Deref, origin: str) -> Place:
+        if origin not in OFFSETS:
+            self.m.error(
+                f"a pointer to '{node.type}' is an offset into the packet, made by cursor_advance(); this one is an address: "
+                "for memory use the kernel's struct (struct iphdr, struct tcphdr, ...)", node, "packet",
+            )  # fmt: skip
+        return Place(self.scalar(node.pointer), "wire", node.type, 1)
 
     def _replace_register(self, place: Place, node: tree.MemberRef) -> None:
         """A register of a hook that has none: a system call's tracepoint and fentry carry arguments and result instead."""
@@ -163,6 +175,8 @@ class Places:
 
     def load(self, place: Place, node: tree.Node) -> str:
         """The value at a scalar place."""
+        if place.space == "wire":
+            return self.packets.load(place, node)
         if place.member is not None:
             return self._load_bits(place, node)
         t = self.ltype(place.type)
@@ -189,6 +203,9 @@ class Places:
         return value
 
     def read(self, space: str, to: str, size: str, source: str) -> None:
+        if space == "wire":
+            self.packets.copy(to, size, source)
+            return
         if space == "any" and not self.m.tracing:
             space = "kernel"
         self.helper(_PROBE[space], [to, size, source])
@@ -206,8 +223,10 @@ class Places:
         return space == "direct"
 
     def _no_write(self, space: str, node: tree.Node) -> None:
-        which, instead = ("user", "bpf_probe_write_user()") if space == "user" else ("kernel", "a map or a copy on the stack")
-        self.m.error(f"BPF cannot write through this pointer: it points to {which} memory; use {instead}", node, "write")
+        where, instead = {
+            "user": ("user memory", "bpf_probe_write_user()"), "wire": ("a packet by an offset", "bpf_skb_store_bytes()")
+        }.get(space, ("kernel memory", "a map or a copy on the stack"))  # fmt: skip
+        self.m.error(f"BPF cannot write through this pointer: it points to {where}; use {instead}", node, "write")
 
     def helper(self, number: int, args: list[str], returns: str = "i64") -> str:
         call = f"call {returns} inttoptr (i64 {number} to ptr)({', '.join(args)})"
@@ -256,6 +275,8 @@ class Places:
 
     def store(self, place: Place, value: str, node: tree.Node) -> str:
         """Store a scalar; gives the value that the place has afterwards."""
+        if place.space == "wire":
+            return self.packets.store(place, value, node)
         if place.space != "direct":
             self._no_write(place.space, node)
             return value

@@ -6,13 +6,13 @@ BCC names programs by prefix (`kprobe__`, `tracepoint__`, ...), libbpf by sectio
 from __future__ import annotations
 
 from skep.compiler import types as ct
-from skep.compiler.tree import Function
+from skep.compiler.tree import Function, Variable
 from skep.compiler.types import PointerType, RecordType
 
-# BCC's name prefix: (section prefix, rest of the name is: "name" one word, "path" parts joined by '/')
+# BCC's name prefix: (section prefix, rest of the name is: "name" one word, "path" parts joined by '/', "module" MODULE__name)
 _PREFIXES = {
     "kprobe__": ("kprobe/", "name"), "kretprobe__": ("kretprobe/", "name"), "tracepoint__": ("tracepoint/", "path"),
-    "raw_tracepoint__": ("raw_tracepoint/", "name"), "kfunc__": ("fentry/", "last"), "kretfunc__": ("fexit/", "last"),
+    "raw_tracepoint__": ("raw_tracepoint/", "name"), "kfunc__": ("fentry/", "module"), "kretfunc__": ("fexit/", "module"),
     "kmod_ret__": ("fmod_ret/", "name"), "lsm__": ("lsm/", "name"), "bpf_iter__": ("iter/", "name"),
 }  # fmt: skip
 _CONTEXT_RECORDS = {
@@ -59,11 +59,19 @@ def section_of(function: Function) -> str:
             name = function.name[len(prefix) :]
             if rest == "path":
                 return section + name.replace("__", "/")
-            return section + (name.rsplit("__", 1)[-1] if rest == "last" else name)
+            return section + (_in_module(name) if rest == "module" else name)
     tag = context_tag(function)
     if tag.startswith("tracepoint__"):
         return "tracepoint/" + tag[12:].replace("__", "/", 1)
     return _CONTEXT_RECORDS.get(tag, "kprobe")
+
+
+def _in_module(name: str) -> str:
+    """`vmlinux__F` is the kernel's function F, `MODULE__F` is `MODULE:F`, as in libbpf; a bare name is the kernel's."""
+    module, parted, function = name.partition("__")
+    if not parted or not module:
+        return name
+    return function if module == "vmlinux" else f"{module}:{function}"
 
 
 def context_tag(function: Function) -> str:
@@ -100,6 +108,11 @@ def is_syscall_function(function: Function) -> bool:
 def arguments_from(function: Function) -> str:
     """Where a macro's parameters come from: "context" (elements of it), "syscall", "result"; "" is registers."""
     return str(function.attributes.get("skep_arguments", ""))
+
+
+def packet_of(function: Function) -> Variable | None:
+    """The parameter that is the packet's socket buffer."""
+    return next((p for p in function.params if pointer_to(p.type, "__sk_buff")), None)
 
 
 def pointer_to(type: ct.Type, tag: str) -> bool:

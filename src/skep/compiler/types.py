@@ -249,7 +249,7 @@ class Member:
 class Record:
     """A struct or union definition; `fill` completes it lazily (kernel types load their members when first looked at)."""
 
-    __slots__ = ("_align", "_fill", "_members", "_size", "defined", "from_kernel", "kind", "packed", "tag", "token")
+    __slots__ = ("_align", "_fill", "_members", "_size", "defined", "from_kernel", "kind", "packed", "packet", "tag", "token")
 
     def __init__(self, kind: str, tag: str, token: Any = None) -> None:
         self.kind = kind
@@ -258,6 +258,7 @@ class Record:
         self.defined = False
         self.from_kernel = False
         self.packed = False
+        self.packet = False  # lies in a packet: network byte order, bit-fields from the most significant bit
         self._members: list[Member] = []
         self._size = 0
         self._align = 1

@@ -64,6 +64,8 @@ class Values(Places):
         match node:
             case tree.VarRef() | tree.MemberRef() | tree.Deref() | tree.CompoundLiteral() | tree.StringData():
                 place = self.place(node)
+                if place.space == "wire" and isinstance(node.type, ct.RecordType):
+                    self.m.error(f"'{node.type}' is read field by field, or copied by bpf_skb_load_bytes()", node, "packet")
                 if place.space != "direct":
                     return self.probe(place, node.type.size, node.type.align)
                 return self.address(place)
