@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import ast, dialect, host, tree
 from skep.compiler import types as ct
+from skep.compiler.builtins import builtin
 from skep.compiler.diagnostics import closest
 from skep.compiler.dialect_calls import DialectCalls
 from skep.compiler.printk import FORMATS, check_format, format_of
@@ -275,6 +276,9 @@ class Calls:
             method = self._special.get(short)
             if method is not None:
                 return method(self, node)
+            other = builtin(self, node, short)
+            if other is not None:
+                return other
             if not self.c.bpf:
                 found = self._library(node, short)
                 if found is not None:

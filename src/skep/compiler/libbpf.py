@@ -57,8 +57,16 @@ MACROS: dict[str, str] = {
     "bpf_core_read_str": "(dst, sz, src) bpf_probe_read_kernel_str(dst, sz, (const void *)(src))",
     "bpf_core_read_user": "(dst, sz, src) bpf_probe_read_user(dst, sz, (const void *)(src))",
     "bpf_core_read_user_str": "(dst, sz, src) bpf_probe_read_user_str(dst, sz, (const void *)(src))",
-    "bpf_core_field_size": "(field...) sizeof(field)", "bpf_core_type_size": "(type) sizeof(type)",
-    "bpf_core_enum_value": "(type, value) ((type)(value))",
+    # questions about the kernel's types
+    "___field1": "(kind, field) __builtin_preserve_field_info(field, kind)",
+    "___field2": "(kind, type, field) __builtin_preserve_field_info(((typeof(type) *)0)->field, kind)",
+    "bpf_core_field_offset": "(...) ___apply(___field, __VA_ARGS__)(0, __VA_ARGS__)",
+    "bpf_core_field_size": "(...) ___apply(___field, __VA_ARGS__)(1, __VA_ARGS__)",
+    "bpf_core_field_exists": "(...) ___apply(___field, __VA_ARGS__)(2, __VA_ARGS__)",
+    "bpf_core_type_exists": "(type) __builtin_preserve_type_info(*(typeof(type) *)0, 0)",
+    "bpf_core_type_size": "(type) __builtin_preserve_type_info(*(typeof(type) *)0, 1)",
+    "bpf_core_enum_value_exists": "(type, value) __builtin_preserve_enum_value(*(typeof(type) *)value, 0)",
+    "bpf_core_enum_value": "(type, value) __builtin_preserve_enum_value(*(typeof(type) *)value, 1)",
     # iterators that the verifier follows, whatever the number of rounds (Linux 6.4)
     "__ksym": ' __attribute__((section(".ksyms")))',
     "bpf_for": (

@@ -1,0 +1,97 @@
+"""Builtins with an answer at compile time or made of other C: overflow, sizes of objects, CO-RE's questions."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING
+
+import pytest
+
+from skep.compiler import compile_source
+from skep.errors import CompileError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .conftest import Program
+
+TYPES = {"int": (-(1 << 31), (1 << 31) - 1), "unsigned": (0, (1 << 32) - 1), "s64": (-(1 << 63), (1 << 63) - 1),
+         "u64": (0, (1 << 64) - 1), "s8": (-128, 127), "u16": (0, 65535)}  # fmt: skip
+VALUES = [0, 1, -1, 2, 3, 127, 128, -128, 65535, (1 << 31) - 1, 1 << 31, -(1 << 31), (1 << 32) - 1, 1 << 32, 1 << 33,
+          (1 << 63) - 1, -(1 << 63), 1 << 63, (1 << 64) - 1, 0x100000001]  # fmt: skip
+OPS = {"add": int.__add__, "sub": int.__sub__, "mul": int.__mul__}
+CASES = [*((t, t, t) for t in TYPES), ("s64", "u64", "s64"), ("u64", "int", "u64"), ("int", "unsigned", "s64"),
+         ("unsigned", "unsigned", "s64"), ("unsigned", "unsigned", "u64"), ("u64", "u64", "int"), ("s64", "s64", "u64"),
+         ("int", "int", "u16")]  # fmt: skip
+
+
+def wrapped(value: int, type: str) -> int:
+    low, high = TYPES[type]
+    return (value - low) % (high - low + 1) + low
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("types", CASES, ids="-".join)
+def test_overflow_is_reported_and_the_result_wraps(types: tuple[str, str, str], program: Callable[..., Program]) -> None:
+    a_type, b_type, to = types
+    lines = "".join(
+        f"{{ {to} r = 0; int o = __builtin_{op}_overflow(({a_type})ctx->args[0], ({b_type})ctx->args[1], &r);"
+        f" k = {2 * i}; v = out.lookup(&k); if (v) *v = o; k = {2 * i + 1}; v = out.lookup(&k); if (v) *v = r; }}\n"
+        for i, op in enumerate(OPS)
+    )
+    made = program(f"BPF_ARRAY(out, u64, 6);\nint f(struct bpf_raw_tracepoint_args *ctx) {{ int k; u64 *v;\n{lines} return 0; }}")
+    pairs = product(*([v for v in VALUES if TYPES[t][0] <= v <= TYPES[t][1]] for t in (a_type, b_type)))
+    for x, y in pairs:
+        made.run(args=(x, y))
+        out = made.out
+        for i, operation in enumerate(OPS.values()):
+            exact = operation(x, y)
+            fits = TYPES[to][0] <= exact <= TYPES[to][1]
+            assert (out[2 * i], out[2 * i + 1]) == (not fits, wrapped(exact, to) & (1 << 64) - 1), (i, x, y)
+
+
+def constants(*expressions: str, head: str = "") -> None:
+    """All expressions are true at compile time."""
+    checks = "".join(f'_Static_assert({e}, "{i}");\n' for i, e in enumerate(expressions))
+    compile_source(f"{head}\nint f(struct task_struct *t) {{ (void)t;\n{checks} return 0; }}", target="bpf")
+
+
+def test_forms_with_the_type_in_the_name() -> None:
+    text = "int main() { int r; long l; unsigned long long u; return __builtin_sadd_overflow(1, 2, &r)"
+    compile_source(text + " | __builtin_smull_overflow(1, 2, &l) | __builtin_usubll_overflow(1, 2, &u); }", target="host")
+    with pytest.raises(CompileError, match=r"__builtin_add_overflow\(\) takes two integers and a pointer to one"):
+        compile_source("int f(void *ctx) { int r; return __builtin_add_overflow(1, 2, r); }")
+
+
+def test_object_size_is_exact_where_it_is_plain_and_unknown_elsewhere() -> None:
+    constants(
+        "__builtin_object_size(buffer, 0) == 24", "__builtin_object_size(&buffer[4], 0) == 20",
+        "__builtin_object_size(s.b, 0) == 10", "__builtin_object_size(s.b, 1) == 8", "__builtin_object_size(t, 0) == -1UL",
+        "__builtin_object_size(t, 2) == 0", '__builtin_object_size("abc", 0) == 4',
+        head="static char buffer[24]; static struct { char a[2], b[8], c[2]; } s;",
+    )  # fmt: skip
+
+
+def test_questions_about_this_kernels_types() -> None:
+    constants(
+        "bpf_core_field_exists(t->pid)", "!bpf_core_field_exists(t->nothing)", "bpf_core_field_exists(struct task_struct, mm)",
+        "!bpf_core_field_exists(struct task_struct, nothing)", "bpf_core_field_exists(t->mm->pgd)",
+        "bpf_core_field_exists(((struct task_struct___x *)t)->pid)", "!bpf_core_field_exists(struct task_struct___x, old)",
+        "bpf_core_field_size(t->comm) == 16", "bpf_core_field_size(struct task_struct, pid) == 4",
+        "bpf_core_field_size(struct task_struct___x, pid) == 4",
+        "bpf_core_field_offset(struct task_struct, pid) == __builtin_offsetof(struct task_struct, pid)",
+        "bpf_core_type_exists(struct task_struct)", "!bpf_core_type_exists(struct nothing_such)",
+        "!bpf_core_type_exists(struct mine)", "bpf_core_type_exists(pid_t)", "bpf_core_type_exists(enum bpf_map_type)",
+        "bpf_core_type_size(struct task_struct) == sizeof(struct task_struct)", "bpf_core_type_size(struct mine) == 0",
+        "bpf_core_enum_value_exists(enum bpf_map_type, BPF_MAP_TYPE_HASH)",
+        "!bpf_core_enum_value_exists(enum bpf_map_type, BPF_MAP_TYPE_NOTHING)",
+        "bpf_core_enum_value(enum bpf_map_type, BPF_MAP_TYPE_ARRAY) == 2",
+        head="struct mine { int x; }; struct task_struct___x { long pid, old; } __attribute__((preserve_access_index));",
+    )  # fmt: skip
+
+
+def test_questions_that_have_no_answer_are_errors() -> None:
+    with pytest.raises(CompileError, match="this kernel's 'struct task_struct' has no member 'nothing'"):
+        constants("bpf_core_field_size(t->nothing) == 4")
+    with pytest.raises(CompileError, match="this kernel has no enumerator 'BPF_NOTHING'"):
+        constants("bpf_core_enum_value(enum bpf_map_type, BPF_NOTHING) == 4")
