@@ -85,6 +85,9 @@ def _identity(text: str, file: str, cflags: Sequence[str], contexts: Mapping[str
         *(f"{name}={contexts[name]}" for name in sorted(contexts)),
         "",
     ]
+    if "bpf_num_cpus" in text:  # becomes a constant
+        with open("/sys/devices/system/cpu/possible") as possible:
+            parts.append(possible.read())
     return [
         kernel_identity(btf) if btf else kernel_identity(),
         *(part.encode("utf-8", "surrogateescape") for part in parts),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -134,6 +135,60 @@ def test_the_licence_is_that_of_the_macro() -> None:
     found = read_object(compile_source("#define BPF_LICENSE Dual BSD/GPL\nint f(void *ctx) { return 0; }").data)
     assert found.license == "Dual BSD/GPL"
     assert read_object(compile_source("int f(void *ctx) { return 0; }").data).license == "GPL"
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/config.gz"), reason="no /proc/config.gz to compare with")
+def test_options_of_the_kernel_are_macros_as_in_its_own_headers() -> None:
+    with gzip.open("/proc/config.gz", "rt") as file:
+        options = dict(line.strip().split("=", 1) for line in file if line.startswith("CONFIG_"))
+    assert options["CONFIG_BPF"] == "y"
+    text = f"""
+    #if !defined(CONFIG_BPF) || !IS_ENABLED(CONFIG_BPF) || !IS_BUILTIN(CONFIG_BPF) || IS_MODULE(CONFIG_BPF)
+    #error "CONFIG_BPF"
+    #endif
+    #if IS_ENABLED(CONFIG_NO_SUCH_OPTION) || defined(CONFIG_NO_SUCH_OPTION)
+    #error "CONFIG_NO_SUCH_OPTION"
+    #endif
+    _Static_assert(CONFIG_HZ == {options["CONFIG_HZ"]});
+    int f(void *ctx) {{ return IS_ENABLED(CONFIG_BPF); }}
+    """
+    assert compile_source(text).data
+
+
+# names that need no map: macros, functions; each in an expression or declaration that must compile
+NAMES = """
+bpf_htons(1) bpf_ntohs(1) bpf_htonl(1) bpf_ntohl(1) bpf_htonll(1) bpf_ntohll(1) bpf_hton128(1) bpf_ntoh128(1) bpf_log2(9)
+bpf_log2l(9) MASK(3) MASK128(100) bpf_num_cpus() KERNEL_VERSION(5,4,0) LINUX_VERSION_CODE PAGE_SIZE CUR_CPU_IDENTIFIER
+PT_REGS_PARM1(ctx) PT_REGS_PARM2(ctx) PT_REGS_PARM3(ctx) PT_REGS_PARM4(ctx) PT_REGS_PARM5(ctx) PT_REGS_PARM6(ctx)
+PT_REGS_RC(ctx) PT_REGS_IP(ctx) PT_REGS_SP(ctx) PT_REGS_FP(ctx) PT_REGS_RET(ctx) PT_REGS_SYSCALL_CTX(ctx)
+PT_REGS_PARM1_SYSCALL(ctx) PT_REGS_PARM4_SYSCALL(ctx) PT_REGS_PARM6_SYSCALL(ctx) min_t(int,1,2) max_t(int,1,2) min(1,2)
+max(1,2) sizeof(u8) sizeof(s64) sizeof(__be32) sizeof(bool) sizeof(size_t) BPF_ANY BPF_NOEXIST XDP_PASS TASK_COMM_LEN
+sizeof(KBUILD_MODNAME) __BPF_TRACING__ __KERNEL__ CC_USING_FENTRY CONFIG_CC_IS_CLANG
+""".split()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_bccs_names_are_known_without_an_include(name: str) -> None:
+    assert compile_source(f"int f(struct pt_regs *ctx) {{ return (u64)({name}) > 1; }}").data
+
+
+@pytest.mark.parametrize(("value", "swapped"), [("(unsigned __int128)1", 0), ("(unsigned __int128)1 << 120", 1)])
+def test_a_128_bit_number_is_swapped_as_a_whole(value: str, swapped: int) -> None:
+    bytes_are = f"(u64)bpf_ntoh128({value}) == {swapped} && (u64)(bpf_hton128({value}) >> 120) == {1 - swapped}"
+    text = f"int f(void *ctx) {{ return {bytes_are}; }}"
+    code = read_object(compile_source(text).data).programs["f"].instructions
+    assert int.from_bytes(code[4:8], "little") == 1
+
+
+def test_another_objects_table_is_refused_with_a_way_out() -> None:
+    with pytest.raises(CompileError, match="BPF_TABLE_PINNED in both texts"):
+        compile_source('BPF_TABLE("extern", u64, u64, m, 1); int f(void *ctx) { return 0; }')
+
+
+def test_pinned_maps_of_all_macros_keep_their_path() -> None:
+    text = 'BPF_XSKMAP(x, 4, "/sys/fs/bpf/x"); BPF_QUEUESTACK_PINNED("queue", q, u64, 4, 0, "/sys/fs/bpf/q");'
+    maps = read_object(compile_source(text + " int f(void *ctx) { return 0; }").data).maps
+    assert {name: spec.pin_path for name, spec in maps.items()} == {"x": "/sys/fs/bpf/x", "q": "/sys/fs/bpf/q"}
 
 
 def test_the_number_of_cpus_is_a_constant() -> None:

@@ -94,6 +94,11 @@ DECLARATIONS = [
     ('BPF_TABLE("ringbuf", int, int, m, 1)', "ringbuf", 0, 0, 4096, 0),
     ('BPF_TABLE_PUBLIC("hash", u32, u64, m, 5)', "hash", 4, 8, 5, 0),
     ('BPF_TABLE_SHARED("hash", u32, u64, m, 5)', "hash", 4, 8, 5, 0),
+    ('BPF_TABLE_SHARED("hash", u32, u64, m, 5, BPF_F_NO_PREALLOC)', "hash", 4, 8, 5, NO_PREALLOC),
+    ('BPF_QUEUESTACK("stack", m, u64, 10)', "stack", 0, 8, 10, 0),
+    ('BPF_QUEUESTACK("queue", m, u64, 10, 0)', "queue", 0, 8, 10, 0),
+    ('BPF_QUEUESTACK_PUBLIC("queue", m, u64, 10, 0)', "queue", 0, 8, 10, 0),
+    ('BPF_QUEUESTACK_SHARED("queue", m, u32, 10)', "queue", 0, 4, 10, 0),
     ('BPF_F_TABLE("hash", u32, u64, m, 5, BPF_F_NO_PREALLOC)', "hash", 4, 8, 5, NO_PREALLOC),
 ]  # fmt: skip
 
@@ -112,7 +117,7 @@ def test_a_map_macro_makes_this_map(program: Callable[..., Any], row: tuple[str,
 
 def test_every_map_macro_has_a_test() -> None:
     tested = {name for text, *_ in DECLARATIONS for name in dialect.MAP_MACROS if f"{name}(" in text}
-    assert set(dialect.MAP_MACROS) - tested == {"BPF_TABLE_PINNED"}
+    assert set(dialect.MAP_MACROS) - tested == {"BPF_TABLE_PINNED", "BPF_QUEUESTACK_PINNED"}
 
 
 @pytest.mark.kernel

@@ -171,6 +171,10 @@ def _preprocess(
         macros |= dialect.MACROS
         macros |= dialect.register_macros(platform.machine())
         macros |= dialect.version_macros(platform.release())
+        if "CONFIG_" in source.text:
+            from skep.compiler.kernel_config import config_macros
+
+            macros |= config_macros(platform.release())
     else:
         macros |= host.MACROS
     preprocessor = Preprocessor(

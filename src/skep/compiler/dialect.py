@@ -18,6 +18,7 @@ _SIZED = (("name", "name"), ("size", "expr"))
 _NAMED = (("name", "name"),)
 _STORAGE = (("name", "name"), ("leaf", "type"))
 _TABLE = (("type", "string"), ("key", "type"), ("leaf", "type"), ("name", "name"), ("size", "expr"))
+_QUEUESTACK = (("type", "string"), ("name", "name"), ("leaf", "type"), ("size", "expr"), ("flags", "expr?"))
 NO_PREALLOC, STACK_BUILD_ID = 1, 1 << 5
 
 MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = {
@@ -36,9 +37,13 @@ MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = 
     "BPF_STACK_TRACE": ("stack_trace", _SIZED, "int", "struct bpf_stacktrace", 0),
     "BPF_QUEUE": ("queue", (("name", "name"), ("leaf", "type"), ("size", "expr"), ("flags", "expr?")), "-", "", 0),
     "BPF_STACK": ("stack", (("name", "name"), ("leaf", "type"), ("size", "expr"), ("flags", "expr?")), "-", "", 0),
+    "BPF_QUEUESTACK": ("", _QUEUESTACK, "-", "", 0),
+    "BPF_QUEUESTACK_PUBLIC": ("", _QUEUESTACK, "-", "", 0),
+    "BPF_QUEUESTACK_SHARED": ("", _QUEUESTACK, "-", "", 0),
+    "BPF_QUEUESTACK_PINNED": ("", (*_QUEUESTACK[:4], ("flags", "expr"), ("path", "string")), "-", "", 0),
     "BPF_DEVMAP": ("devmap", _SIZED, "int", "int", 0),
     "BPF_CPUMAP": ("cpumap", _SIZED, "int", "u32", 0),
-    "BPF_XSKMAP": ("xskmap", _SIZED, "int", "int", 0),
+    "BPF_XSKMAP": ("xskmap", (*_SIZED, ("path", "string?")), "int", "int", 0),
     "BPF_STACK_TRACE_BUILDID": ("stack_trace", _SIZED, "int", "struct bpf_stacktrace_buildid", STACK_BUILD_ID),
     "BPF_SOCKMAP": ("sockmap", _SIZED, "u32", "int", 0),
     "BPF_SOCKHASH": ("sockhash", (("name", "name"), ("key", "type?"), ("size", "expr?")), "", "int", 0),
@@ -57,7 +62,7 @@ MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = 
     ),
     "BPF_TABLE": ("", _TABLE, "", "", 0),
     "BPF_TABLE_PUBLIC": ("", _TABLE, "", "", 0),
-    "BPF_TABLE_SHARED": ("", _TABLE, "", "", 0),
+    "BPF_TABLE_SHARED": ("", (*_TABLE, ("flags", "expr?")), "", "", 0),
     "BPF_F_TABLE": ("", (*_TABLE, ("flags", "expr")), "", "", 0),
     "BPF_TABLE_PINNED": ("", (*_TABLE, ("path", "string"), ("flags", "expr?")), "", "", 0),
 }
@@ -324,7 +329,8 @@ COMMON_MACROS: dict[str, str] = {
 }  # fmt: skip
 # text after the name in a #define; each is lexed when a program first uses it
 MACROS: dict[str, str] = {
-    "__bpf__": " 1", "__BPF__": " 1", "__KERNEL__": " 1", "__TARGET_ARCH_x86": " 1",
+    "__bpf__": " 1", "__BPF__": " 1", "__KERNEL__": " 1", "__BPF_TRACING__": " 1", "KBUILD_MODNAME": ' "bcc"',
+    "CC_USING_FENTRY": " 1", "CONFIG_CC_IS_CLANG": " 1", "__TARGET_ARCH_x86": " 1",
     "NULL": " ((void *)0)", "true": " 1", "false": " 0", "offsetof": "(t, m) __builtin_offsetof(t, m)",
     "container_of": "(p, t, m) ((t *)((char *)(p) - __builtin_offsetof(t, m)))",
     "likely": "(x) __builtin_expect(!!(x), 1)", "unlikely": "(x) __builtin_expect(!!(x), 0)",
@@ -348,6 +354,11 @@ MACROS: dict[str, str] = {
     "bpf_hton128": "(x) ___swap128(x)", "bpf_ntoh128": "(x) ___swap128(x)",
     "___swap128": "(x) ({ unsigned __int128 __v = (x); (unsigned __int128)__builtin_bswap64(__v) << 64"
     " | __builtin_bswap64(__v >> 64); })",
+    # include/linux/kconfig.h: an option that is not there is a name, which is no 1
+    "IS_BUILTIN": "(option) ___is_one(option)", "IS_MODULE": "(option) ___is_one(option##_MODULE)",
+    "IS_ENABLED": "(option) (IS_BUILTIN(option) || IS_MODULE(option))", "IS_REACHABLE": "(option) IS_ENABLED(option)",
+    "___is_one": "(value) ___is_one_(value)", "___is_one_": "(value) ___second_(___one_##value 1, 0)", "___one_1": " 0,",
+    "___second_": "(...) ___second(__VA_ARGS__)", "___second": "(a, b, ...) b",
     "MASK": "(n) ((n) < 64 ? (1ULL << (n)) - 1 : ~0ULL)",
     "MASK128": "(n) ((n) < 128 ? ((unsigned __int128)1 << (n)) - 1 : ~(unsigned __int128)0)",
     "BPF_PACKET_HEADER": ' __attribute__((packed)) __attribute__((deprecated("packet")))',

@@ -91,6 +91,14 @@ class MapDeclarations:
 
     def _table_kind(self, node: ast.String) -> str:
         text = self.c.expr.string_bytes(node)[:-1].decode("utf-8", "replace")
+        if text == "extern":
+            self.c.error(
+                'a table of another BPF object ("extern") cannot be named here; '
+                "pin it: BPF_TABLE_PINNED in both texts, with one path",
+                node,
+                code="map-type",
+            )
+            return "hash"
         kind = dialect.TABLE_TYPES.get(text, text)
         if kind not in dialect.MAP_TYPES and kind != "histogram":
             names = [*dialect.TABLE_TYPES, *dialect.MAP_TYPES]
