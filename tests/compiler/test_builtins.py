@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -95,3 +96,34 @@ def test_questions_that_have_no_answer_are_errors() -> None:
         constants("bpf_core_field_size(t->nothing) == 4")
     with pytest.raises(CompileError, match="this kernel has no enumerator 'BPF_NOTHING'"):
         constants("bpf_core_enum_value(enum bpf_map_type, BPF_NOTHING) == 4")
+
+
+CORE = "struct task_struct{flavor} {{ {members} }} __attribute__((preserve_access_index));\n"
+
+
+@pytest.mark.kernel
+def test_a_record_of_ones_own_with_preserve_access_index_has_the_kernels_layout(program: Callable[..., Program]) -> None:
+    head = CORE.format(flavor="", members="int pid; struct task_struct *group_leader; unsigned in_execve : 1; u64 tgid;")
+    head += CORE.format(flavor="___old", members="long state; u64 gone;")
+    made = program(f"""{head} BPF_ARRAY(out, u64, 4);
+        static void put(int k, u64 value) {{ u64 *v = out.lookup(&k); if (v) *v = value; }}
+        int f(void *ctx) {{
+            struct task_struct *t = (void *)bpf_get_current_task();
+            struct task_struct___old *old = (void *)t;
+            put(0, t->group_leader->pid);
+            put(1, t->tgid);
+            put(2, t->in_execve);
+            put(3, bpf_core_field_exists(old->state) ? old->state : bpf_core_field_exists(old->gone) ? old->gone : 77);
+            return 0;
+        }}""")
+    made.run()
+    assert made.out == [os.getpid(), os.getpid(), 0, 77]
+
+
+@pytest.mark.kernel
+def test_a_member_that_this_kernel_does_not_have_reads_as_zero(program: Callable[..., Program]) -> None:
+    head = CORE.format(flavor="___old", members="u64 gone;")
+    made = program(
+        f"{head} int f(void *ctx) {{ struct task_struct___old *t = (void *)bpf_get_current_task(); return !!t->gone; }}"
+    )
+    assert made.run() == 0

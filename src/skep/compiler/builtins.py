@@ -136,9 +136,10 @@ def _kernel_record(calls: Calls, type: Type) -> ct.Record | None:
     if not isinstance(type, RecordType):
         return None
     record = type.record
-    if record.from_kernel or not record.tag:
+    if not record.tag:
         return record
-    return calls.c.kernel.record(record.kind, record.tag.partition("___")[0])
+    found = calls.c.kernel.record(record.kind, record.tag.partition("___")[0])
+    return record if found is None and record.from_kernel else found
 
 
 def _kind(calls: Calls, node: ast.Call, known: int) -> int | None:

@@ -134,6 +134,10 @@ class DeclaredTypes:
             if attribute.name == "aligned":
                 align = max(align, self.alignment(attribute.args[0] if attribute.args else None, attribute))
         record.define(members, packed=packed, align=align)
+        if self.c.bpf and spec.tag and any(attribute.name == "preserve_access_index" for attribute in spec.attributes):
+            kernel = self.c.kernel.record(spec.kind, spec.tag.partition("___")[0])
+            if kernel is not None:
+                record.relocate(kernel)
         return record
 
     def outside_record(self, spec: ast.RecordSpec) -> Record | None:

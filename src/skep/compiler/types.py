@@ -228,6 +228,9 @@ class FunctionType(Type):
         return self.returns.spell(f"{inner}({', '.join(params) or ('void' if self.prototyped else '')})")
 
 
+NOWHERE = 1 << 62  # no kernel address plus this is one: reading a member that this kernel does not have fails
+
+
 class Member:
     """One member: `offset` in bytes of its storage; bit-fields have `bits` (width) and `bit_offset` from `offset`."""
 
@@ -325,6 +328,24 @@ class Record:
         self._members = [m for m in members if m.bits != 0]
         self.packed = packed
         self.defined = True
+
+    def relocate(self, kernel: Record) -> None:
+        """Take the places of this kernel's members of the same names, as CO-RE does when it loads a program."""
+        for m in self._members:
+            if not m.name and isinstance(m.type, RecordType):
+                m.type.record.relocate(kernel)
+                m.offset = 0
+                continue
+            path = kernel.find(m.name)
+            if path is None:
+                m.offset = NOWHERE
+                continue
+            there = path[-1]
+            m.offset, m.bits, m.bit_offset = sum(step.offset for step in path), there.bits, there.bit_offset
+            if is_integer(m.type) and is_integer(there.type) and m.type.size != there.type.size:
+                m.type = there.type
+        self._size, self._align = kernel.size, kernel.align
+        self.from_kernel = True
 
     def find(self, name: str) -> list[Member] | None:
         """The path of members to `name`, through anonymous members; None if there is none."""
