@@ -155,6 +155,11 @@ def test_options_of_the_kernel_are_macros_as_in_its_own_headers() -> None:
     assert compile_source(text).data
 
 
+def test_options_stay_names_where_a_text_declares_them_as_variables() -> None:
+    text = "#define __kconfig\nextern int CONFIG_HZ __kconfig;\nint f(void *ctx) { return 0; }"
+    assert compile_source(text).data
+
+
 # names that need no map: macros, functions; each in an expression or declaration that must compile
 NAMES = """
 bpf_htons(1) bpf_ntohs(1) bpf_htonl(1) bpf_ntohl(1) bpf_htonll(1) bpf_ntohll(1) bpf_hton128(1) bpf_ntoh128(1) bpf_log2(9)

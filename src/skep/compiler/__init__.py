@@ -171,7 +171,7 @@ def _preprocess(
         macros |= dialect.MACROS
         macros |= dialect.register_macros(platform.machine())
         macros |= dialect.version_macros(platform.release())
-        if "CONFIG_" in source.text:
+        if "CONFIG_" in source.text and "__kconfig" not in source.text:  # where they are names of libbpf's variables
             from skep.compiler.kernel_config import config_macros
 
             macros |= config_macros(platform.release())
