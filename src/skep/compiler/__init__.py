@@ -174,7 +174,7 @@ def _preprocess(
         if "CONFIG_" in source.text and "__kconfig" not in source.text:  # where they are names of libbpf's variables
             from skep.compiler.kernel_config import config_macros
 
-            macros |= config_macros(platform.release())
+            macros |= config_macros()
     else:
         macros |= host.MACROS
     preprocessor = Preprocessor(

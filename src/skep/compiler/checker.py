@@ -317,6 +317,19 @@ class Checker:
                 self._take_license(var)
         elif specifiers.storage != "extern":
             var.tentative = True
+        elif self.bpf and var.section == ".kconfig":
+            self._kernel_setting(var, token)
+
+    def _kernel_setting(self, var: tree.Variable, token: Token) -> None:
+        """A __kconfig variable is a constant here: the object is for this kernel."""
+        from skep.compiler.kconfig import initial
+
+        try:
+            var.init = initial(var, token)
+        except ValueError as error:
+            self.error(str(error), token, code="kconfig")
+        var.linkage, var.section = "static", ""
+        var.type = var.type.with_quals(var.type.quals & ~ct.VOLATILE | ct.CONST)
 
     def _take_license(self, var: tree.Variable) -> None:
         for _, _, _, node in var.init.items if var.init else ():

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
-import gzip
+from skep.compiler.kconfig import read_config
 
 
-def config_macros(release: str) -> dict[str, str]:
+def config_macros() -> dict[str, str]:
     """The bodies of the macros by name; none where neither /proc/config.gz nor /boot has the configuration."""
-    lines: list[str] = []
-    try:
-        with gzip.open("/proc/config.gz", "rt", errors="replace") as file:
-            lines = file.readlines()
-    except OSError:
-        try:
-            with open(f"/boot/config-{release}", errors="replace") as file:
-                lines = file.readlines()
-        except OSError:
-            return {}
     found = {}
-    for line in lines:
+    for line in (read_config() or "").splitlines():
         name, given, value = line.strip().partition("=")
         if given and name.startswith("CONFIG_"):
             if value == "m":
