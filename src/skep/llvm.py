@@ -185,7 +185,12 @@ def _run(llvm: Any, module: Any, machine: Any, arguments: list[str]) -> int:
 
 
 def _serve(fd: int) -> None:
-    """Fork a worker for each request, until the other end of the socket is closed or nothing comes for a while."""
+    """Fork a worker for each request, until the other end of the socket is closed or nothing comes for a while.
+
+    The first word to the other side is this process's number.
+    """
+    if os.fork():
+        os._exit(0)
     import select
     import signal
     import socket
@@ -193,6 +198,7 @@ def _serve(fd: int) -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, (signal.SIGINT,))
     _load()
     control = socket.socket(fileno=fd)
+    control.sendall(os.getpid().to_bytes(4, "little"))
     while select.select([control], [], [], _IDLE)[0]:
         request, fds, _, _ = socket.recv_fds(control, 256, 3)
         if not request:

@@ -17,23 +17,28 @@ if TYPE_CHECKING:
     import socket
     import subprocess
 
+SHUT_WR = 1  # socket.SHUT_WR, of a module that is imported late
 FEW = 2  # compilations without a kept process: most programs make no more, and nothing shall stay behind them
 
 
 class Server:
-    """The kept process. It ends when its socket is closed, so with this process, and after some seconds without work."""
+    """The kept process. It ends when its socket is closed, so with this process, and after some seconds without work.
+
+    It is the child of a process that has ended: process 1 takes it away, since no one here may look for long.
+    """
 
     def __init__(self) -> None:
         import socket
         import subprocess
 
         self.owner = os.getpid()
+        self.pid = 0  # of the kept process, after its first answer
         self.socket: socket.socket
         self.socket, theirs = socket.socketpair()
         script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "llvm.py")
         with theirs:
             try:
-                self.process: subprocess.Popen[bytes] = subprocess.Popen(
+                self._starter: subprocess.Popen[bytes] = subprocess.Popen(
                     [sys.executable, "-P", script, "serve", str(theirs.fileno())],
                     pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 )  # fmt: skip
@@ -53,6 +58,12 @@ class Server:
 
     def status(self) -> int | None:
         """How the worker ended, as `subprocess` puts it; None if the server has ended too."""
+        if not self.pid:
+            self.pid = self._number() or 0
+            self._starter.wait()
+        return self._number()
+
+    def _number(self) -> int | None:
         try:
             answer = self.socket.recv(4)
         except OSError:
@@ -60,11 +71,18 @@ class Server:
         return int.from_bytes(answer, "little", signed=True) if answer else None
 
     def close(self) -> None:
-        self.socket.close()  # it kills its worker then, and ends
+        """End the kept process, and wait for that where it is this process's own."""
         if self.owner == os.getpid():
-            self.process.wait()
+            try:
+                self.socket.shutdown(SHUT_WR)  # it kills its worker then, and ends
+            except OSError:
+                pass  # it has ended already
+            while self._number() is not None:
+                pass
+            self._starter.wait()
         else:  # after a fork: it is the parent's
-            self.process.returncode = 0
+            self._starter.returncode = 0
+        self.socket.close()
 
 
 class _Kept:
