@@ -147,6 +147,7 @@ class BPF:
             me = ref(self)
             self._at_exit = lambda: _close_at_exit(me)
             atexit.register(self._at_exit)
+            self._fill_maps()
             for program in object.programs.values():
                 hook = self._autoload_hook(program)
                 if hook is not None:
@@ -154,6 +155,18 @@ class BPF:
         except BaseException:
             self.cleanup()
             raise
+
+    def _fill_maps(self) -> None:
+        """Put in what the text declares as the values of maps of maps and of program arrays."""
+        for spec in self.object.maps.values():
+            for index, name in spec.values:
+                value: MapHandle | ProgramHandle | None = self._maps.get(name)
+                if value is None:
+                    kind = self._program(name).kind
+                    if kind is None:
+                        raise SkepError(f"map {spec.name!r}: the kind of its program {name!r} is not known; give it a SEC()")
+                    value = self._load(name, kind)
+                self._maps[spec.name].update(index.to_bytes(4, sys.byteorder), value.fd.to_bytes(4, sys.byteorder))
 
     # Maps
 

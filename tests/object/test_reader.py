@@ -180,15 +180,14 @@ def test_a_call_of_a_kernel_function_is_left_to_the_loader(compiled: Callable[..
     assert [(relocation.kind, relocation.symbol) for relocation in found] == [("kfunc", "second"), ("kfunc", "first")]
 
 
-def test_initial_programs_in_a_prog_array_are_refused(compiled: Callable[..., Object]) -> None:
+def test_initial_programs_of_a_prog_array_go_into_its_values(compiled: Callable[..., Object]) -> None:
     text = """
     int target(void *ctx);
     struct { __uint(type, 3); __uint(max_entries, 2); __uint(key_size, 4); __array(values, int(void *)); }
-        jumps SEC(".maps") = { .values = { [0] = (void *)&target } };
+        jumps SEC(".maps") = { .values = { [1] = (void *)&target } };
     SEC("raw_tp/x") int target(void *ctx) { return 0; }
     """
-    with pytest.raises(ObjectError, match="initial values"):
-        compiled(text)
+    assert compiled(text).maps["jumps"].values == [(1, "target")]
 
 
 def test_maps_without_btf_are_refused(compiled: Callable[..., Object]) -> None:

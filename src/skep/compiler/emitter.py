@@ -403,6 +403,8 @@ class Emitter:
         """A function whose address is taken."""
         if function.body is None:
             return self.outside_function(function)
+        if self.bpf and programs.is_program(function):
+            return "@" + function.name
         return "@" + self.instance(function, ("",) * len(function.params))
 
     # --- maps and records

@@ -5,7 +5,7 @@ from __future__ import annotations
 from skep.btf.reader import Btf
 from skep.btf.types import Array, DataSec, DeclTag, Enum, Pointer, Struct, Var
 from skep.errors import ObjectError
-from skep.object.elf import ALLOCATED, EXECUTABLE, NOBITS, PROGBITS
+from skep.object.elf import ALLOCATED, EXECUTABLE, FUNCTION, NOBITS, PROGBITS, SECTION
 from skep.object.kinds import MAP_TYPES
 from skep.object.model import MapSpec
 
@@ -34,12 +34,8 @@ def read_maps(elf: Elf, btf: Btf | None, record_types: dict[str, int]) -> tuple[
         if section.name == ".maps" and section.type == PROGBITS:
             if btf is None:
                 raise ObjectError("section .maps without BTF: compile with -g, so that the map definitions can be read")
-            if elf.relocations(section):
-                raise ObjectError(
-                    "section .maps: a map is declared with initial values (programs or inner maps); "
-                    "Skep does not support those yet: leave them out and update the map from Python"
-                )
             places[section.index] = _defined_maps(section, btf, maps)
+            _initial_values(elf, section, btf, maps, places[section.index])
         elif section.name == "maps" and section.size:
             raise ObjectError(
                 "section maps holds definitions in the old bpf_map_def form; declare the maps in section .maps "
@@ -99,6 +95,26 @@ def _defined_maps(section: Section, btf: Btf, maps: dict[str, MapSpec]) -> dict[
         maps[variable.name].pin_path = pins.get(variable.id, maps[variable.name].pin_path)
         places[offset] = variable.name
     return places
+
+
+def _initial_values(elf: Elf, section: Section, btf: Btf, maps: dict[str, MapSpec], places: dict[int, str]) -> None:
+    """`.values = {[1] = &inner}`: a relocation for each slot that holds something."""
+    starts = {}
+    for variable, offset in _variables(btf, ".maps"):
+        definition = btf.type(btf.strip(variable.target))
+        assert isinstance(definition, Struct)
+        starts.update({offset + m.bit_offset // 8: variable.name for m in definition.members if m.name == "values"})
+    for offset, _, symbol in elf.relocations(section):
+        start = max((start for start in starts if start <= offset), default=-1)
+        if start < 0 or (offset - start) % 8:
+            raise ObjectError(f"section .maps: something other than the values of a map is initialised at byte {offset}")
+        name = symbol.name
+        if symbol.type == SECTION and symbol.section == section.index:
+            name = places.get(int.from_bytes(section.data[offset : offset + 8], "little"), "")
+        wanted = "program" if maps[starts[start]].type == MAP_TYPES["prog_array"] else "map"
+        if (symbol.type == FUNCTION) != (wanted == "program") or (wanted == "map" and name not in maps):
+            raise ObjectError(f"map {starts[start]}: its value {name or symbol.name!r} is not a {wanted} of this object")
+        maps[starts[start]].values.append(((offset - start) // 8, name))
 
 
 def _pins(btf: Btf) -> dict[int, str]:

@@ -51,12 +51,13 @@ class MapSpec:
     """A map as an object file describes it; sizes in bytes, `key_type`/`value_type` are BTF ids in the object (0: none).
 
     `initial` is the content of a data section (`.rodata`, `.data`, `.bss`), written before the programs load;
-    `frozen` maps are frozen after that. `record_type` is the BTF id of the records of a perf or ring buffer (0: unknown).
+    `frozen` maps are frozen after that. `values` are (index, name) of the maps or programs that are put in before the
+    first program is attached. `record_type` is the BTF id of the records of a perf or ring buffer (0: unknown).
     """
 
     __slots__ = (
         "flags", "frozen", "initial", "inner", "key_size", "key_type", "map_extra", "max_entries", "name", "numa_node",
-        "pin_path", "record_type", "type", "value_size", "value_type",
+        "pin_path", "record_type", "type", "value_size", "value_type", "values",
     )  # fmt: skip
 
     def __init__(
@@ -93,6 +94,7 @@ class MapSpec:
         self.pin_path = pin_path
         self.initial = initial
         self.frozen = frozen
+        self.values: list[tuple[int, str]] = []
 
     def __repr__(self) -> str:
         return f"MapSpec({self.name!r}, type={self.type}, key={self.key_size}, value={self.value_size}, max={self.max_entries})"
