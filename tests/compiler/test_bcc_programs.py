@@ -190,6 +190,12 @@ def test_another_objects_table_is_refused_with_a_way_out() -> None:
         compile_source('BPF_TABLE("extern", u64, u64, m, 1); int f(void *ctx) { return 0; }')
 
 
+@pytest.mark.parametrize("kind", ["hash_of_maps", "hash_of_maps$none"])
+def test_a_table_of_maps_needs_a_map_that_its_entries_are_like(kind: str) -> None:
+    with pytest.raises(CompileError, match="a map of maps names"):
+        compile_source(f'BPF_TABLE("{kind}", u64, int, m, 1); int f(void *ctx) {{ return 0; }}')
+
+
 def test_pinned_maps_of_all_macros_keep_their_path() -> None:
     text = 'BPF_XSKMAP(x, 4, "/sys/fs/bpf/x"); BPF_QUEUESTACK_PINNED("queue", q, u64, 4, 0, "/sys/fs/bpf/q");'
     maps = read_object(compile_source(text + " int f(void *ctx) { return 0; }").data).maps

@@ -28,8 +28,10 @@ class MapDeclarations:
         value = self._map_type(args, "leaf", fixed_value, ct.BUILTIN_TYPEDEFS["u64"])
         size_at = args.get("size") or args.get("pages")
         size = dialect.DEFAULT_SIZE.get(kind, 10240) if size_at is None else self.c.constant(size_at, "the size of a map")
+        inner = self._text(args["inner"]) if "inner" in args else ""
         if not kind:
-            kind = self._table_kind(args["type"])
+            text, _, inner = self._text(args["type"]).partition("$")  # BCC's way to name the inner map
+            kind = self._table_kind(text, args["type"])
         if kind == "histogram":
             plain = isinstance(key, ct.IntType) and key.name == "int" and (args.get("key") is None or not key.alias)
             if "key" not in args:
@@ -60,17 +62,24 @@ class MapDeclarations:
             return
         info = tree.MapInfo(token.text, kind, key, value, size, token, flags)
         if "path" in args:
-            info.pin_path = self.c.expr.string_bytes(args["path"])[:-1].decode()
-        if "inner" in args:
-            info.inner = self._inner_map(args["inner"])
+            info.pin_path = self._text(args["path"])
+        if kind.endswith("_of_maps"):
+            info.inner = self._inner_map(inner, args.get("inner") or args["type"])
         self.c.declare(token.text, info, token)
         self.c.unit.maps[token.text] = info
 
-    def _inner_map(self, node: ast.String) -> tree.MapInfo | None:
+    def _text(self, node: ast.String) -> str:
+        return self.c.expr.string_bytes(node)[:-1].decode("utf-8", "replace")
+
+    def _inner_map(self, name: str, node: ast.String) -> tree.MapInfo | None:
         """The map of this text that says what a map of maps holds."""
-        name = self.c.expr.string_bytes(node)[:-1].decode("utf-8", "replace")
         found = self.c.unit.maps.get(name)
-        if found is None:
+        if not name:
+            self.c.error(
+                'a map of maps names the map that its entries are like: BPF_TABLE("hash_of_maps$inner", ...) or BPF_HASH_OF_MAPS',
+                node, code="map-inner",
+            )  # fmt: skip
+        elif found is None:
             near = closest(name, self.c.unit.maps)
             self.c.error(
                 f"no map is named '{name}'{f'; did you mean {near!r}?' if near else ''}; "
@@ -89,8 +98,7 @@ class MapDeclarations:
             return default
         return self.c.types.type_name(args[name]).unqualified()
 
-    def _table_kind(self, node: ast.String) -> str:
-        text = self.c.expr.string_bytes(node)[:-1].decode("utf-8", "replace")
+    def _table_kind(self, text: str, node: ast.String) -> str:
         if text == "extern":
             self.c.error(
                 'a table of another BPF object ("extern") cannot be named here; '
