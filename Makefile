@@ -1,5 +1,6 @@
 # make demo    set up and run the main job          make test    set up and run every test
 # make check   format, lint, types                  make bench   start-up figures against their bars
+# make fuzz    random programs and damaged texts against the compiler: long
 #
 # PYTHON=...  the interpreter to build the environment with (3.11 or newer; found on PATH otherwise)
 # VENV=...    where the environment goes: .venv here, or the user's cache folder when this folder cannot be written
@@ -9,7 +10,7 @@ VENV ?= $(shell if [ -w . ]; then echo .venv; else echo "$${XDG_CACHE_HOME:-$$HO
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench fuzz
 demo: $(VENV)/installed
 	@$(BIN)/skep demo
 
@@ -23,6 +24,12 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python bench/startup.py $(ARGS)
+
+# SEED=... makes other programs; what goes wrong is kept in fuzz-found/.
+SEED ?= 1
+fuzz: $(VENV)/installed
+	$(BIN)/python tests/compiler/fuzz_csmith.py -n 300 --seed $(SEED) --keep fuzz-found
+	$(BIN)/python tests/compiler/mutations.py -n 100000 --seed $(SEED) --keep fuzz-found
 
 # Reinstalled when pyproject.toml changes; the sources themselves are used from where they are.
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/pip

@@ -1,6 +1,6 @@
 """Random programs of csmith's: Skep's result against the system compiler's.
 
-Needs csmith and its headers (Debian: csmith, libcsmith-dev) and gcc or clang. Exit status 1 if a program differs.
+Needs csmith and its headers (Debian: csmith, libcsmith-dev) and clang or gcc. Exit status 1 if a program differs.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
-from run_cases import SYSTEM_HEADERS, run
+from run_cases import SYSTEM_HEADERS, run, system_compilers
 
 HEADERS = "/usr/include/csmith"
+DIFFERENT = ("refused", "crash of LLVM", "killed", "other result")
 SECONDS = 5  # for one run; slower programs are left out
 _OPTIONS = (
     (),
@@ -48,24 +49,24 @@ def reference(path: Path, compiler: str) -> tuple[int, str] | None:
     return results.pop() if len(results) == 1 else None
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("-n", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--keep", type=Path, help="a folder for the programs that differ")
-    options = parser.parse_args()
-    compiler = shutil.which("gcc") or shutil.which("clang")
-    if shutil.which("csmith") is None or compiler is None or not Path(HEADERS).is_dir():
-        print("needs csmith, libcsmith-dev and gcc or clang")
-        return 2
+def missing() -> str:
+    """What is to be installed first, or nothing."""
+    if shutil.which("csmith") is None or not Path(HEADERS).is_dir():
+        return "needs csmith and its headers (Debian: apt-get install csmith libcsmith-dev)"
+    return "" if system_compilers() else "needs clang or gcc to compare with"
+
+
+def compare(seeds: range, shapes: tuple[tuple[str, ...], ...] = _OPTIONS, keep: Path | None = None) -> collections.Counter[str]:
+    """How many programs gave what; says which differ."""
+    compiler = system_compilers()[0]
     counts: collections.Counter[str] = collections.Counter()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         paths = []
-        for seed in range(options.seed, options.seed + options.n):
+        for seed in seeds:
             path = folder / f"csmith{seed}.c"
             made = subprocess.run(
-                ["csmith", "--seed", str(seed), *_OPTIONS[seed % len(_OPTIONS)], "-o", path],
+                ["csmith", "--seed", str(seed), *shapes[seed % len(shapes)], "-o", path],
                 capture_output=True,
                 check=False,
                 timeout=60,
@@ -101,13 +102,26 @@ def main() -> int:
                     break
             if differs:
                 print(differs)
-                if options.keep:
-                    options.keep.mkdir(parents=True, exist_ok=True)
-                    shutil.copy(path, options.keep)
+                if keep:
+                    keep.mkdir(parents=True, exist_ok=True)
+                    shutil.copy(path, keep)
             else:
                 counts["same"] += 1
     print(", ".join(f"{name}: {count}" for name, count in counts.items()), f"(slowest front end {slowest:.2f} s)")
-    return int(any(counts[k] for k in ("refused", "crash of LLVM", "killed", "other result")))
+    return counts
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("-n", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", type=Path, help="a folder for the programs that differ")
+    options = parser.parse_args()
+    if missing():
+        print(missing())
+        return 2
+    counts = compare(range(options.seed, options.seed + options.n), keep=options.keep)
+    return int(any(counts[k] for k in DIFFERENT))
 
 
 if __name__ == "__main__":

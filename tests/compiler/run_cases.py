@@ -10,17 +10,25 @@ import json
 import os
 import resource
 import selectors
+import shutil
 import sys
 import tempfile
 import time
 import traceback
+from glob import glob
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "src"))
 
 SYSTEM_HEADERS = tuple(
-    f"-I{d}" for d in ("/usr/include", "/usr/include/x86_64-linux-gnu", "/usr/lib/gcc/x86_64-linux-gnu/12/include")
+    f"-I{d}"
+    for d in ("/usr/include", "/usr/include/x86_64-linux-gnu", *sorted(glob("/usr/lib/gcc/x86_64-linux-gnu/*/include"))[-1:])
 )
+
+
+def system_compilers() -> list[str]:
+    """The compilers to compare with, the best first."""
+    return [*filter(None, map(shutil.which, ("clang-19", "clang", "gcc")))]
 
 
 def front_end_text(path: Path, flags: tuple[str, ...]) -> str:

@@ -251,9 +251,12 @@ class Checker:
     def declare_function(
         self, token: Token, type: ct.FunctionType, specifiers: ast.Specifiers, attributes: dict[str, Any]
     ) -> tree.Function:
-        symbol = self.scopes[0].names.get(token.text)
+        outside = self.scopes[0].names.get(token.text)
+        symbol = self.unit.functions.get(token.text) if outside is None else outside  # declared in a block before
         if isinstance(symbol, tree.Function):
             function = symbol
+            if outside is None:
+                self.scopes[-1].names[token.text] = function
             if not ct.compatible(function.type, type):
                 self.error(
                     f"'{token.text}' is declared as '{type}', but before as '{function.type}'", token,

@@ -248,7 +248,11 @@ class DeclaredTypes:
             definition = ct.EnumDefinition(spec.tag, ct.UINT)
             self.c.scopes[-1].tags[spec.tag] = definition
             return ct.EnumType(definition)
-        definition = ct.EnumDefinition(spec.tag, ct.UINT)
+        named = self.c.scopes[-1].tags.get(spec.tag) if spec.tag else None
+        if isinstance(named, ct.EnumDefinition) and not named.defined:
+            definition = named
+        else:
+            definition = ct.EnumDefinition(spec.tag, ct.UINT)
         value = 0
         values: list[tuple[Token, int]] = []
         for name, expr in spec.enumerators:

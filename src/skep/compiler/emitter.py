@@ -20,6 +20,9 @@ from skep.compiler.origins import Origins, kind
 from skep.compiler.source import SourceFile, Token
 from skep.compiler.types import Type
 
+_MAX_IMAGE = 1 << 26  # bytes of an object that are written out
+_MANY_ZEROS = 1 << 12  # at an object's end: worth a word of their own
+
 
 def bytes_literal(data: bytes) -> str:
     return "c" + quote_bytes(data)
@@ -296,6 +299,12 @@ class Emitter:
         local = var.linkage == "static"
         const = bool(var.type.quals & ct.CONST) or (isinstance(var.type, ct.ArrayType) and bool(var.type.of.quals & ct.CONST))
         kind = "constant" if const and var.section != ".maps" else "global"
+        if var.init is not None and var.type.size > _MAX_IMAGE:
+            self.diagnostics.error(
+                f"'{var.name}' has {var.type.size} bytes; an object with an initialiser can have {_MAX_IMAGE}; "
+                "without one it is zeros and can be larger", var.token, code="too-large",
+            )  # fmt: skip
+            return symbol
         type, value = self.data(var.type, var.init)
         section = f', section "{var.section}"' if var.section else ""
         volatile = var.type.quals & ct.VOLATILE
@@ -321,15 +330,22 @@ class Emitter:
 
     def data(self, t: Type, init: tree.Init | None) -> tuple[str, str]:
         """(LLVM type, constant) of a static object: its bytes, with addresses where there are any."""
+        if init is None:
+            return self.storage(t), "zeroinitializer"
         image = bytearray(max(t.size, 0))
         addresses: dict[int, str] = {}
         self._fill(image, addresses, 0, init)
         image.extend(bytes(max(max(addresses, default=-8) + 8 - len(image), 0)))  # a flexible array goes past the size
         if not addresses:
-            if not any(image):
+            start = image.rstrip(b"\0")
+            if not start:
                 return self.storage(t), "zeroinitializer"
-            return f"[{len(image)} x i8]", bytes_literal(bytes(image))
-        types: list[str] = []
+            zeros = len(image) - len(start)
+            if zeros < _MANY_ZEROS:
+                return f"[{len(image)} x i8]", bytes_literal(bytes(image))
+            types = [f"[{len(start)} x i8]", f"[{zeros} x i8]"]
+            return f"<{{ {', '.join(types)} }}>", f"<{{ {types[0]} {bytes_literal(bytes(start))}, {types[1]} zeroinitializer }}>"
+        types = []
         values: list[str] = []
         at = 0
         for offset in [*sorted(addresses), len(image)]:
