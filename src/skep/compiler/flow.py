@@ -14,7 +14,7 @@ from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.dialect import MAP_TYPES
 from skep.compiler.tree import Node, Variable
 
-# since Linux 6.14 the verifier knows that a constant index is inside an array: its lookup needs no test
+# newer verifiers (seen on 6.18) know that a constant index such as 0 is inside an array: its lookup needs no test
 _ARRAYS = ("array", "percpu_array")
 _PURE_BUILTINS = ("bswap", "ctz", "clz", "ffs", "popcount", "parity", "abs", "labs", "memcmp")
 
