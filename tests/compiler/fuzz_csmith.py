@@ -67,6 +67,7 @@ def compare(seeds: range, shapes: tuple[tuple[str, ...], ...] = _OPTIONS, keep: 
             path = folder / f"csmith{seed}.c"
             made = subprocess.run(
                 ["csmith", "--seed", str(seed), *shapes[seed % len(shapes)], "-o", path],
+                cwd=folder,  # it writes platform.info where it stands
                 capture_output=True,
                 check=False,
                 timeout=60,
