@@ -6,6 +6,7 @@ buffer with loads and a kernel struct with bpf_probe_read_kernel.
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 
@@ -13,13 +14,14 @@ from skep.compiler import constants, dialect, programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import Signature
 from skep.compiler.addresses import constant_address
-from skep.compiler.debuginfo import DebugInfo, quote_bytes
+from skep.compiler.debuginfo import DebugInfo, quote, quote_bytes
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.function_emitter import FunctionEmitter
 from skep.compiler.origins import Origins, kind
 from skep.compiler.source import SourceFile, Token
 from skep.compiler.types import Type
 
+_FOREIGN_NAME = re.compile(r"([@%]|^)([\w.$]*[^\x00-\x7f][\w.$]*)", re.MULTILINE)  # LLVM wants quotes around it
 _MAX_IMAGE = 1 << 26  # bytes of an object that are written out
 _MANY_ZEROS = 1 << 12  # at an object's end: worth a word of their own
 
@@ -135,7 +137,8 @@ class Emitter:
         kept = ", ".join("ptr " + u for u in self.used)
         used = f'@llvm.compiler.used = appending global [{len(self.used)} x ptr] [{kept}], section "llvm.metadata"'
         parts = [*self.head, *([used] if self.used else []), *self.bodies, *self.declared.values(), self.debug.finish()]
-        return "\n".join(parts) + "\n"
+        ir = "\n".join(parts) + "\n"
+        return ir if ir.isascii() else _FOREIGN_NAME.sub(lambda found: found[1] + quote(found[2]), ir)
 
     @staticmethod
     def _is_host_root(function: tree.Function) -> bool:
