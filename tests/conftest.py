@@ -12,7 +12,7 @@ import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
-from support import NOBODY, Skep, Workload
+from support import NOBODY, Skep, Workload, open_files
 
 from skep.engine.kernel.privileges import fix_for, missing_for_bpf
 from skep.llvm_server import release
@@ -65,17 +65,6 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         if REQUIRE_KERNEL:
             pytest.fail(f"SKEP_REQUIRE_KERNEL=1, but this test {reason}", pytrace=False)
         pytest.skip(reason)
-
-
-def open_files() -> dict[int, str]:
-    """What this process has open, by fd."""
-    found = {}
-    for name in os.listdir("/proc/self/fd"):
-        try:
-            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-        except OSError:
-            continue  # the fd of this listing
-    return found
 
 
 @pytest.fixture(autouse=True)

@@ -16,6 +16,23 @@ NOBODY = 65534
 FIRST_UID, SECOND_UID = 61_201, 61_202
 
 
+def open_files() -> dict[int, str]:
+    """What this process has open, by fd."""
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except OSError:
+            continue  # the fd of this listing
+    return found
+
+
+def own_children() -> set[str]:
+    """The processes that this one started and that are there still (multiprocessing keeps one, for example)."""
+    with open(f"/proc/self/task/{os.getpid()}/children") as children:
+        return set(children.read().split())
+
+
 def as_user(uid: int) -> str:
     """Words for `skep run -c` that run the rest of the command under a user id; skips where that is not possible."""
     if os.geteuid() != 0:

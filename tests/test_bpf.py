@@ -12,9 +12,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import open_files
 from sample import PATH, attach, open_sample
-from support import ROOT
+from support import ROOT, open_files
 
 import skep
 from skep import BPF

@@ -8,8 +8,8 @@ import pickle
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from conftest import open_files
 from sample import PATH, attach, open_sample
+from support import open_files
 
 import skep
 from skep import BPF
