@@ -61,10 +61,12 @@ def test_a_macro_gives_bccs_name_its_section_and_arguments_that_the_verifier_kno
     made = program("BPF_HASH(m);\n" + text)
     assert made.object.programs[name].section == section
     assert not KPROBE_READ & set(made.helpers(name))
+    refusal = ""
     try:
         made.load(name)
-    except UnsupportedError as error:
-        pytest.skip(f"this kernel has no such programs: {error}")
+    except UnsupportedError as error:  # a kernel may refuse the whole program type, as the one this is developed on does
+        refusal = str(error)
+    assert not refusal or "refuses programs of type" in refusal
 
 
 def test_functions_of_modules_name_their_module_in_the_section() -> None:
