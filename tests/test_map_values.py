@@ -50,6 +50,7 @@ def test_values_of_maps_are_there_before_the_first_event() -> None:
         assert b["first"][0].value == 0
 
 
+@pytest.mark.kernel
 def test_a_value_of_another_sort_is_an_error() -> None:
     with pytest.raises(SkepError, match="map outer: its value 'target' is not a map of this object"):
         BPF(text=TEXT % (MAPS.replace("&second,", "(void *)&target,"), 1))
