@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from skep.compiler import libbpf
+from skep.object.kinds import MAP_TYPES as MAP_TYPES
 
 # macro: (map kind, "" = the macro's own type string; parameters for the parser; fixed key; fixed value; flags)
 # parameter kinds: name, type, expr, string; "?" marks an optional one
@@ -80,19 +81,6 @@ TABLE_TYPES = {
     "stacktrace": "stack_trace",
 }
 
-# enum bpf_map_type (uapi/linux/bpf.h); checked against the kernel's BTF by a test
-MAP_TYPES = {
-    name: number
-    for number, name in enumerate(
-        (
-            "unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array "
-            "lru_hash lru_percpu_hash lpm_trie array_of_maps hash_of_maps devmap sockmap cpumap xskmap sockhash "
-            "cgroup_storage reuseport_sockarray percpu_cgroup_storage queue stack sk_storage devmap_hash "
-            "struct_ops ringbuf inode_storage task_storage bloom_filter user_ringbuf cgrp_storage arena "
-            "insn_array"
-        ).split()
-    )
-}
 KEYLESS = {"ringbuf", "user_ringbuf", "queue", "stack", "bloom_filter"}
 VALUELESS = {"ringbuf", "user_ringbuf"}
 # maps without a size: their entries are part of what they belong to

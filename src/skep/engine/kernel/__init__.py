@@ -12,7 +12,6 @@ from skep.engine.kernel.ladder import KernelLink
 from skep.engine.kernel.maps import KernelMap
 from skep.engine.kernel.programs import KernelProgram
 from skep.engine.kernel.rings import PerfRing, Ring
-from skep.engine.kernel.syscalls import syscall_prefix
 from skep.engine.kernel.tracefs import Tracefs, TracePipe
 from skep.errors import AttachError, UnsupportedError
 from skep.interrupts import Uninterrupted
@@ -95,10 +94,6 @@ class KernelEngine:
     def open_trace_pipe(self) -> TracePipe:
         """A reader of what programs print."""
         return TracePipe(self.tracefs)
-
-    def syscall_function(self, name: str) -> str:
-        """The kernel function of a system call, "__x64_sys_execve" for "execve"."""
-        return syscall_prefix() + name
 
     def _btf_fd(self, owner: Object) -> int:
         # the fd of the last object only: each emission is an object of its own, and maps and programs hold its BTF themselves
