@@ -68,7 +68,7 @@ def test_whatever_changes_the_result_is_part_of_the_key(compiler: Compiler, monk
     all_ways()
     all_ways()
     assert len(compiler.asked) == 8
-    monkeypatch.setattr("skep.build._compiler_state", lambda: "edited")
+    monkeypatch.setattr("skep.build.compiler_state", lambda: "edited")
     all_ways()
     assert len(compiler.asked) == 16
 

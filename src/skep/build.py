@@ -77,7 +77,7 @@ def _identity(text: str, file: str, cflags: Sequence[str], contexts: Mapping[str
     btf = os.environ.get("SKEP_BTF")
     parts = [
         VERSION,
-        _compiler_state(),
+        compiler_state(),
         target,
         file,
         *cflags,
@@ -95,7 +95,7 @@ def _identity(text: str, file: str, cflags: Sequence[str], contexts: Mapping[str
     ]
 
 
-def _compiler_state() -> str:
+def compiler_state() -> str:
     """The newest change of what makes objects: an edited or upgraded compiler must not meet its old results."""
     here = os.path.dirname(__file__)
     newest = max(_newest(os.path.join(here, folder)) for folder in ("compiler", "object"))

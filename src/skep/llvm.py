@@ -132,7 +132,10 @@ def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, argu
     if target == "bpf":
         machine = llvm.Target.from_triple("bpf").create_target_machine(cpu="v3", opt=level)
     else:
-        machine = llvm.Target.from_default_triple().create_target_machine(opt=level, reloc="pic", jit=what == "run")
+        run = what == "run"
+        machine = llvm.Target.from_default_triple().create_target_machine(
+            opt=level, reloc="pic", codemodel="jitdefault" if run else "small", jit=run
+        )
     parts = []
     while part := os.read(text_fd, 1 << 20):
         parts.append(part)
