@@ -123,7 +123,7 @@ def test_objdump_sees_the_same_operations(tmp_path: Path) -> None:
     text = subprocess.run([objdump, "-d", "--no-show-raw-insn", "a.o"], cwd=tmp_path, check=True, capture_output=True, text=True)
     theirs = re.findall(r"^\s+(\d+):\s+(.*)", text.stdout, re.M)
 
-    from skep.object.elf import Elf
+    from skep.elf import Elf
 
     ours = disassemble(Elf((tmp_path / "a.o").read_bytes()).by_name[".text"].data)
     assert len(ours) == len(theirs) > 10

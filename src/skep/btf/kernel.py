@@ -62,7 +62,7 @@ def _map(path: str) -> bytes | mmap.mmap:
 
 
 def _btf_section(data: bytes | mmap.mmap) -> bytes:
-    from skep.object.elf import Elf
+    from skep.elf import Elf
 
     section = Elf(bytes(data)).by_name.get(".BTF")
     if section is None:

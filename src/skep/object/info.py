@@ -7,14 +7,14 @@ from struct import Struct, error, pack_into
 from skep.btf.reader import Btf
 from skep.btf.types import Array, DataSec, DeclTag, Func, Var
 from skep.btf.types import Struct as StructType
+from skep.elf import FUNCTION
 from skep.errors import ObjectError, UnsupportedError
-from skep.object.elf import FUNCTION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from skep.object.elf import Elf
+    from skep.elf import Elf
 
 USES_REGISTERS = "skep:uses_registers"
 

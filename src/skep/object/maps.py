@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from skep.btf.reader import Btf
 from skep.btf.types import Array, DataSec, DeclTag, Enum, Pointer, Struct, Var
+from skep.elf import ALLOCATED, EXECUTABLE, FUNCTION, NOBITS, PROGBITS, SECTION
 from skep.errors import ObjectError
-from skep.object.elf import ALLOCATED, EXECUTABLE, FUNCTION, NOBITS, PROGBITS, SECTION
 from skep.object.kinds import MAP_TYPES
 from skep.object.model import MapSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.btf.types import Member
-    from skep.object.elf import Elf, Section
+    from skep.elf import Elf, Section
 
 BPF_F_RDONLY_PROG, BPF_F_MMAPABLE = 1 << 7, 1 << 10
 PIN_FOLDER = "/sys/fs/bpf"

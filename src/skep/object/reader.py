@@ -8,8 +8,8 @@ from __future__ import annotations
 from bisect import bisect_left
 from struct import error, pack_into
 
+from skep.elf import EXECUTABLE, FUNCTION, LOCAL, NOTYPE, OBJECT, PROGBITS, SECTION, Elf
 from skep.errors import ObjectError
-from skep.object.elf import EXECUTABLE, FUNCTION, LOCAL, NOTYPE, OBJECT, PROGBITS, SECTION, Elf
 from skep.object.info import USES_REGISTERS, Extension, extern_error, kernel_functions, read_btf, tagged_functions
 from skep.object.kinds import kind_for_section
 from skep.object.maps import is_data, read_maps
@@ -17,7 +17,7 @@ from skep.object.model import Object, ProgramSpec, Relocation
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from skep.object.elf import Section, Symbol
+    from skep.elf import Section, Symbol
     from skep.object.model import MapSpec
 
 EM_BPF, ET_REL = 247, 1

@@ -1,4 +1,4 @@
-"""ELF64 little-endian, as much as BPF objects need: sections, symbols, relocations. Bytes in, checked records out."""
+"""ELF64 little-endian: sections, symbols, relocations of BPF objects and of files with BTF. Bytes in, checked records out."""
 
 from __future__ import annotations
 
