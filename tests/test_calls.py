@@ -128,7 +128,11 @@ def test_recursion_and_too_deep_stacks_are_refused_before_loading() -> None:
     with pytest.raises(CompileError, match="recurs"):
         BPF(text="static __attribute__((noinline)) int f(int x) { return x ? f(x - 1) : 0; } int p(void *ctx) { return f(3); }")
     text = """
-static __attribute__((noinline)) int deep(u64 n) { char room[300]; bpf_probe_read_kernel(room, sizeof(room), (void *)n); return room[n & 7]; }
+static __attribute__((noinline)) int deep(u64 n) {
+    char room[300];
+    bpf_probe_read_kernel(room, sizeof(room), (void *)n);
+    return room[n & 7];
+}
 int p(void *ctx) { char own[300]; bpf_get_current_comm(own, sizeof(own)); return deep(bpf_ktime_get_ns()) + own[5]; }
 """
     with pytest.raises(CompileError, match="stack"):
