@@ -17,9 +17,9 @@ from support import ROOT, open_files
 
 import skep
 from skep import BPF
-from skep.bpf import parse_trace_line
 from skep.errors import AttachError, MapKeyError, PrivilegeError, SkepError, UnsupportedError, VerifierError
 from skep.object.model import Object, ProgramSpec
+from skep.trace_pipe import parse_trace_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
