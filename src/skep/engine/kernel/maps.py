@@ -32,6 +32,7 @@ _KEYLESS = frozenset((QUEUE, STACK, BLOOM_FILTER))
 _SLEEPING = frozenset((PROG_ARRAY, PERF_EVENT_ARRAY, CGROUP_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS))
 
 _F_NUMA_NODE = 1 << 2
+F_MMAPABLE = 1 << 10
 _ELEM_SIZE = 32
 _BPF, _SIZE, _COMMANDS = syscall.BPF, syscall.ELEMENT_SIZE, syscall.ELEMENT_COMMANDS
 _UPDATE, _DELETE, _NEXT_KEY = (
@@ -322,7 +323,7 @@ class KernelMap:
 
 
 def create_map(spec: MapSpec, possible_cpus: int, btf_fd: int) -> KernelMap:
-    """The live map for a spec: taken from its pin, or created, filled, frozen and pinned as the spec says."""
+    """The live map for a spec: taken from its pin, or created, filled and pinned as the spec says. Who loads programs freezes."""
     if spec.pin_path:
         pinned = _open_pin(spec, possible_cpus)
         if pinned is not None:
@@ -332,8 +333,6 @@ def create_map(spec: MapSpec, possible_cpus: int, btf_fd: int) -> KernelMap:
     try:
         if spec.initial is not None:
             handle.update(b"\0\0\0\0", spec.initial.ljust(spec.value_size, b"\0"))
-        if spec.frozen:
-            handle.freeze()
         if spec.pin_path:
             handle.pin(spec.pin_path)
     except BaseException:
@@ -357,7 +356,8 @@ def _create_fd(spec: MapSpec, max_entries: int, btf_fd: int, possible_cpus: int)
     try:
         flags = spec.flags | (_F_NUMA_NODE if spec.numa_node is not None else 0)
         typed = bool(btf_fd and (spec.key_type or spec.value_type))
-        for with_btf in (True, False) if typed else (False,):
+        attempts = [(flags, typed), (flags, False), (flags & ~F_MMAPABLE, False)]  # BPF_F_MMAPABLE is of Linux 5.5
+        for flags, with_btf in dict.fromkeys(attempts):
             attr = create_string_buffer(
                 struct.pack(
                     "=7I16s5IQ",
