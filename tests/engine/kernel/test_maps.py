@@ -173,10 +173,11 @@ def test_perf_array_without_size_has_one_slot_a_cpu_and_ring_sizes_are_rounded(e
         assert ring.max_entries == 8192
 
 
-def test_data_section_is_filled_and_frozen(engine: KernelEngine) -> None:
+def test_data_section_is_filled_and_can_be_frozen(engine: KernelEngine) -> None:
     spec = MapSpec(".rodata", 2, 4, 12, 1, flags=1 << 7, initial=b"hello", frozen=True)  # BPF_F_RDONLY_PROG
     with engine.create_map(spec) as map:
         assert map.lookup(u32(0)) == b"hello" + bytes(7)
+        map.freeze()
         with pytest.raises(MapError, match="frozen or read-only"):
             map.update(u32(0), bytes(12))
 
