@@ -8,6 +8,7 @@ SkepError(Exception)
   PrivilegeError    .missing (capability names)
   UnsupportedError  .needs (kernel version, configuration option or engine)
   MapError          .errno .map_name; MapKeyError is also a KeyError, MapIndexError an IndexError
+  ExecutionError    user engine: .insn .source_line; InvalidInstruction, MemoryFault (.address), TimeLimit
 """
 
 from __future__ import annotations
@@ -91,3 +92,28 @@ class MapKeyError(MapError, KeyError):
 
 class MapIndexError(MapError, IndexError):
     """An index outside the array."""
+
+
+class ExecutionError(SkepError):
+    """A program that the user engine refused or stopped; `.insn` counts 8-byte units, `.source_line` is its C line, if known."""
+
+    def __init__(self, message: str, *, insn: int | None = None, source_line: str = "") -> None:
+        super().__init__(message)
+        self.insn = insn
+        self.source_line = source_line
+
+
+class InvalidInstruction(ExecutionError):
+    """Bytecode that is no valid program: found before it runs, or a call of what is no function."""
+
+
+class MemoryFault(ExecutionError):
+    """An access outside of everything that the program may touch; `.address` is where."""
+
+    def __init__(self, message: str, *, insn: int | None = None, source_line: str = "", address: int = 0) -> None:
+        super().__init__(message, insn=insn, source_line=source_line)
+        self.address = address
+
+
+class TimeLimit(ExecutionError):
+    """A program that ran for longer than it may."""

@@ -28,7 +28,7 @@ PSEUDO_MAP_FD, PSEUDO_MAP_VALUE, PSEUDO_BTF_ID, PSEUDO_FUNC, PSEUDO_MAP_INDEX, P
 PSEUDO_CALL, PSEUDO_KFUNC_CALL = 1, 2
 
 LOAD_64 = LD | IMM | DW
-_FORMAT = Struct("<BBhi")
+FORMAT = Struct("<BBhi")
 
 
 class Instruction:
@@ -66,7 +66,7 @@ def decode(code: bytes) -> list[Instruction]:
     if len(code) % 8:
         raise ObjectError(f"bytecode of {len(code)} bytes is not a whole number of 8-byte instructions")
     decoded: list[Instruction] = []
-    units = _FORMAT.iter_unpack(code)
+    units = FORMAT.iter_unpack(code)
     for opcode, registers, off, low in units:
         imm = low
         if opcode == LOAD_64:
@@ -87,9 +87,9 @@ def encode(instructions: Iterable[Instruction]) -> bytes:
             if insn.code == LOAD_64:
                 imm &= (1 << 64) - 1
                 low, high = _signed(imm & 0xFFFFFFFF), _signed(imm >> 32)
-                parts.append(_FORMAT.pack(insn.code, registers, insn.off, low) + _FORMAT.pack(0, 0, 0, high))
+                parts.append(FORMAT.pack(insn.code, registers, insn.off, low) + FORMAT.pack(0, 0, 0, high))
             else:
-                parts.append(_FORMAT.pack(insn.code, registers, insn.off, imm))
+                parts.append(FORMAT.pack(insn.code, registers, insn.off, imm))
         except error as problem:
             raise ObjectError(f"instruction {position}: {insn!r} has a field that does not fit: {problem}") from problem
     return b"".join(parts)

@@ -79,6 +79,7 @@ class Env(Structure):
         ("stop", c_uint64),
         ("tail_calls", c_uint64),
         ("random", c_uint64),
+        ("fuel", c_uint64),
         ("output", POINTER(Output)),
         ("owner", c_void_p),
         ("spare", c_uint64 * 8),

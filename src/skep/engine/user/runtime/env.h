@@ -112,6 +112,7 @@ struct skep_env {
 	u64 stop; /* set from outside (a signal handler): end the run as if the time were over */
 	u64 tail_calls; /* made in this run */
 	u64 random; /* state of get_prandom_u32 */
+	u64 fuel; /* what is left of a loop's allowance while a program calls a function of its own */
 	struct skep_output *output;
 	void *owner; /* of whoever runs programs: the tracer's state */
 	u64 spare[8];
