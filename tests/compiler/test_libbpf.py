@@ -339,3 +339,111 @@ def host_output(text: str) -> str:
     command = [sys.executable, "-c", "import sys; from skep.compiler import run_on_host; run_on_host(sys.argv[1])", text]
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2] / "src")}
     return subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout
+
+
+KSYMS = """
+extern const void vfs_read __ksym;
+extern const void no_such_symbol __ksym __weak;
+extern const int no_such_variable __ksym __weak;
+extern struct task_struct *bpf_task_from_pid(int pid) __ksym __weak;
+extern void bpf_task_release(struct task_struct *p) __ksym;
+extern int no_such_kfunc(int) __ksym __weak;
+SEC("tc") int f(struct __sk_buff *skb) {
+    put(0, (u64)&vfs_read);
+    put(1, (u64)&no_such_symbol);
+    put(2, bpf_ksym_exists(&no_such_variable));
+    put(3, bpf_ksym_exists(bpf_task_from_pid));
+    put(4, bpf_ksym_exists(no_such_kfunc));
+    if (bpf_ksym_exists(no_such_kfunc)) put(5, no_such_kfunc(3));
+    return 0;
+}
+"""
+
+
+@pytest.mark.kernel
+def test_symbols_of_the_kernel_are_found_and_weak_ones_may_be_missing(program: Callable[..., Any]) -> None:
+    made = program(OUT + KSYMS)
+    assert made.packet(section="tc")[0] == 0
+    lines = (line.split() for line in Path("/proc/kallsyms").read_text().splitlines())
+    address = next(int(line[0], 16) for line in lines if line[2] == "vfs_read")
+    assert made.out[:6] == [address, 0, 0, 1, 0, 0]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("declaration", "use", "what"),
+    [
+        ("extern const int no_such_variable __ksym;", "bpf_per_cpu_ptr(&no_such_variable, 0) ? 1 : 0", "variable"),
+        ("extern const void no_such_symbol __ksym;", "(u64)&no_such_symbol != 7", "no_such_symbol"),
+    ],
+)
+def test_a_symbol_that_the_kernel_lacks_is_named(program: Callable[..., Any], declaration: str, use: str, what: str) -> None:
+    made = program(f'{declaration} SEC("tc") int f(struct __sk_buff *skb) {{ return {use}; }}')
+    with pytest.raises(UnsupportedError, match=what) as caught:
+        made.load(section="tc")
+    assert "__weak" in caught.value.needs
+
+
+def test_variables_of_the_kernel_keep_their_types_for_other_loaders() -> None:
+    """Per-CPU variables are read through helpers; the kernel gives their addresses only with CONFIG_KALLSYMS_ALL."""
+    text = """
+    extern const int bpf_prog_active __ksym;
+    extern const struct rq runqueues __ksym __weak;
+    SEC("raw_tp/x") int f(void *ctx) {
+        int *active = bpf_per_cpu_ptr(&bpf_prog_active, 0);
+        struct rq *here = bpf_this_cpu_ptr(&runqueues);
+        return (active ? *active : 0) + here->cpu;
+    }
+    """
+    program = read_object(compile_source(text).data).programs["f"]
+    assert [(r.kind, r.symbol, r.weak) for r in program.relocations] == [
+        ("ksym", "bpf_prog_active", False),
+        ("ksym", "runqueues", True),
+    ]
+    calls = [imm for op, _, _, imm in struct.iter_unpack("<BBhi", program.instructions) if op == 0x85]
+    assert calls == [153, 154]  # bpf_per_cpu_ptr, bpf_this_cpu_ptr: what they give is read directly
+
+
+@pytest.mark.kernel
+def test_types_are_compared_with_the_kernels(program: Callable[..., Any]) -> None:
+    text = """
+    struct iphdr___same { u8 ttl, protocol; };
+    struct iphdr___wider { u16 ttl; };
+    struct iphdr___more { u8 no_such_member; };
+    struct task_struct___pointer { struct mm_struct *mm; char comm[16]; };
+    struct task_struct___other { struct file *mm; };
+    enum pid_type___some { PIDTYPE_PID, PIDTYPE_TGID };
+    enum pid_type___more { PIDTYPE_PID___x, NO_SUCH_ENUMERATOR };
+    struct no_such_struct { int a; };
+    SEC("raw_tp/x") int f(void *ctx) {
+        return bpf_core_type_matches(struct iphdr___same) | bpf_core_type_matches(struct iphdr___wider) << 1 |
+               bpf_core_type_matches(struct iphdr___more) << 2 | bpf_core_type_matches(struct task_struct___pointer) << 3 |
+               bpf_core_type_matches(struct task_struct___other) << 4 | bpf_core_type_matches(enum pid_type___some) << 5 |
+               bpf_core_type_matches(enum pid_type___more) << 6 | bpf_core_type_matches(struct no_such_struct) << 7;
+    }
+    """
+    assert program(text).run() == 1 | 8 | 32
+
+
+@pytest.mark.kernel
+def test_a_pragma_gives_records_the_kernels_layout_until_it_is_popped(program: Callable[..., Any]) -> None:
+    text = (
+        OUT
+        + """
+    #pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+    struct task_struct { int tgid; } ;
+    #pragma clang attribute push(__attribute__((unused)), apply_to = function)
+    struct mm_struct { struct file *exe_file; };
+    #pragma clang attribute pop
+    #pragma clang attribute pop
+    struct file { u32 mine; };
+    SEC("raw_tp/x") int f(void *ctx) {
+        struct task_struct *t = (void *)bpf_get_current_task();
+        put(0, t->tgid); put(1, sizeof(struct file)); put(2, offsetof(struct mm_struct, exe_file) > 0);
+        return 0;
+    }
+    """
+    )
+    made = program(text)
+    assert made.run() == 0
+    assert made.out[:3] == [os.getpid(), 4, 1]

@@ -6,9 +6,10 @@ from skep.btf.reader import Btf
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
-__all__ = ["Btf", "ctypes_type", "kernel_btf"]
+__all__ = ["Btf", "ctypes_type", "kernel_btf", "module_btfs"]
 
 
 def kernel_btf() -> Btf:
@@ -20,6 +21,13 @@ def kernel_btf() -> Btf:
     from skep.btf.kernel import load  # only a compile needs it: a warm start takes its object from the cache
 
     return load()
+
+
+def module_btfs(name: str, *, only: str = "") -> Iterator[Btf]:
+    """The type information of loaded modules (`only`: of one) that may know a name, split from the kernel's; Linux 5.11."""
+    from skep.btf.kernel import load_modules
+
+    return load_modules(name, only)
 
 
 def ctypes_type(btf: Btf, type_id: int, *, bcc_layout: bool = True) -> type[Any]:

@@ -11,6 +11,10 @@ from skep.btf.reader import Btf
 from skep.cache import Cache
 from skep.errors import ObjectError, UnsupportedError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 PATH = "/sys/kernel/btf/vmlinux"
 _loaded: dict[str, Btf] = {}  # one kernel, one BTF: its index and decoded types are shared by the whole process
 
@@ -21,6 +25,28 @@ def load() -> Btf:
     if path not in _loaded:
         _loaded[path] = _load(path)
     return _loaded[path]
+
+
+def load_modules(name: str, only: str = "") -> Iterator[Btf]:
+    """See skep.btf.module_btfs. A module is decoded when its strings, or the kernel's that it shares, have the name."""
+    if os.environ.get("SKEP_BTF"):  # another kernel's: what is loaded here does not belong to it
+        return
+    folder = os.path.dirname(PATH)
+    wanted = b"\0" + name.encode() + b"\0"
+    try:
+        modules = [only] if only else sorted(set(os.listdir(folder)) - {"vmlinux"})
+    except OSError:
+        return
+    base = load()
+    shared = bool(modules) and base.has_string(name)
+    for module in modules:
+        try:
+            with open(f"{folder}/{module}", "rb", buffering=0) as file:
+                data = file.read()
+        except OSError:  # no such module, or it went away
+            continue
+        if shared or wanted in data:
+            yield Btf(data, base, module=module)  # not kept: a module can come back with other types
 
 
 def _load(path: str) -> Btf:

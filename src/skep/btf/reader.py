@@ -61,15 +61,16 @@ class _Sizes(dict[int, int]):
 
 
 class Btf:
-    """One BTF blob. `base` makes it split BTF: ids and string offsets continue from the base.
+    """One BTF blob. `base` makes it split BTF: ids and string offsets continue from the base; `module` says whose.
 
     Ids are stable: 0 is void, the first own type is `first_id`, `count` is one more than the last id.
     Raises ObjectError where the data is damaged.
     """
 
-    def __init__(self, data: bytes | mmap, base: Btf | None = None, *, index: bytes = b"") -> None:
+    def __init__(self, data: bytes | mmap, base: Btf | None = None, *, index: bytes = b"", module: str = "") -> None:
         self.data = data
         self.base = base
+        self.module = module
         if len(data) < _HEADER.size:
             raise ObjectError(f"BTF: {len(data)} bytes are less than a header")
         magic, version, _, header, type_off, type_len, str_off, str_len = _HEADER.unpack_from(data)
@@ -252,6 +253,10 @@ class Btf:
                 else:
                     yield (at - base) >> 2
                     at = data.find(needle, at + 4, end)
+
+    def has_string(self, text: str) -> bool:
+        """Whether the string section has this text as one of its strings."""
+        return self.data.find(b"\0" + text.encode() + b"\0", self._strings_at, self._strings_end) >= 0
 
     def find(self, name: str, kind: str) -> int | None:
         """Id of the first type of this kind with exactly this name; own types before the base's. "enum" is ENUM64 too."""

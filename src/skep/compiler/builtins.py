@@ -37,7 +37,7 @@ _PRODUCT = (
     " (_a >> 32 && _b >> 32) || _h >> 32 || _r < _l || _r > (_minus ? {least}ULL : {most}ULL); }})"
 )
 _EXISTS = 2  # of the kinds of clang's __builtin_preserve_field_info
-_TYPE_SIZE = 1
+_TYPE_SIZE, _TYPE_MATCHES = 1, 2  # of __builtin_preserve_type_info
 
 
 def builtin(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
@@ -187,7 +187,7 @@ def _field_info(calls: Calls, node: ast.Call) -> tree.Node:
 
 
 def _type_info(calls: Calls, node: ast.Call) -> tree.Node:
-    kind = _kind(calls, node, 2)
+    kind = _kind(calls, node, 3)
     if kind is None:
         return calls.e.poison(node)
     type = calls.e.check(node.args[0]).type
@@ -202,7 +202,36 @@ def _type_info(calls: Calls, node: ast.Call) -> tree.Node:
         found = kernel.enum(type.definition.tag.partition("___")[0])
     if kind == _TYPE_SIZE:
         return calls.e.number(node, found.size if found is not None else 0, ct.UINT)
+    if kind == _TYPE_MATCHES:
+        return calls.e.number(node, int(found is not None and _matches(type, found)), ct.UINT)
     return calls.e.number(node, int(found is not None), ct.UINT)
+
+
+def _matches(local: Type, kernel: Type, *, behind: bool = False) -> bool:
+    """Do two types match as libbpf's relo_core.c has it? `behind` a pointer, names and kinds of structs are all that counts."""
+    if isinstance(local, RecordType) and isinstance(kernel, RecordType):
+        mine, its = local.record, kernel.record
+        if mine is its or mine.kind != its.kind:
+            return mine is its
+        if behind:
+            return mine.tag.partition("___")[0] == its.tag.partition("___")[0]
+        members = {m.name: m for m in its.members if m.name}
+        return all(m.name in members and _matches(m.type, members[m.name].type) for m in mine.members if m.name)
+    if isinstance(local, ct.EnumType) and isinstance(kernel, ct.EnumType):
+        names = {name.partition("___")[0] for name, _ in kernel.definition.enumerators}
+        mine_names = {name.partition("___")[0] for name, _ in local.definition.enumerators}
+        return behind or (local.size == kernel.size and mine_names <= names)
+    if isinstance(local, PointerType) and isinstance(kernel, PointerType):
+        return _matches(local.to, kernel.to, behind=True)
+    if isinstance(local, ct.ArrayType) and isinstance(kernel, ct.ArrayType):
+        return local.count == kernel.count and _matches(local.of, kernel.of)
+    if isinstance(local, ct.FunctionType) and isinstance(kernel, ct.FunctionType):
+        if len(local.params) != len(kernel.params) or not _matches(local.returns, kernel.returns):
+            return False
+        return all(_matches(mine, its) for (_, mine), (_, its) in zip(local.params, kernel.params, strict=True))
+    if isinstance(local, ct.IntType) and isinstance(kernel, ct.IntType):
+        return (local.size, local.signed) == (kernel.size, kernel.signed)
+    return local.__class__ is kernel.__class__
 
 
 def _enum_value(calls: Calls, node: ast.Call) -> tree.Node:

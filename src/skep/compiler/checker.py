@@ -307,7 +307,8 @@ class Checker:
         var.attributes |= attributes
         for align in specifiers.align:
             var.attributes["aligned"] = self.types.alignment(align, specifiers)
-        if isinstance(type, ct.VoidType):
+        outside = self.bpf and var.section == KSYMS and specifiers.storage == "extern"
+        if isinstance(type, ct.VoidType) and not outside:
             self.error(f"'{token.text}' cannot have type 'void'", token, code="void")
             return
         if init is not None:

@@ -126,13 +126,15 @@ class DebugInfo:
         entries = [self.node(f'!{{!"btf_decl_tag", !{quote(tag)}}}') for tag in tags]
         return f", annotations: {self.node('!{' + ', '.join(entries) + '}')}"
 
-    def global_variable(self, name: str, type_node: str, token: Token, *, local: bool, tags: tuple[str, ...] = ()) -> str:
+    def global_variable(
+        self, name: str, type_node: str, token: Token, *, local: bool, tags: tuple[str, ...] = (), defined: bool = True
+    ) -> str:
         file, _, line, _ = where(token)
         where_ = self.source_file(file)
         var = self.node(
             f"distinct !DIGlobalVariable(name: {quote(name)}, scope: {self.unit}, file: {where_}, line: {line}, "
             f"type: {type_node}, "
-            f"isLocal: {'true' if local else 'false'}, isDefinition: true{self._annotations(tags)})"
+            f"isLocal: {'true' if local else 'false'}, isDefinition: {'true' if defined else 'false'}{self._annotations(tags)})"
         )
         found = self.node(f"!DIGlobalVariableExpression(var: {var}, expr: !DIExpression())")
         self.globals.append(found)

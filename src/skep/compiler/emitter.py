@@ -264,8 +264,9 @@ class Emitter:
             signature = self.signature(t.returns, [p for _, p in t.params])
             node = self.debug.declared_function(function.name, t, function.token)
             params = ", ".join(self.parameter_texts(signature))
+            weak = "extern_weak " if function.attributes.get("weak") else ""
             self.declared[function.name] = (
-                f'declare !dbg {node} {signature.result.text} @{function.name}({params}) section "{programs.KSYMS}"'
+                f'declare !dbg {node} {weak}{signature.result.text} @{function.name}({params}) section "{programs.KSYMS}"'
             )
         return "@" + function.name
 
@@ -297,7 +298,7 @@ class Emitter:
         self.emitted_globals.add(var.symbol)
         align = max(var.attributes.get("aligned", 0), var.type.align if var.type.complete else 1)
         if var.linkage == "extern" and var.init is None and not var.tentative:
-            self.head.append(f"{symbol} = external global {self.storage(var.type)}")
+            self.head.append(self._outside_variable(symbol, var))
             return symbol
         local = var.linkage == "static"
         const = bool(var.type.quals & ct.CONST) or (isinstance(var.type, ct.ArrayType) and bool(var.type.of.quals & ct.CONST))
@@ -326,6 +327,15 @@ class Emitter:
         if var.section or var.attributes.get("used") or (volatile and not local):
             self.used.append(symbol)
         return symbol
+
+    def _outside_variable(self, symbol: str, var: tree.Variable) -> str:
+        """A variable that is elsewhere: the kernel's, which the loader finds by its name and type in the section's BTF."""
+        size = self.storage(var.type) if var.type.complete else "i8"
+        if not self.bpf or var.section != programs.KSYMS:
+            return f"{symbol} = external global {size}"
+        linkage = "extern_weak" if var.attributes.get("weak") else "external"
+        di = self.debug.global_variable(var.symbol, self.debug.type(var.type), var.token, local=False, defined=False)
+        return f'{symbol} = {linkage} global {size}, section "{programs.KSYMS}", !dbg {di}'
 
     @staticmethod
     def storage(t: Type) -> str:
@@ -421,7 +431,8 @@ class Emitter:
     def function_symbol(self, function: tree.Function) -> str:
         """A function whose address is taken."""
         if function.body is None:
-            return self.outside_function(function)
+            kernel = self.bpf and function.section == programs.KSYMS
+            return self.kernel_function(function) if kernel else self.outside_function(function)
         if self.bpf and programs.is_program(function):
             return "@" + function.name
         return "@" + self.instance(function, ("",) * len(function.params))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable
 
+from skep.btf import module_btfs
 from skep.compiler import types as ct
 from skep.compiler.dialect import PT_REGS
 from skep.compiler.types import Member, Record, RecordType, Type
@@ -50,8 +51,7 @@ class KernelTypes:
         self._btf: Btf | None = None
         self.missing = ""
         self.tracepoint_fields = tracepoint_fields
-        self._types: dict[int, Type] = {}
-        self._records: dict[int, Record] = {}
+        self._types: dict[tuple[str, int], Type] = {}
         self._names: dict[tuple[str, str], Type | None] = {}
 
     @property
@@ -69,7 +69,7 @@ class KernelTypes:
             found: Type | None = None
             if self.btf is not None:
                 id = self.btf.find(name, kind)
-                found = None if id is None else self.type(id)
+                found = self._of_module(name, kind) if id is None else self.type(id, self.btf)
             elif kind == "struct" and name in _STABLE:
                 record = Record("struct", name)
                 record.from_kernel = True
@@ -77,6 +77,16 @@ class KernelTypes:
                 found = RecordType(record)
             self._names[key] = found
         return self._names[key]
+
+    def _of_module(self, name: str, kind: str) -> Type | None:
+        """A struct or union that only a loaded module has. Other names are too many to look for in every module."""
+        if kind not in ("struct", "union"):
+            return None
+        for btf in module_btfs(name):
+            id = btf.find(name, kind)
+            if id is not None:
+                return self.type(id, btf)
+        return None
 
     def record(self, kind: str, tag: str) -> Record | None:
         found = self._find(tag, kind)
@@ -93,32 +103,32 @@ class KernelTypes:
         if self.btf is None:
             return None
         found = self.btf.find_enumerator(name)
-        return None if found is None else (found[0], self.type(found[1]))
+        return None if found is None else (found[0], self.type(found[1], self.btf))
 
     def names(self, kind: str) -> Iterable[str]:
         return () if self.btf is None else self.btf.name_candidates(kind)
 
-    def type(self, id: int) -> Type:
-        """The compiler's type for a BTF id."""
-        found = self._types.get(id)
+    def type(self, id: int, btf: Btf) -> Type:
+        """The compiler's type for a BTF id. Modules share the kernel's ids, and go on from there."""
+        key = (btf.module if id >= btf.first_id else "", id)
+        found = self._types.get(key)
         if found is None:
-            found = self._types[id] = self._translate(id)
+            found = self._types[key] = self._translate(id, btf)
         return found
 
-    def _translate(self, id: int) -> Type:
+    def _translate(self, id: int, btf: Btf) -> Type:
         from skep.btf import types as bt
 
-        assert self._btf is not None
-        t = self._btf.type(id)
+        t = btf.type(id)
         match t:
             case bt.Int():
                 return _INTEGERS.get(t.name) or _BY_SIZE[t.size, t.signed]
             case bt.Pointer():
-                return ct.PointerType(self.type(t.target))
+                return ct.PointerType(self.type(t.target, btf))
             case bt.Array():
-                return ct.ArrayType(self.type(t.element), t.length)
+                return ct.ArrayType(self.type(t.element, btf), t.length)
             case bt.Struct():
-                return RecordType(self._record(t))
+                return RecordType(self._record(t, btf))
             case bt.Fwd():
                 kind = "union" if t.union else "struct"
                 return RecordType(Record(kind, t.name))
@@ -128,37 +138,35 @@ class KernelTypes:
                 definition.defined = True
                 return ct.EnumType(definition)
             case bt.Typedef():
-                return self.type(t.target).named(t.name)
+                return self.type(t.target, btf).named(t.name)
             case bt.Const():
-                return self.type(t.target).with_quals(ct.CONST)
+                return self.type(t.target, btf).with_quals(ct.CONST)
             case bt.Volatile():
-                return self.type(t.target).with_quals(ct.VOLATILE)
+                return self.type(t.target, btf).with_quals(ct.VOLATILE)
             case bt.TypeTag():
-                target = self.type(t.target)
+                target = self.type(t.target, btf)
                 return target.with_quals(ct.USER) if t.name == "user" else target
             case bt.Restrict() | bt.DeclTag() | bt.Func() | bt.Var():
-                return self.type(t.target)
+                return self.type(t.target, btf)
             case bt.FuncProto():
-                params = [(name, self.type(p)) for name, p in t.params]
+                params = [(name, self.type(p, btf)) for name, p in t.params]
                 variadic = bool(params) and not t.params[-1][1]
-                return ct.FunctionType(self.type(t.result), tuple(params[:-1] if variadic else params), variadic)
+                return ct.FunctionType(self.type(t.result, btf), tuple(params[:-1] if variadic else params), variadic)
             case bt.Float():
                 return {4: ct.FLOAT, 8: ct.DOUBLE}.get(t.size, ct.LDOUBLE)
         return ct.VOID
 
-    def _record(self, t: object) -> Record:
+    def _record(self, t: object, btf: Btf) -> Record:
         from skep.btf import types as bt
 
         assert isinstance(t, bt.Struct)
-        assert self._btf is not None
-        btf = self._btf
         record = Record("union" if isinstance(t, bt.Union) else "struct", t.name)
         record.from_kernel = True
 
         def fill() -> tuple[list[Member], int]:
             members = []
             for m in t.members:
-                type = self.type(m.type_id)
+                type = self.type(m.type_id, btf)
                 if m.bit_size:
                     unit = type.size
                     offset = m.bit_offset // (unit * 8) * unit

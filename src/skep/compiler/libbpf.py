@@ -65,10 +65,12 @@ MACROS: dict[str, str] = {
     "bpf_core_field_exists": "(...) ___apply(___field, __VA_ARGS__)(2, __VA_ARGS__)",
     "bpf_core_type_exists": "(type) __builtin_preserve_type_info(*(typeof(type) *)0, 0)",
     "bpf_core_type_size": "(type) __builtin_preserve_type_info(*(typeof(type) *)0, 1)",
+    "bpf_core_type_matches": "(type) __builtin_preserve_type_info(*(typeof(type) *)0, 2)",
     "bpf_core_enum_value_exists": "(type, value) __builtin_preserve_enum_value(*(typeof(type) *)value, 0)",
     "bpf_core_enum_value": "(type, value) __builtin_preserve_enum_value(*(typeof(type) *)value, 1)",
     # iterators that the verifier follows, whatever the number of rounds (Linux 6.4)
     "__ksym": ' __attribute__((section(".ksyms")))', "__kconfig": ' __attribute__((section(".kconfig")))',
+    "bpf_ksym_exists": "(sym) (!!(sym))",
     "bpf_for": (
         "(i, start, end) for (struct bpf_iter_num ___it __attribute__((aligned(8), cleanup(bpf_iter_num_destroy))),"
         " *___p __attribute__((unused)) = (bpf_iter_num_new(&___it, (start), (end)), (void *)0);"

@@ -13,6 +13,7 @@ from typing import Any
 
 from skep.compiler import tree
 from skep.compiler import types as ct
+from skep.compiler.programs import KSYMS
 from skep.compiler.tree import Function, Node, Variable
 from skep.compiler.types import PointerType
 
@@ -175,7 +176,7 @@ class Origins:
         match node:
             case tree.VarRef():
                 if node.var.storage == "global":
-                    return "memory"
+                    return _of_global(node.var)
                 return self._in_slot(node.var)
             case tree.CompoundLiteral():
                 return self._in_slot(node.var)
@@ -186,6 +187,13 @@ class Origins:
             case tree.StringData():
                 return "memory"
         return "stack" if isinstance(node.type, ct.RecordType) else ""
+
+
+def _of_global(var: Variable) -> str:
+    """The origin of a static object's address; the kernel's own are what the loader makes of their type."""
+    if var.section != KSYMS:
+        return "memory"
+    return "kernel" if isinstance(var.type, ct.VoidType) else "btf" if isinstance(var.type, ct.RecordType) else "memory"
 
 
 def in_packet(type: ct.Type) -> bool:

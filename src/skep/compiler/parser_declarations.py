@@ -190,7 +190,8 @@ class DeclarationParser(ExpressionParser):
 
     def struct_or_union_specifier(self) -> ast.RecordSpec:
         first = self.next()
-        attributes = self.attributes()
+        attributes = [ast.Attribute(first, first, "preserve_access_index", [])] if any(self.pushed) else []
+        attributes += self.attributes()
         tag = ""
         if self.token.kind == "id" and self.token.text not in KEYWORDS:
             tag = self.next().text

@@ -69,6 +69,7 @@ class TokenReader:
         self.labels: list[dict[str, str]] = []  # per block, what __label__ declares
         self.depth = 0
         self.unroll = 0
+        self.pushed: list[bool] = []  # by each `#pragma clang attribute push`: does it keep records' accesses relocatable?
         self.broken: set[str] = set()  # functions whose definition could not be read: calls of them are no further errors
         self._settle()
 
@@ -78,6 +79,8 @@ class TokenReader:
         """Pass over pragma tokens, keeping what they say of the next loop."""
         while self.token.kind == "pragma":
             words = self.token.text.replace("(", " ").replace(")", " ").split()
+            if words[:2] == ["clang", "attribute"]:
+                self._pushed_attribute(words[2:])
             if words[:1] == ["clang"] and words[1:2] == ["loop"]:
                 words = words[2:]
             if words[:1] in (["unroll"], ["GCC"]) and words[:2] != ["GCC", "diagnostic"]:
@@ -87,6 +90,13 @@ class TokenReader:
                 self.unroll = 1
             self.at += 1
             self.token = self.tokens[self.at]
+
+    def _pushed_attribute(self, words: list[str]) -> None:
+        """`#pragma clang attribute push(__attribute__((X)), apply_to = record)`, and pop: what struct definitions ask for."""
+        if words[:1] == ["pop"]:
+            del self.pushed[-1:]
+        elif words[:1] == ["push"]:
+            self.pushed.append("preserve_access_index" in words and "record" in " ".join(words).partition("apply_to")[2])
 
     def next(self) -> Token:
         token = self.token

@@ -25,7 +25,7 @@ _QUAD = Struct("<IIII")
 _STRUCT, _TYPEDEF = 4 << 24, 8 << 24
 _STRUCT_ONE_MEMBER = _STRUCT | 1
 _KSYMS = ".ksyms"
-_EXTERN = 2
+_ALLOCATED, _EXTERN = 1, 2  # linkage of variables
 
 
 def read_btf(elf: Elf) -> tuple[Btf | None, dict[str, int]]:
@@ -48,7 +48,8 @@ def read_btf(elf: Elf) -> tuple[Btf | None, dict[str, int]]:
         if found.name == ".skep":
             records = _take_records(btf, found, data, at)
             continue
-        if found.name == _KSYMS and _take_functions(btf, found, data, at):
+        if found.name == _KSYMS:
+            _take_kernel_symbols(btf, found, data, at)
             continue
         target = elf.by_name.get(found.name)
         rows = []
@@ -76,33 +77,41 @@ def read_btf(elf: Elf) -> tuple[Btf | None, dict[str, int]]:
     return Btf(bytes(data)), records
 
 
-def kernel_functions(elf: Elf) -> set[str]:
-    """Names of the functions that the object expects of the kernel."""
+def kernel_symbols(elf: Elf) -> dict[str, str]:
+    """What the object expects of the kernel: "kfunc", "ksym" (a variable with a type) or "ksym_address" by name."""
     section = elf.by_name.get(".BTF")
     if section is None:
-        return set()
+        return {}
     btf = Btf(section.data)
-    sections = [found for id in btf.ids("datasec") if isinstance(found := btf.type(id), DataSec) and found.name == _KSYMS]
-    return {found.name for part in sections for id, _, _ in part.vars if isinstance(found := btf.type(id), Func)}
+    found: dict[str, str] = {}
+    for id in btf.ids("datasec"):
+        part = btf.type(id)
+        for symbol, _, _ in part.vars if isinstance(part, DataSec) and part.name == _KSYMS else ():
+            one = btf.type(symbol)
+            if isinstance(one, Func):
+                found[one.name] = "kfunc"
+            elif isinstance(one, Var):
+                found[one.name] = "ksym" if btf.strip(one.target) else "ksym_address"
+    return found
 
 
-def _take_functions(btf: Btf, section: DataSec, data: bytearray, at: int) -> bool:
-    """Kernel functions that the object calls: True if the section has nothing else.
+def _take_kernel_symbols(btf: Btf, section: DataSec, data: bytearray, at: int) -> None:
+    """Functions and variables of the kernel that the object names.
 
-    The kernel takes neither functions that are elsewhere nor a section with them: the functions become names of their
-    types, and the section a struct of just as many bytes. The calls themselves are found by relocations.
+    The kernel takes neither what is elsewhere nor a section with it: functions become names of their types, variables ints
+    of the object's own, and the section a struct of just as many bytes. The uses themselves are found by relocations.
     """
-    functions = [id for id, _, _ in section.vars if isinstance(btf.type(id), Func)]
-    if len(functions) != len(section.vars):
-        return False
-    for id in functions:
-        pack_into("<I", data, btf.offset_of_type(id) + 4, _TYPEDEF)
     integer = next(btf.ids("int"))
+    for id, _, _ in section.vars:
+        place = btf.offset_of_type(id)
+        if isinstance(btf.type(id), Func):
+            pack_into("<I", data, place + 4, _TYPEDEF)
+        else:
+            pack_into("<II", data, place + 8, integer, _ALLOCATED)
     size = btf.size_of(integer)
-    pack_into("<III", data, at, 0, _STRUCT | len(functions), size * len(functions))
-    for i in range(len(functions)):
+    pack_into("<III", data, at, 0, _STRUCT | len(section.vars), size * len(section.vars))
+    for i in range(len(section.vars)):
         pack_into("<III", data, at + 12 + 12 * i, 0, integer, i * size * 8)
-    return True
 
 
 def _take_records(btf: Btf, section: DataSec, data: bytearray, at: int) -> dict[str, int]:

@@ -101,15 +101,20 @@ class MapSpec:
 
 
 class Relocation:
-    """One instruction that needs an address at load: `kind` is "map" (fd), "map_value" (fd and offset) or "kfunc"."""
+    """One instruction that needs an address at load: `kind` is "map" (fd), "map_value" (fd and offset), "kfunc" (a call).
 
-    __slots__ = ("insn", "kind", "offset", "symbol")
+    64-bit loads of what the kernel has: "kfunc_id", "ksym" (a variable with a type), "ksym_address" (a plain number).
+    `weak`: it may be missing, and is 0 then.
+    """
 
-    def __init__(self, insn: int, kind: str, symbol: str, offset: int = 0) -> None:
+    __slots__ = ("insn", "kind", "offset", "symbol", "weak")
+
+    def __init__(self, insn: int, kind: str, symbol: str, offset: int = 0, *, weak: bool = False) -> None:
         self.insn = insn
         self.kind = kind
         self.symbol = symbol
         self.offset = offset
+        self.weak = weak
 
     def __repr__(self) -> str:
         return f"Relocation({self.insn}, {self.kind!r}, {self.symbol!r}, {self.offset})"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from bisect import bisect_left
 from struct import error, pack_into
 
-from skep.elf import EXECUTABLE, FUNCTION, LOCAL, NOTYPE, OBJECT, PROGBITS, SECTION, Elf
+from skep.elf import EXECUTABLE, FUNCTION, LOCAL, NOTYPE, OBJECT, PROGBITS, SECTION, WEAK, Elf
 from skep.errors import ObjectError
-from skep.object.info import USES_REGISTERS, Extension, extern_error, kernel_functions, read_btf, tagged_functions
+from skep.object.info import USES_REGISTERS, Extension, extern_error, kernel_symbols, read_btf, tagged_functions
 from skep.object.kinds import kind_for_section
 from skep.object.maps import is_data, read_maps
 from skep.object.model import Object, ProgramSpec, Relocation
@@ -120,7 +120,7 @@ def _resolve(
     elf: Elf, functions: dict[int, dict[int, Function]], maps: dict[str, MapSpec], places: dict[int, dict[int, str]]
 ) -> None:
     """Gives every function its calls, function pointers and map relocations, still relative to its own start."""
-    outside = kernel_functions(elf) if any(symbol.name and symbol.section == 0 for symbol in elf.symbols) else set()
+    outside = kernel_symbols(elf) if any(symbol.name and symbol.section == 0 for symbol in elf.symbols) else {}
     for section_index, by_start in functions.items():
         section = elf.sections[section_index]
         relocated = {offset: (type, symbol) for offset, type, symbol in elf.relocations(section)}
@@ -130,7 +130,7 @@ def _resolve(
     for by_start in functions.values():
         for function in by_start.values():
             for relocation in function.relocations:
-                if relocation.kind != "kfunc" and relocation.symbol not in known:
+                if relocation.kind in ("map", "map_value") and relocation.symbol not in known:
                     raise ObjectError(f"function {function.name}: refers to map {relocation.symbol}, which has no definition")
 
 
@@ -140,7 +140,7 @@ def _resolve_function(
     functions: dict[int, dict[int, Function]],
     relocated: dict[int, tuple[int, Symbol]],
     places: dict[int, dict[int, str]],
-    outside: set[str],
+    outside: dict[str, str],
 ) -> None:
     code = function.code
     opcodes = code[::8]
@@ -156,9 +156,10 @@ def _resolve_function(
             if insn + 1 == len(opcodes):
                 raise ObjectError(f"function {function.name}: its last instruction is cut off")
             if relocation:
-                _resolve_load(elf, function, insn, relocation, functions, places)
-        elif opcode == CALL and relocation and relocation[1].section == 0 and relocation[1].name in outside:
-            function.relocations.append(Relocation(insn, "kfunc", relocation[1].name))
+                _resolve_load(elf, function, insn, relocation, functions, places, outside)
+        elif opcode == CALL and relocation and relocation[1].section == 0 and outside.get(relocation[1].name) == "kfunc":
+            symbol = relocation[1]
+            function.relocations.append(Relocation(insn, "kfunc", symbol.name, weak=symbol.binding == WEAK))
         elif opcode == CALL and (relocation or code[8 * insn + 1] >> 4 == PSEUDO_CALL):
             function.calls.append((insn, _called(function, insn, relocation, functions)))
         elif relocation:
@@ -200,13 +201,20 @@ def _resolve_load(
     relocation: tuple[int, Symbol],
     functions: dict[int, dict[int, Function]],
     places: dict[int, dict[int, str]],
+    outside: dict[str, str],
 ) -> None:
     type, symbol = relocation
     where = f"function {function.name}, instruction {insn}"
     if type != R_BPF_64_64:
         raise ObjectError(f"{where}: relocation type {type} at a 64-bit load")
     if symbol.section == 0:
-        raise extern_error(symbol.name)
+        kind = outside.get(symbol.name)
+        if kind is None:
+            raise extern_error(symbol.name)
+        kind = "kfunc_id" if kind == "kfunc" else kind
+        offset = _immediate(function.code, insn)
+        function.relocations.append(Relocation(insn, kind, symbol.name, offset, weak=symbol.binding == WEAK))
+        return
     if symbol.section >= len(elf.sections) or symbol.type not in (NOTYPE, OBJECT, FUNCTION, SECTION):
         raise ObjectError(f"{where}: refers to {symbol.name!r}, which is not in a section of this file")
     section = elf.sections[symbol.section]
@@ -251,7 +259,9 @@ def _link(entry: Function, tagged: set[str]) -> ProgramSpec:
             for insn, target in function.pointers:
                 code[8 * (start + insn) + 1] = code[8 * (start + insn) + 1] & 15 | PSEUDO_FUNC << 4
                 pack_into("<i", code, 8 * (start + insn) + 4, starts[target] - start - insn - 1)
-            relocations += [Relocation(start + old.insn, old.kind, old.symbol, old.offset) for old in function.relocations]
+            relocations += [
+                Relocation(start + old.insn, old.kind, old.symbol, old.offset, weak=old.weak) for old in function.relocations
+            ]
     except error as problem:
         raise ObjectError(f"program {entry.name}: its {size} instructions are too far apart to call each other") from problem
     # The kernel takes function and line information only when it covers the start of every function.

@@ -12,8 +12,9 @@ from ctypes import addressof, c_char, create_string_buffer
 
 from skep.engine.kernel import syscall
 from skep.engine.kernel.maps import kernel_name
+from skep.engine.kernel.relocations import Relocated, Target
 from skep.engine.kernel.syscall import errno_text
-from skep.errors import ObjectError, SkepError, UnsupportedError
+from skep.errors import SkepError, UnsupportedError
 from skep.object.kinds import program_type_name
 
 TYPE_CHECKING = False
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 
 _RAW_TRACEPOINT, _SYSCALL = 17, 31  # these take a context in, and give none back
 
-_PSEUDO = {"map": 1, "map_value": 2}
-_PSEUDO_KFUNC_CALL = 2
 _ATTR_SIZE = 144
 _LOG_SIZE = 64 * 1024
 _LOG_LIMIT = ((1 << 32) - 1) >> 2  # a larger log_size is EINVAL
@@ -140,60 +139,26 @@ def load_btf(data: bytes | mmap) -> int:
     return 0
 
 
-def relocate(spec: ProgramSpec, maps: Mapping[str, MapHandle]) -> bytearray:
-    """The instructions with map fds and kernel function ids written in."""
-    code = bytearray(spec.instructions)
-    for relocation in spec.relocations:
-        at = relocation.insn * 8
-        if at + 8 > len(code):
-            raise ObjectError(f"program {spec.name!r}: a relocation points at insn {relocation.insn}, past its end")
-        if relocation.kind == "kfunc":
-            code[at + 1] = code[at + 1] & 0x0F | _PSEUDO_KFUNC_CALL << 4
-            struct.pack_into("=hi", code, at + 2, 0, _kernel_function(relocation.symbol, spec.name))
-            continue
-        if relocation.kind not in _PSEUDO or code[at] != 0x18:
-            raise ObjectError(f"program {spec.name!r}: relocation {relocation!r} does not fit insn {relocation.insn}")
-        handle = maps.get(relocation.symbol)
-        if handle is None:
-            raise ObjectError(f"program {spec.name!r} uses map {relocation.symbol!r}, which was not created")
-        code[at + 1] = code[at + 1] & 0x0F | _PSEUDO[relocation.kind] << 4
-        struct.pack_into("=i", code, at + 4, handle.fd)
-        struct.pack_into("=i", code, at + 12, relocation.offset if relocation.kind == "map_value" else 0)
-    return code
-
-
-def _kernel_function(name: str, program: str) -> int:
-    from skep.btf import kernel_btf
-
-    id = kernel_btf().find(name, "func")
-    if id is None:
-        raise UnsupportedError(
-            f"program {program!r} calls the kernel function {name!r}, which this kernel does not have", needs="another kernel"
-        )
-    return id
-
-
-def attach_type_id(kind: ProgramKind) -> int:
-    """The kernel's BTF id of the function or tracepoint that a kind is bound to at load; 0 for kinds without."""
-    if not kind.target:
-        return 0
-    from skep.btf import kernel_btf
-
-    name = kind.target
-    btf_kind = "typedef" if name.startswith("btf_trace_") else "func"
-    id = kernel_btf().find(name, btf_kind)
-    if id is None:
-        raise UnsupportedError(
-            f"{kind.name}: the kernel's BTF has no {btf_kind} {name!r}, so no program can be bound to it", needs="another target"
-        )
-    return id
-
-
 def load_program(
     spec: ProgramSpec, kind: ProgramKind, maps: Mapping[str, MapHandle], owner: Object, btf_fd: int
 ) -> KernelProgram:
     """Load one program as `kind`; first without a log (a log that does not fit would fail a good program), then with."""
-    code = relocate(spec, maps)
+    relocated = Relocated(spec, maps)
+    try:
+        target = Target(kind)
+        try:
+            return _load(spec, kind, owner, btf_fd, relocated, target)
+        finally:
+            target.close()
+    finally:
+        relocated.close()
+
+
+def _load(
+    spec: ProgramSpec, kind: ProgramKind, owner: Object, btf_fd: int, relocated: Relocated, target: Target
+) -> KernelProgram:
+    code = relocated.code
+    fds = create_string_buffer(struct.pack(f"={len(relocated.modules) + 1}i", 0, *relocated.modules))
     instructions = (c_char * len(code)).from_buffer(code)
     license_ = create_string_buffer(owner.license.encode())
     typed = btf_fd > 0 and bool(spec.functions)
@@ -203,12 +168,11 @@ def load_program(
     lines = create_string_buffer(
         b"".join([struct.pack("=IIII", *row) for row in spec.lines]) if typed else b"", 16 * max(len(spec.lines), 1)
     )
-    target = attach_type_id(kind)
 
     def attempt(log: syscall.Buffer | None) -> tuple[int, int]:
         attr = create_string_buffer(
             struct.pack(
-                "=IIQQIIQII16sIIIIQIIQII",
+                "=IIQQIIQII16sIIIIQIIQIIIIQ",
                 kind.type,
                 len(code) // 8,
                 addressof(instructions),
@@ -228,7 +192,10 @@ def load_program(
                 16 if typed and spec.lines else 0,
                 addressof(lines) if typed and spec.lines else 0,
                 len(spec.lines) if typed else 0,
-                target,
+                target.id,
+                target.fd,
+                0,
+                addressof(fds) if relocated.modules else 0,
             ),
             _ATTR_SIZE,
         )
