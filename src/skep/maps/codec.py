@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skep.btf import Btf
+    from skep.engine import Data
 
 _DATA: Any = ctypes._SimpleCData.__mro__[1]  # `_ctypes._CData`, the base of every ctypes class
 _INTEGERS: dict[int, Any] = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
@@ -85,7 +86,7 @@ class Codec:
             return self._pack_integer(value.__index__())
         raise self._error(f"{type(value).__name__} {value!r}")
 
-    def unpack_all(self, data: bytes, count: int) -> list[Any]:
+    def unpack_all(self, data: Data, count: int) -> list[Any]:
         """`count` values that lie one after another in `data`."""
         if self.letter:  # through a typed memoryview: a quarter faster than an array of the type
             return list(map(self.ctype, memoryview(data)[: count * self.size].cast(self.letter)))

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
+    from skep.engine import Data
+
 
 class PerCpuCodec(Codec):
     """Packs `elements` values of `element` type; the kernel gives each a multiple of 8 bytes (bpf_long_memcpy)."""
@@ -42,11 +44,11 @@ class PerCpuCodec(Codec):
         one = self.size // self.elements
         return b"".join(packed[i : i + one].ljust(self.stride, b"\0") for i in range(0, self.size, one))
 
-    def unpack_all(self, data: bytes, count: int) -> list[Any]:
+    def unpack_all(self, data: Data, count: int) -> list[Any]:
         whole = self.stride * self.elements
         return [self.unpack(data, offset) for offset in range(0, whole * count, whole)]
 
-    def _unpack_padded(self, data: bytes, offset: int = 0) -> Any:
+    def _unpack_padded(self, data: Data, offset: int = 0) -> Any:
         one = self.size // self.elements
         end = offset + self.stride * self.elements
         return self.ctype.from_buffer_copy(b"".join(data[i : i + one] for i in range(offset, end, self.stride)))

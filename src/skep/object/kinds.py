@@ -218,6 +218,11 @@ def _flags(pattern: str) -> int:
     return BPF_F_SLEEPABLE if pattern.endswith(".s+") or pattern == "syscall" else 0
 
 
+def map_types(names: str) -> frozenset[int]:
+    """The numbers of map types given by their names, with spaces between."""
+    return frozenset(MAP_TYPES[name] for name in names.split())
+
+
 def map_type_name(number: int) -> str:
     """The map type as the kernel's headers name it."""
     return next((name for name, known in MAP_TYPES.items() if known == number), f"map of type {number}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from skep.engine.kernel import maps, syscall
+from skep.engine.kernel import batch, syscall
 from skep.errors import MapError, MapIndexError, MapKeyError
 from skep.object.model import MapSpec
 
@@ -96,7 +96,7 @@ def test_batch_reads_all_entries_of_a_hash(engine: KernelEngine, entries: int) -
 
 
 def test_batch_goes_on_where_it_was_in_a_map_larger_than_one_batch(engine: KernelEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(maps, "_BATCH_BYTES", 64 * 12)
+    monkeypatch.setattr(batch, "_CHUNK", 64)
     with engine.create_map(MapSpec("h", 1, 4, 8, 5_000)) as map:
         for key in range(5_000):
             map.update(u32(key), u64(key))
@@ -116,13 +116,14 @@ def test_batch_grows_when_a_bucket_does_not_fit(engine: KernelEngine, monkeypatc
     with engine.create_map(MapSpec("h", 1, 4, 8, 1_000)) as map:
         for key in range(1_000):
             map.update(u32(key), u64(key))
-        map.max_entries = 1  # room for one element; buckets of a nearly full table hold several
-        monkeypatch.setattr(maps, "_BATCH_BYTES", 0)
-        monkeypatch.setattr(maps.syscall, "bpf", small)
-        _, _, count = map.batch() or pytest.fail("no batch")
-        map.max_entries = 1_000
-    assert count == 1_000
-    assert -errno.ENOSPC in calls
+        map.max_entries = 1  # buckets of a nearly full table hold several elements
+        monkeypatch.setattr(batch, "_CHUNK", 1)
+        monkeypatch.setattr(batch, "_SLACK", 0)
+        monkeypatch.setattr(batch.syscall, "bpf", small)
+        keys, values, count = map.batch() or pytest.fail("no batch")
+    assert (count, -errno.ENOSPC in calls) == (1_000, True)
+    read = dict(zip(struct.unpack("=1000I", keys), struct.unpack("=1000Q", values), strict=True))
+    assert read == {key: key for key in range(1_000)}
 
 
 def test_batch_delete_empties_the_map(engine: KernelEngine) -> None:

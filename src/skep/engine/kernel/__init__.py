@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 
-from skep.engine.kernel import kprobe, maps, programs, raw_tracepoint, rings, syscall, tracepoint
+from skep.engine.kernel import kprobe, map_create, programs, raw_tracepoint, rings, syscall, tracepoint
 from skep.engine.kernel.ladder import KernelLink
 from skep.engine.kernel.maps import KernelMap
 from skep.engine.kernel.programs import KernelProgram
@@ -20,7 +20,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from skep.btf import Btf
     from skep.engine import Hook, MapHandle, ProgramHandle
+    from skep.engine.kernel.memory import MapMemory
     from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
 
 __all__ = ["FAMILIES", "KernelEngine", "KernelLink", "KernelMap", "KernelProgram", "PerfRing", "Ring", "TracePipe", "Tracefs"]
@@ -70,7 +72,11 @@ class KernelEngine:
     def create_map(self, spec: MapSpec, owner: Object | None = None) -> KernelMap:
         """A live map; `owner` is the object whose BTF the spec's type ids are of."""
         typed = owner is not None and (spec.key_type or spec.value_type)
-        return maps.create_map(spec, self.possible_cpus, self._btf_fd(owner) if owner is not None and typed else 0)
+        return map_create.create_map(spec, self.possible_cpus, self._btf_fd(owner) if owner is not None and typed else 0)
+
+    def open_map(self, place: str | int) -> tuple[KernelMap, Btf | None]:
+        """The map that is pinned at a path, or that has an id; and the BTF that its spec's type ids are of."""
+        return map_create.open_map(place, self.possible_cpus)
 
     def load_program(self, spec: ProgramSpec, kind: ProgramKind, maps: Mapping[str, MapHandle], owner: Object) -> KernelProgram:
         """A loaded program; VerifierError, PrivilegeError or UnsupportedError when the kernel refuses it."""
@@ -90,6 +96,12 @@ class KernelEngine:
     def map_ring(self, map: MapHandle) -> Ring:
         """A ring buffer's memory."""
         return rings.map_ring(map)
+
+    def map_memory(self, map: MapHandle) -> MapMemory | None:
+        """The elements of an array map as memory; None for a map that cannot be mapped (Linux 5.5 can)."""
+        from skep.engine.kernel.memory import map_memory
+
+        return map_memory(map)
 
     def open_trace_pipe(self) -> TracePipe:
         """A reader of what programs print."""

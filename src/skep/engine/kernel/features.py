@@ -12,7 +12,7 @@ from collections.abc import Callable
 from ctypes import create_string_buffer
 
 from skep.engine.kernel import kprobe, privileges, syscall
-from skep.engine.kernel.maps import create_map
+from skep.engine.kernel.map_create import create_map
 from skep.engine.kernel.programs import load_program
 from skep.engine.kernel.tracefs import Tracefs
 from skep.errors import MapError, PrivilegeError, SkepError, UnsupportedError, VerifierError

@@ -1,6 +1,6 @@
-"""A map in the kernel: made from a MapSpec (or taken from its pin), read and written as bytes.
+"""A map in the kernel, read and written as bytes: elements, all of them at once, shared memory, pins, info.
 
-Comes from `KernelEngine.create_map`; every refusal of the kernel is a MapError that says what it means.
+Comes from `skep.engine.kernel.map_create`; every refusal of the kernel is a MapError that says what it means.
 """
 
 from __future__ import annotations
@@ -10,36 +10,34 @@ import os
 import struct
 from ctypes import addressof, c_char, c_void_p, create_string_buffer, memmove
 
-from skep.engine.kernel import syscall
+from skep.engine.kernel import batch, syscall
 from skep.engine.kernel.syscall import errno_text, last_errno
-from skep.errors import MapError, MapIndexError, MapKeyError, PrivilegeError
-from skep.object.kinds import map_type_name
+from skep.errors import MapError
+from skep.object.kinds import MAP_TYPES, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from mmap import mmap
+
+    from skep.engine.kernel.batch import Data
     from skep.engine.kernel.syscall import Buffer
     from skep.object.model import MapSpec
 
-(
-    HASH, ARRAY, PROG_ARRAY, PERF_EVENT_ARRAY, PERCPU_HASH, PERCPU_ARRAY, STACK_TRACE, CGROUP_ARRAY, LRU_HASH, LRU_PERCPU_HASH,
-    LPM_TRIE, ARRAY_OF_MAPS, HASH_OF_MAPS,
-) = range(1, 14)  # fmt: skip
-PERCPU_CGROUP_STORAGE, QUEUE, STACK, RINGBUF, BLOOM_FILTER, USER_RINGBUF = 21, 22, 23, 27, 30, 31
-_PER_CPU = frozenset((PERCPU_HASH, PERCPU_ARRAY, LRU_PERCPU_HASH, PERCPU_CGROUP_STORAGE))
-_INDEXED = frozenset((ARRAY, PROG_ARRAY, PERF_EVENT_ARRAY, PERCPU_ARRAY, CGROUP_ARRAY, ARRAY_OF_MAPS))
-_KEYLESS = frozenset((QUEUE, STACK, BLOOM_FILTER))
+ARENA = MAP_TYPES["arena"]
+_PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash percpu_cgroup_storage")
 # an update may wait for an RCU grace period (maybe_wait_bpf_programs) or take other locks: not with the GIL held
-_SLEEPING = frozenset((PROG_ARRAY, PERF_EVENT_ARRAY, CGROUP_ARRAY, ARRAY_OF_MAPS, HASH_OF_MAPS))
+_SLEEPING = map_types(
+    "prog_array perf_event_array cgroup_array array_of_maps hash_of_maps devmap devmap_hash cpumap xskmap sockmap sockhash "
+    "reuseport_sockarray sk_storage inode_storage task_storage cgrp_storage struct_ops"
+)
 
-_F_NUMA_NODE = 1 << 2
 F_MMAPABLE = 1 << 10
 _ELEM_SIZE = 32
 _BPF, _SIZE, _COMMANDS = syscall.BPF, syscall.ELEMENT_SIZE, syscall.ELEMENT_COMMANDS
-_UPDATE, _DELETE, _NEXT_KEY = (
-    _COMMANDS[command] for command in (syscall.MAP_UPDATE_ELEM, syscall.MAP_DELETE_ELEM, syscall.MAP_GET_NEXT_KEY)
+_LOOKUP, _UPDATE, _DELETE, _NEXT_KEY = (
+    _COMMANDS[command]
+    for command in (syscall.MAP_LOOKUP_ELEM, syscall.MAP_UPDATE_ELEM, syscall.MAP_DELETE_ELEM, syscall.MAP_GET_NEXT_KEY)
 )
-_BATCH_BYTES = 1 << 20  # one batch's keys and values; hash buckets are far smaller, and a bigger one doubles it
-_NO_BATCH = (-syscall.ENOTSUPP, -errno.EOPNOTSUPP, -errno.EINVAL)
 _PAGE = os.sysconf("SC_PAGESIZE")
 _NAME_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.")
 
@@ -76,11 +74,14 @@ class _Scratch:
 class KernelMap:
     """One live map. Per-CPU values are align8(value_size) bytes for each possible CPU."""
 
-    __slots__ = ("_batch_kind", "_call", "_pool", "fd", "key_size", "max_entries", "name", "spec", "type", "value_size")
+    __slots__ = (
+        "_call", "_no_batch", "_pool", "fd", "key_size", "mappable", "max_entries", "name", "spec", "type", "value_size",
+    )  # fmt: skip
 
-    def __init__(self, spec: MapSpec, fd: int, max_entries: int, possible_cpus: int) -> None:
+    def __init__(self, spec: MapSpec, fd: int, max_entries: int, possible_cpus: int, *, mappable: bool = False) -> None:
         self.spec = spec
         self.fd = fd
+        self.mappable = mappable or spec.type == ARENA or bool(spec.flags & F_MMAPABLE)
         self.name = spec.name
         self.type = spec.type
         self.max_entries = max_entries
@@ -90,7 +91,7 @@ class KernelMap:
             self.value_size = (spec.value_size + 7) // 8 * 8 * possible_cpus
         self._pool: list[_Scratch] = []
         self._call = syscall.element_call_releasing if spec.type in _SLEEPING else syscall.element_call
-        self._batch_kind = True
+        self._no_batch: set[int] = set()
 
     # element operations: a pool instead of a lock, list.pop and list.append are atomic
     def _scratch(self) -> _Scratch:
@@ -101,7 +102,7 @@ class KernelMap:
                 raise MapError(f"map {self.name!r} is closed", errno=errno.EBADF, map_name=self.name) from None
             return _Scratch(self.fd, self.key_size, self.value_size)
 
-    def _check_size(self, what: str, data: bytes, size: int) -> None:
+    def _check_size(self, what: str, data: Data, size: int) -> None:
         if len(data) != size:
             raise MapError(
                 f"map {self.name!r}: the {what} has {len(data)} bytes, this map's {what}s have {size}",
@@ -109,22 +110,40 @@ class KernelMap:
                 map_name=self.name,
             )
 
-    def lookup(self, key: bytes) -> bytes | None:
-        """The value, or None when the key is not there (queue and stack: the next value, with key b"")."""
-        return self._get(syscall.MAP_LOOKUP_ELEM, key)
+    def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
+        """The value, or None when the key is not there (queue and stack: the next value, with key b"").
 
-    def lookup_and_delete(self, key: bytes) -> bytes | None:
+        `flags`: BPF_F_LOCK (4) copies a value that has a bpf_spin_lock under its lock (5.1).
+        """
+        return self._get(syscall.MAP_LOOKUP_ELEM, key, flags)
+
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
         """The value, taken out of the map in one step; None when not there. Hash maps since 5.14, queues since 4.20."""
-        return self._get(syscall.MAP_LOOKUP_AND_DELETE_ELEM, key)
+        return self._get(syscall.MAP_LOOKUP_AND_DELETE_ELEM, key, flags)
 
-    def _get(self, command: int, key: bytes) -> bytes | None:
+    def contains(self, value: bytes) -> bool:
+        """Whether a bloom filter may hold the value: a lookup whose value goes in (5.16)."""
+        self._check_size("value", value, self.value_size)
+        scratch = self._scratch()
+        memmove(scratch.value_address, value, len(value))
+        number = last_errno() if self._call(_BPF, _LOOKUP, scratch.pointer, _SIZE) < 0 else 0
+        self._pool.append(scratch)
+        if number and number != errno.ENOENT:
+            raise self._error(syscall.MAP_LOOKUP_ELEM, -number, b"")
+        return not number
+
+    def _get(self, command: int, key: bytes, flags: int) -> bytes | None:
         if len(key) != self.key_size:
             self._check_size("key", key, self.key_size)
         scratch = self._scratch()
         if key:
             scratch.key.raw = key
-        if self._call(_BPF, _COMMANDS[command], scratch.pointer, _SIZE) < 0:
-            number = last_errno()
+        if flags:
+            struct.pack_into("=Q", scratch.attr, 24, flags)
+        number = last_errno() if self._call(_BPF, _COMMANDS[command], scratch.pointer, _SIZE) < 0 else 0
+        if flags:
+            struct.pack_into("=Q", scratch.attr, 24, 0)
+        if number:
             self._pool.append(scratch)
             if number != errno.ENOENT:
                 raise self._error(command, -number, key)
@@ -185,56 +204,81 @@ class KernelMap:
             raise self._error(syscall.MAP_GET_NEXT_KEY, -number, key or b"")
         return following
 
-    def batch(self, *, delete: bool = False) -> tuple[bytes, bytes, int] | None:
-        """All elements as (keys, values, count), packed; None where the kernel has no batch call for this kind (5.6)."""
-        if not self._batch_kind or not self.key_size or self.max_entries == 0:
-            return None
+    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[memoryview, memoryview, int] | None:
+        """All elements as (keys, values, count), packed; None where the kernel has no batch call for this kind (5.6).
+
+        `delete` takes them out of the map (hash kinds). `flags`: 0, or BPF_F_LOCK (4).
+        """
         command = syscall.MAP_LOOKUP_AND_DELETE_BATCH if delete else syscall.MAP_LOOKUP_BATCH
-        room = min(self.max_entries, max(64, _BATCH_BYTES // (self.key_size + self.value_size)))
-        # the cursor is opaque: a u32 for hashes whatever the key, a key for arrays and LPM tries
-        cursor_size = max(self.key_size, 4)
-        cursor, following = (c_char * cursor_size)(), (c_char * cursor_size)()
-        started = False
-        keys: list[bytes] = []
-        values: list[bytes] = []
-        total = 0
-        key_buffer, value_buffer = (c_char * (room * self.key_size))(), (c_char * (room * self.value_size))()
-        while True:
-            attr = create_string_buffer(
-                struct.pack(
-                    "=QQQQIIQQ",
-                    addressof(cursor) if started else 0,
-                    addressof(following),
-                    addressof(key_buffer),
-                    addressof(value_buffer),
-                    room,
-                    self._open_fd(),
-                    0,
-                    0,
-                ),
-                56,
-            )
-            result = syscall.bpf(command, attr)
-            if result == -errno.ENOSPC:  # a bucket bigger than the room: the cursor stays where it was
-                room *= 2
-                key_buffer, value_buffer = (c_char * (room * self.key_size))(), (c_char * (room * self.value_size))()
-                continue
-            if result < 0 and result != -errno.ENOENT:
-                if result in _NO_BATCH and not started:
-                    self._batch_kind = (
-                        delete  # a kind may have lookup but no lookup-and-delete (arrays): remember the former only
-                    )
-                    return None
-                raise self._error(command, result, b"")
-            (count,) = struct.unpack_from("=I", attr, 32)
-            if count:
-                keys.append(memoryview(key_buffer)[: count * self.key_size].tobytes())
-                values.append(memoryview(value_buffer)[: count * self.value_size].tobytes())
-                total += count
-            if result == -errno.ENOENT:  # the last batch, with its data
-                return b"".join(keys), b"".join(values), total
-            cursor, following = following, cursor
-            started = True
+        if command in self._no_batch or not self.key_size or self.max_entries == 0:
+            return None
+        read = batch.read_all(self._open_fd(), command, self.key_size, self.value_size, self.max_entries, flags)
+        if not isinstance(read, int):
+            return read
+        if read in batch.NO_BATCH:
+            self._no_batch.add(command)
+            return None
+        raise self._error(command, read, b"")
+
+    def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None:
+        """Write `count` elements, in one call where the kernel has it for this kind (5.6); `flags`: 0, or BPF_F_LOCK (4)."""
+        self._check_size("keys together", keys, count * self.key_size)
+        self._check_size("values together", values, count * self.value_size)
+        done = 0
+        if count and self.key_size and syscall.MAP_UPDATE_BATCH not in self._no_batch:
+            done, result = batch.write(self._open_fd(), keys, values, count, flags)
+            if not result:
+                return
+            if result in batch.NO_BATCH and not done:
+                self._no_batch.add(syscall.MAP_UPDATE_BATCH)
+            else:
+                key = bytes(keys[done * self.key_size : (done + 1) * self.key_size])
+                error = self._error(syscall.MAP_UPDATE_ELEM, result, key)
+                error.args = (f"{error.args[0]}; {done} of {count} were written",)
+                raise error
+        for index in range(done, count):
+            key = bytes(keys[index * self.key_size : (index + 1) * self.key_size])
+            self.update(key, bytes(values[index * self.value_size : (index + 1) * self.value_size]), flags)
+
+    def delete_batch(self, keys: Data, count: int) -> int:
+        """Remove `count` elements and say how many were there; one call where the kernel has it for this kind (5.6)."""
+        self._check_size("keys together", keys, count * self.key_size)
+        at = removed = 0
+        while at < count and syscall.MAP_DELETE_BATCH not in self._no_batch:
+            done, result = batch.remove(self._open_fd(), keys, at * self.key_size, count - at)
+            if result in batch.NO_BATCH and not done:
+                self._no_batch.add(syscall.MAP_DELETE_BATCH)
+                break
+            removed += done
+            at += done + 1  # the next one was not there
+            if result and result != -errno.ENOENT:
+                raise self._error(syscall.MAP_DELETE_ELEM, result, b"")
+        for index in range(at, count):
+            removed += self.delete(bytes(keys[index * self.key_size : (index + 1) * self.key_size]))
+        return removed
+
+    def memory(self, *, writable: bool = False) -> mmap | None:
+        """The elements of an array in memory shared with the programs, each at a multiple of 8 bytes (5.5); an arena's pages.
+
+        None for a map that is not made for it: only arrays with BPFF_MMAPABLE are. PermissionError when it may not be written.
+        """
+        from mmap import ACCESS_READ, ACCESS_WRITE, mmap
+
+        if not self.mappable:
+            return None
+        size = self.max_entries * _PAGE if self.type == ARENA else (self.value_size + 7) // 8 * 8 * self.max_entries
+        try:
+            return mmap(self._open_fd(), (size + _PAGE - 1) // _PAGE * _PAGE, access=ACCESS_WRITE if writable else ACCESS_READ)
+        except OSError as error:
+            if error.errno in (errno.EPERM, errno.EACCES) and writable:
+                raise PermissionError(error.errno, f"map {self.name!r} may only be read: it is frozen or read-only") from None
+            if error.errno in (syscall.ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL):  # values with a lock, a timer or a kptr
+                return None
+            raise MapError(
+                f"cannot map the memory of {self.name!r}: {errno_text(error.errno or 0)}",
+                errno=error.errno or 0,
+                map_name=self.name,
+            ) from error
 
     def freeze(self) -> None:
         """No more writes from user space (5.2)."""
@@ -245,7 +289,8 @@ class KernelMap:
 
     def pin(self, path: str) -> None:
         """Give the map a name in a bpffs: it lives until the file is removed."""
-        attr, _keep = _path_attr(path, self._open_fd())
+        name = create_string_buffer(os.fsencode(path))
+        attr = create_string_buffer(struct.pack("=QII", addressof(name), self._open_fd(), 0), 16)
         result = syscall.bpf(syscall.OBJ_PIN, attr)
         if result < 0:
             hint = {
@@ -258,7 +303,9 @@ class KernelMap:
             )
 
     def info(self) -> dict[str, int | str]:
-        """What the kernel says of the map: id, type, sizes, max_entries, flags, name, btf_id."""
+        """What the kernel says of the map: id, type, sizes, max_entries, flags, name, memlock in bytes, frozen, ... (4.13)."""
+        from skep.engine.kernel.map_info import map_info
+
         return map_info(self._open_fd())
 
     def close(self) -> None:
@@ -280,195 +327,6 @@ class KernelMap:
         return self.fd
 
     def _error(self, command: int, result: int, key: bytes) -> MapError:
-        number = -result
-        what = f"{syscall.COMMAND_NAMES[command]} in map {self.name!r} ({map_type_name(self.type)})"
-        index = int.from_bytes(key, "little") if self.type in _INDEXED and len(key) == 4 else None
-        if number == errno.E2BIG and command == syscall.MAP_UPDATE_ELEM:
-            if index is not None:
-                return MapIndexError(
-                    f"{what}: index {index} is out of range, max_entries is {self.max_entries}", errno=number, map_name=self.name
-                )
-            return MapError(
-                f"{what}: the map is full, max_entries is {self.max_entries} (E2BIG); make it larger or use an LRU hash",
-                errno=number,
-                map_name=self.name,
-            )
-        if number == errno.ENOENT and command == syscall.MAP_UPDATE_ELEM:
-            reason = "no such CPU event or key"
-            if index is not None and index >= self.max_entries:
-                return MapIndexError(f"{what}: index {index}, max_entries {self.max_entries}", errno=number, map_name=self.name)
-            return MapKeyError(f"{what}: {reason} (key {key.hex()})", errno=number, map_name=self.name)
-        if number == errno.EEXIST:
-            if index is not None:
-                return MapKeyError(
-                    f"{what}: an array's elements always exist, so 'only a new key' never holds", errno=number, map_name=self.name
-                )
-            return MapKeyError(f"{what}: the key {key.hex()} exists already", errno=number, map_name=self.name)
-        reasons = {
-            (syscall.MAP_DELETE_ELEM, errno.EINVAL): "elements of an array cannot be deleted, only overwritten",
-            (syscall.MAP_UPDATE_ELEM, errno.EPERM): "the map is frozen or read-only",
-            (syscall.MAP_UPDATE_ELEM, errno.EBADF): "the value is not an fd of the object that this map holds",
-            (syscall.MAP_UPDATE_ELEM, errno.EINVAL): "the value or the flags do not fit this kind of map"
-            + (
-                "; a program must have the type of the programs that are in use with this array"
-                if self.type == PROG_ARRAY
-                else ""
-            ),
-            (syscall.MAP_UPDATE_ELEM, errno.ENOMEM): "the kernel has no memory for it now",
-            (syscall.MAP_UPDATE_ELEM, errno.EBUSY): "the map is in use by another CPU; try again",
-        }
-        reason = reasons.get((command, number), "")
-        text = f"{what}: {reason + ': ' if reason else ''}{errno_text(number)}"
-        return MapError(text, errno=number, map_name=self.name)
+        from skep.engine.kernel.map_errors import element_error
 
-
-def create_map(spec: MapSpec, possible_cpus: int, btf_fd: int) -> KernelMap:
-    """The live map for a spec: taken from its pin, or created, filled and pinned as the spec says. Who loads programs freezes."""
-    if spec.pin_path:
-        pinned = _open_pin(spec, possible_cpus)
-        if pinned is not None:
-            return pinned
-    max_entries = _max_entries(spec, possible_cpus)
-    handle = KernelMap(spec, _create_fd(spec, max_entries, btf_fd, possible_cpus), max_entries, possible_cpus)
-    try:
-        if spec.initial is not None:
-            handle.update(b"\0\0\0\0", spec.initial.ljust(spec.value_size, b"\0"))
-        if spec.pin_path:
-            handle.pin(spec.pin_path)
-    except BaseException:
-        handle.close()
-        raise
-    return handle
-
-
-def _max_entries(spec: MapSpec, possible_cpus: int) -> int:
-    if spec.type == PERF_EVENT_ARRAY and (spec.max_entries == 0 or spec.max_entries > possible_cpus):
-        return possible_cpus
-    if spec.type in (RINGBUF, USER_RINGBUF):
-        return ring_size(spec.max_entries)
-    return spec.max_entries
-
-
-def _create_fd(spec: MapSpec, max_entries: int, btf_fd: int, possible_cpus: int) -> int:
-    inner_fd = 0
-    if spec.inner is not None:
-        inner_fd = _create_fd(spec.inner, _max_entries(spec.inner, possible_cpus), btf_fd, possible_cpus)
-    try:
-        flags = spec.flags | (_F_NUMA_NODE if spec.numa_node is not None else 0)
-        typed = bool(btf_fd and (spec.key_type or spec.value_type))
-        attempts = [(flags, typed), (flags, False), (flags & ~F_MMAPABLE, False)]  # BPF_F_MMAPABLE is of Linux 5.5
-        for flags, with_btf in dict.fromkeys(attempts):
-            attr = create_string_buffer(
-                struct.pack(
-                    "=7I16s5IQ",
-                    spec.type,
-                    spec.key_size,
-                    spec.value_size,
-                    max_entries,
-                    flags,
-                    inner_fd,
-                    spec.numa_node or 0,
-                    kernel_name(spec.name),
-                    0,
-                    btf_fd if with_btf else 0,
-                    spec.key_type if with_btf else 0,
-                    spec.value_type if with_btf else 0,
-                    0,
-                    spec.map_extra,
-                ),
-                72,
-            )
-            fd = syscall.bpf(syscall.MAP_CREATE, attr)
-            if fd >= 0:
-                return fd
-            if fd not in (-errno.EINVAL, -syscall.ENOTSUPP):
-                break
-        raise _create_error(spec, max_entries, fd)
-    finally:
-        if inner_fd:
-            os.close(inner_fd)
-
-
-def _create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | PrivilegeError:
-    what = (
-        f"cannot create map {spec.name!r} ({map_type_name(spec.type)}, key {spec.key_size}, value {spec.value_size}, "
-        f"max_entries {max_entries}, flags {spec.flags:#x}): {errno_text(result)}"
-    )
-    if result == -errno.EPERM:
-        from skep.engine.kernel.privileges import missing_for_bpf
-
-        missing = missing_for_bpf()
-        if missing:
-            return PrivilegeError(f"{what}; this process lacks {', '.join(missing)}: run as root", missing=missing)
-        return MapError(what, errno=errno.EPERM, map_name=spec.name)
-    why = ""
-    if result == -errno.EINVAL:
-        if max_entries == 0:
-            why = "; max_entries must not be 0"
-        elif spec.type == LPM_TRIE and not spec.flags & 1:
-            why = "; an LPM trie needs the flag BPF_F_NO_PREALLOC (1)"
-        elif spec.type in _INDEXED and spec.key_size != 4:
-            why = "; an array's key has 4 bytes"
-        elif spec.type in (ARRAY_OF_MAPS, HASH_OF_MAPS) and spec.inner is None:
-            why = "; a map of maps needs the description of its inner map"
-        elif spec.type in _KEYLESS and spec.key_size:
-            why = f"; a {map_type_name(spec.type)} has no key"
-        else:
-            why = "; a size or flag does not fit this type, or this kernel does not know it"
-    elif result in (-errno.E2BIG, -errno.ENOMEM):
-        why = "; it is too large"
-    return MapError(what + why, errno=-result, map_name=spec.name)
-
-
-def _path_attr(path: str, fd: int) -> tuple[Buffer, Buffer]:
-    name = create_string_buffer(os.fsencode(path))
-    return create_string_buffer(struct.pack("=QII", addressof(name), fd, 0), 16), name
-
-
-def _open_pin(spec: MapSpec, possible_cpus: int) -> KernelMap | None:
-    attr, _keep = _path_attr(spec.pin_path, 0)
-    fd = syscall.bpf(syscall.OBJ_GET, attr)
-    if fd == -errno.ENOENT:
-        return None
-    if fd < 0:
-        raise MapError(
-            f"cannot open the pinned map {spec.name!r} at {spec.pin_path}: {errno_text(fd)}", errno=-fd, map_name=spec.name
-        )
-    try:
-        info = map_info(fd)
-        wanted = {
-            "type": spec.type,
-            "key_size": spec.key_size,
-            "value_size": spec.value_size,
-            "max_entries": _max_entries(spec, possible_cpus),
-        }
-        differing = [f"{name} is {info[name]}, wanted {value}" for name, value in wanted.items() if info[name] != value]
-        if differing:
-            raise MapError(
-                f"the map pinned at {spec.pin_path} is not {spec.name!r}: {', '.join(differing)}; remove the pin, or fit the map",
-                errno=errno.EINVAL,
-                map_name=spec.name,
-            )
-        return KernelMap(spec, fd, wanted["max_entries"], possible_cpus)
-    except BaseException:
-        os.close(fd)
-        raise
-
-
-def map_info(fd: int) -> dict[str, int | str]:
-    """BPF_OBJ_GET_INFO_BY_FD of a map's fd (4.13)."""
-    data = syscall.object_info(fd, 88)
-    if isinstance(data, int):
-        raise MapError(f"cannot ask for the info of map fd {fd}: {errno_text(data)}", errno=-data)
-    type, id, key_size, value_size, max_entries, flags, name = struct.unpack_from("=6I16s", data)
-    (btf_id,) = struct.unpack_from("=I", data, 64)
-    return {
-        "type": type,
-        "id": id,
-        "key_size": key_size,
-        "value_size": value_size,
-        "max_entries": max_entries,
-        "flags": flags,
-        "name": name.rstrip(b"\0").decode(),
-        "btf_id": btf_id,
-    }
+        return element_error(self.name, self.type, self.max_entries, command, -result, key)
