@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from skep.btf import Btf
     from skep.engine import Hook, MapHandle, ProgramHandle
-    from skep.engine.kernel.memory import MapMemory
     from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
 
 __all__ = ["FAMILIES", "KernelEngine", "KernelLink", "KernelMap", "KernelProgram", "PerfRing", "Ring", "TracePipe", "Tracefs"]
@@ -96,12 +95,6 @@ class KernelEngine:
     def map_ring(self, map: MapHandle) -> Ring:
         """A ring buffer's memory."""
         return rings.map_ring(map)
-
-    def map_memory(self, map: MapHandle) -> MapMemory | None:
-        """The elements of an array map as memory; None for a map that cannot be mapped (Linux 5.5 can)."""
-        from skep.engine.kernel.memory import map_memory
-
-        return map_memory(map)
 
     def open_trace_pipe(self) -> TracePipe:
         """A reader of what programs print."""
