@@ -113,6 +113,59 @@ ROWS: dict[str, tuple[str, str, Callable[[], list[int]], list[int]]] = {
         lambda: [os.getpid(), os.getppid() + 1],
         [KERNEL] * 3,
     ),
+    "kernel pointer and map value in a local struct": (
+        "struct s { u32 n; struct task_struct *t; u64 *v; };",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {1, t, m}; *s.v += 5; put(0, s.t->tgid + s.n); put(1, *s.v);",
+        lambda: [os.getpid() + 1, 5, 0, 5],
+        [KERNEL],
+    ),
+    "copies of a struct with both": (
+        "struct s { u32 n; struct task_struct *t; u64 *v; };",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {1, t, m}; struct s c = s, d; d = c; d.n += 2; *d.v += 5; ++*c.v; put(0, d.t->tgid + d.n); put(1, *d.v);",
+        lambda: [os.getpid() + 3, 6, 0, 6],
+        [KERNEL],
+    ),
+    "array of structs with both": (
+        "struct s { u32 n; struct task_struct *t; u64 *v; };",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {1, t, m}; struct s a[2] = {s, {2, t, m}}; *a[1].v += 5; u32 i = bpf_get_smp_processor_id() > 999;"
+        " ++*a[i].v; put(0, a[1].t->tgid + a[i].n); put(1, *a[0].v);",
+        lambda: [os.getpid() + 1, 6, 0, 6],
+        [KERNEL],
+    ),
+    "pointer to a struct with both": (
+        "struct s { u32 n; struct task_struct *t; u64 *v; };"
+        " static __noinline int both(struct s *p) { *p->v += p->n; return p->t->tgid; }",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {1, t, m}; struct s *p = &s; *p->v += 5; put(0, both(p)); put(1, *p->v + p->t->real_parent->tgid);",
+        lambda: [os.getpid(), 6 + os.getppid(), 0, 6],
+        [KERNEL] * 3,
+    ),
+    "struct with both, inside another": (
+        "struct s { u32 n; struct task_struct *t; u64 *v; };" " struct o { u64 first; struct s in; struct s *to; };",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {1, t, m}; struct o o = {1, s, &s}, *p = &o; *o.in.v += 5; ++*p->in.v; ++*p->to->v; put(0, p->in.t->tgid);"
+        " put(1, o.to->t->tgid + *p->to->v);",
+        lambda: [os.getpid(), os.getpid() + 7, 0, 7],
+        [KERNEL, KERNEL],
+    ),
+    "context of a callback with both": (
+        "struct s { u32 n; struct task_struct *t; u64 *v; };" " static int each(u32 i, void *c) { struct s *p = c; *p->v += i + p->n; put(0, p->t->tgid); return 0; }",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {1, t, m}; bpf_loop(4, each, &s, 0); put(1, *m);",
+        lambda: [os.getpid(), 10, 0, 10],
+        [KERNEL],
+    ),
+    "union beside a map value": (
+        "struct s { union { struct task_struct *t; u64 number; }; u64 *v; };",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {.number = (u64)t, .v = m}; *s.v = 5;"
+        " put(0, s.t->tgid);",
+        lambda: [os.getpid(), 0, 0, 5],
+        [KERNEL],
+    ),
+    "part of a struct by a cast": (
+        "struct s { u32 n; struct task_struct *t; u64 *v; };",
+        TASK + " int k = 3; u64 *m = out.lookup(&k); if (!m) return 9; struct s s = {1, t, m}; u64 *w = (u64 *)&s; struct task_struct *x = (struct task_struct *)((u64 *)&s)[1];"
+        " put(0, x->tgid); put(1, ((struct s *)w)->n);",
+        lambda: [os.getpid(), 1],
+        [KERNEL],
+    ),
     "pointers in a local array": (
         "",
         TASK + " struct task_struct *a[2] = {t, t->real_parent}; put(0, a[0]->tgid); put(1, a[1]->tgid);",
