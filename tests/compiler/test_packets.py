@@ -39,6 +39,7 @@ def ethernet(type: int, payload: bytes) -> bytes:
 
 TCP = struct.pack(">HHIIBBHHH", 40000, 443, 0x11223344, 0x55667788, 0x50, 0b10010010, 5840, 0xCAFE, 7)
 UDP = struct.pack(">HHHH", 5353, 4789, 8 + 12, 0x1234)
+IP4 = bytes([0x45, 0, 0, 40, 0, 1, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2])
 IP6 = struct.pack(">IHBB", 0x6AB12345, 40, 58, 64) + bytes(range(0x20, 0x40))
 ARP = struct.pack(">HHBBH", 1, 0x0800, 6, 4, 2) + SRC + bytes([10, 0, 0, 1]) + DST + bytes([10, 0, 0, 2])
 
@@ -263,9 +264,37 @@ def test_a_text_may_mark_its_own_structs_and_declare_the_loads_as_clang_has_them
     assert compile_source(text).data
 
 
+@pytest.mark.kernel
+def test_global_functions_take_packet_structs_as_offsets(program: Callable[..., Any]) -> None:
+    """The verifier checks them by themselves: the offset is a number in their BTF."""
+    made = program(
+        OUT
+        + """
+    #include <bcc/proto.h>
+    __noinline u32 ttl(struct __sk_buff *skb, struct ip_t *ip, u32 more) { return ip->ttl + more; }
+    __noinline u32 next(struct __sk_buff *skb, u64 at) { struct ip_t *ip = (struct ip_t *)at; return ip->nextp; }
+    int f(struct __sk_buff *skb) {
+        u8 *cursor = 0;
+        struct ethernet_t *e = cursor_advance(cursor, sizeof(*e));
+        struct ip_t *ip = cursor_advance(cursor, sizeof(*ip));
+        put(0, ttl(skb, ip, 1));
+        put(1, next(skb, (u64)ip));
+        return 0;
+    }
+    """
+    )
+    assert made.packet(data=ethernet(0x0800, IP4))[0] == 0
+    assert made.out[:2] == [IP4[8] + 1, IP4[9]]
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
+        (
+            "__noinline int g(struct __sk_buff *skb, u8 *cursor) { struct ip_t *p = cursor_advance(cursor, 20); return p->ttl; }"
+            " int f(struct __sk_buff *skb) { u8 *cursor = 0; cursor += 14; return g(skb, cursor); }",
+            "'g' is a global subprogram",
+        ),
         ("int f(struct xdp_md *ctx) { struct ip_t *p = 0; return p->ttl; }", "give it the program's 'struct __sk_buff *'"),
         ("int f(struct __sk_buff *skb) { struct ip_t x, *p = &x; return p->ttl; }", "is an offset into the packet"),
         ("int f(struct __sk_buff *skb) { struct ip_t *p = 0, x = *p; return x.ttl; }", "is read field by field"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skep.compiler import tree
 from skep.compiler import types as ct
 from skep.compiler.abi import Signature, register_parts, registers_needed
-from skep.compiler.origins import kind
+from skep.compiler.origins import kind, points_into_packet
 from skep.compiler.programs import KSYMS
 
 if TYPE_CHECKING:
@@ -123,7 +123,9 @@ class CallValues:
         if not is_global_subprogram(function):
             return
         for arg, origin in zip(node.args, origins, strict=True):
-            if isinstance(arg.type, ct.PointerType) and origin and kind(origin) not in ("context", "stack", "memory", "packet"):
+            if not isinstance(arg.type, ct.PointerType) or points_into_packet(arg.type):
+                continue
+            if origin and kind(origin) not in ("context", "stack", "memory", "packet"):
                 self.m.error(
                     f"'{function.name}' is a global subprogram: the verifier checks it by itself and takes only "
                     "pointers to the stack "

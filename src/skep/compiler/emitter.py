@@ -17,7 +17,7 @@ from skep.compiler.addresses import constant_address
 from skep.compiler.debuginfo import DebugInfo, quote, quote_bytes
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.function_emitter import FunctionEmitter
-from skep.compiler.origins import Origins, kind
+from skep.compiler.origins import Origins, kind, points_into_packet
 from skep.compiler.source import SourceFile, Token
 from skep.compiler.types import Type
 
@@ -98,9 +98,11 @@ class Emitter:
     def _pointer_origins(function: tree.Function, args: tuple[str, ...]) -> tuple[str, ...]:
         if is_global_subprogram(function):
             # the verifier checks a global function by itself: its pointers are what its BTF says
-            return tuple(
-                "context" if i == 0 and programs.has_context(function) else "memory" for i, _ in enumerate(function.params)
-            )
+            given = [
+                "wire" if points_into_packet(p.type) else "memory" if isinstance(p.type, ct.PointerType) else ""
+                for p in function.params
+            ]
+            return ("context", *given[1:]) if programs.has_context(function) else tuple(given)
         return tuple(args[: len(function.params)])
 
     # --- module

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from skep.compiler import programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import Signature, llvm_type
-from skep.compiler.origins import Origins
+from skep.compiler.origins import Origins, points_into_packet
 from skep.compiler.source import Token
 from skep.compiler.types import Type
 from skep.compiler.values import Values
@@ -167,7 +167,8 @@ class FunctionEmitter:
         if entry:
             declared = declared[:1]
         signature = self.signature = m.signature(f.type.returns, [self._incoming(t) for _, t in declared])
-        shown = [(v.name or f"arg{i}", t) for i, (v, t) in enumerate(declared)]
+        # an offset into a packet is a number to the verifier, whatever C calls it
+        shown = [(v.name or f"arg{i}", ct.ULONG if points_into_packet(t) else t) for i, (v, t) in enumerate(declared)]
         if entry and not shown:
             shown = [("ctx", ct.PointerType(ct.VOID))]
         self.scope = m.debug.reserve()

@@ -270,6 +270,11 @@ def in_packet(type: ct.Type) -> bool:
     return isinstance(type, ct.RecordType) and type.record.packet
 
 
+def points_into_packet(type: ct.Type) -> bool:
+    """Is it a pointer to one of BCC's packet structs?"""
+    return isinstance(type, PointerType) and in_packet(type.to)
+
+
 def _context_field(node: tree.MemberRef) -> bool:
     """Is it a pointer into the packet? Some are members of an anonymous union."""
     base = node.base

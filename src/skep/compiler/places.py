@@ -117,9 +117,15 @@ class Places:
 
     def _in_packet(self, node: tree.Deref, origin: str) -> Place:
         if origin not in OFFSETS:
+            hint = "for memory use the kernel's struct (struct iphdr, struct tcphdr, ...)"
+            if self.f.function.inlining == "never" and self.f.function.linkage != "static":
+                hint = (
+                    f"'{self.f.function.name}' is a global subprogram, to which the verifier gives nothing else; "
+                    "pass the offset as a number or as a pointer to the packet's struct, or make the function static"
+                )
             self.m.error(
                 f"a pointer to '{node.type}' is an offset into the packet, made by cursor_advance(); this one is an address: "
-                "for memory use the kernel's struct (struct iphdr, struct tcphdr, ...)", node, "packet",
+                + hint, node, "packet",
             )  # fmt: skip
         return Place(self.scalar(node.pointer), "wire", node.type, 1)
 
