@@ -282,7 +282,6 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
             "static int cb(u32 i) { return 0; } int f(void *c) { return bpf_loop(1, cb, NULL, 0); }",
             "calls its function with 2 arguments",
         ),
-        ('int f(void *c) { u64 a; asm volatile("%0 = 1" : "=r"(a)); return a; }', "llvmlite has no BPF assembler"),
         ("int f(void *c) { int n = bpf_get_smp_processor_id(); char a[n]; return 0; }", "BPF's stack is fixed at load"),
         ("int f(void *c) { double d = 1; return d; }", "BPF has no floating point"),
         ("int f(void *c) { char a[600] = {}; bpf_probe_read_kernel(a, 600, c); return a[5]; }", "'f' needs 600 bytes of stack"),

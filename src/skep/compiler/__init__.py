@@ -90,9 +90,10 @@ def compile_source(
     from skep.llvm_server import start_worker
 
     with start_worker(target, emit, opt_level) as worker:
-        ir, frames = front_end(source, diagnostics, flags, target, contexts, tracepoint_fields)
+        ir, frames, assembly = front_end(source, diagnostics, flags, target, contexts, tracepoint_fields)
         data, messages, status = worker.finish(ir)
     if status or not data:
+        _refuse_assembly(messages, assembly, diagnostics)
         raise CompileError(_backend_message(messages, status))
     if emit == "object" and target == "bpf":
         from skep.compiler.stack import check_stack
@@ -110,7 +111,12 @@ def run_on_host(
     diagnostics = Diagnostics()
     source = SourceFile(file, text, directory=os.path.dirname(file) if os.path.isfile(file) else "")
     with Worker("host", "run", opt_level, (file, *arguments)) as worker:
-        ir, _ = front_end(source, diagnostics, Flags(cflags), "host", None, None)
+        ir, _, assembly = front_end(source, diagnostics, Flags(cflags), "host", None, None)
+        if assembly:  # this worker's messages go to the terminal: another one says first whether LLVM takes the assembly
+            with Worker("host", "object", opt_level) as trial:
+                _, messages, status = trial.finish(ir)
+            if status:
+                _refuse_assembly(messages, assembly, diagnostics)
         _, _, status = worker.finish(ir)
     return status
 
@@ -126,8 +132,8 @@ def front_end(
     target: str,
     contexts: Mapping[str, str] | None,
     tracepoint_fields: Callable[[str, str], str | None] | None,
-) -> tuple[str, Frames]:
-    """Everything before LLVM: gives the IR, and the locals of each function for messages about the stack."""
+) -> tuple[str, Frames, list[Token]]:
+    """Everything before LLVM: gives the IR, the locals of each function for messages about the stack, and where asm stands."""
     from skep.compiler.checker import check
     from skep.compiler.emitter import Emitter
     from skep.compiler.kernel_types import KernelTypes
@@ -143,7 +149,7 @@ def front_end(
         if license:
             unit.license = license
         emitter = Emitter(unit, diagnostics, source, target=target, machine=platform.machine(), contexts=contexts or {})
-        return emitter.module(), emitter.frames
+        return emitter.module(), emitter.frames, emitter.asm_places
     except RecursionError:
         raise CompileError(
             f"{source.name}: error: types or expressions in this text are nested too deep", diagnostics.items
@@ -186,6 +192,19 @@ def _preprocess(
             f"kernel header <{name}> is taken as empty: types come from the kernel's BTF", token, code="missing-header"
         )
     return tokens, preprocessor.missing_headers, preprocessor.macro_text("BPF_LICENSE")
+
+
+def _refuse_assembly(messages: str, places: list[Token], diagnostics: Diagnostics) -> None:
+    """Raises CompileError at the asm statements that LLVM refused, if it refused any."""
+    said = ""
+    for line in messages.splitlines():
+        text, found, number = line.partition("!srcloc = ") if "!srcloc" in line else line.partition(" at line ")
+        if found and number.strip().isdecimal() and 0 < int(number) <= len(places):
+            said = text.rpartition("error: ")[2] if "error: " in text else said
+            diagnostics.error(f"LLVM refuses this assembly: {said.strip()}", places[int(number) - 1], code="asm")
+        elif "error: " in line:
+            said = line.rpartition("error: ")[2]
+    diagnostics.raise_if_errors()
 
 
 def _backend_message(messages: str, status: int) -> str:

@@ -391,11 +391,14 @@ class Return(Stmt):
 
 
 class Asm(Stmt):
-    """GNU asm: operands are (symbolic name, constraint, expression)."""
+    """GNU asm: operands are (symbolic name, constraint, expression), labels (name, jump); `basic` has not even a colon."""
 
-    __slots__ = ("template", "outputs", "inputs", "clobbers", "volatile")
+    __slots__ = ("template", "outputs", "inputs", "clobbers", "volatile", "strings", "labels", "basic")
     template: str
     outputs: list[tuple[str, str, Expr]]
     inputs: list[tuple[str, str, Expr]]
     clobbers: list[str]
     volatile: bool
+    strings: list[Token]
+    labels: list[tuple[str, Goto]]
+    basic: bool

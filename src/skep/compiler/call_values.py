@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skep.compiler import tree
 from skep.compiler import types as ct
@@ -405,64 +405,6 @@ class CallValues:
         f.emit(f"store ptr {f.value(f'getelementptr inbounds i8, ptr {place}, i64 {size}')}, ptr {overflow}, align 8")
         return place
 
-    # --- inline assembly
-
-    def asm(self, node: tree.Asm) -> None:
-        """GNU asm with operands in registers or memory; BPF assembly goes to LLVM as it is."""
-        f, v = self.f, self.v
-        if self.m.bpf and node.template.strip():
-            self.m.error(
-                "assembly with instructions cannot be compiled for BPF: llvmlite has no BPF assembler; an empty template, "
-                "as barrier() uses it, works", node.token, "asm",
-            )  # fmt: skip
-            return
-        constraints: list[str] = []
-        args: list[str] = []
-        results: list[tuple[Any, str]] = []
-        names: dict[str, int] = {}
-        tied: list[tuple[int, tree.Node]] = []
-        for i, (name, constraint, value) in enumerate(node.outputs):
-            names[name or f"#{i}"] = i
-            letters = constraint.lstrip("=+&")
-            early = "&" if "&" in constraint else ""
-            if letters == "m":
-                constraints.append("=*m")
-                args.append(f"ptr elementtype({v.ltype(value.type)}) {v.lvalue_address(value)}")
-                continue
-            constraints.append(f"={early}{letters}")
-            results.append((value, v.ltype(value.type)))
-            if "+" in constraint:
-                tied.append((i, value))
-        for i, (name, constraint, value) in enumerate(node.inputs):
-            names[name or f"#{len(node.outputs) + i}"] = len(node.outputs) + i
-            if constraint == "m":
-                constraints.append("*m")
-                args.append(f"ptr elementtype({v.ltype(value.type)}) {v.lvalue_address(value)}")
-                continue
-            constraints.append(constraint)
-            args.append(v.typed(value))
-        for i, value in tied:
-            constraints.append(str(i))
-            args.append(v.typed(value))
-        constraints += [f"~{{{c}}}" for c in node.clobbers]
-        returns = "void"
-        if len(results) == 1:
-            returns = results[0][1]
-        elif results:
-            returns = "{" + ", ".join(t for _, t in results) + "}"
-        text = _template(node.template, names)
-        call = (
-            f'call {returns} asm {"sideeffect " if node.volatile else ""}"{text}", "{",".join(constraints)}"({", ".join(args)})'
-        )
-        if returns == "void":
-            f.emit(call)
-            return
-        result = f.value(call)
-        for i, (target, t) in enumerate(results):
-            value_text = result if len(results) == 1 else f.value(f"extractvalue {returns} {result}, {i}")
-            v.store(v.place(target), value_text, target)
-            del t
-
 
 def _lvalue_alignment(node: tree.Node) -> int:
     """What is known of an lvalue's address: a member is as aligned as its record and its offset are."""
@@ -470,45 +412,6 @@ def _lvalue_alignment(node: tree.Node) -> int:
         offset = node.member.offset
         return min(_lvalue_alignment(node.base), offset & -offset or 16)
     return max(node.type.align, 1) if node.type.complete else 1
-
-
-def _template(text: str, names: dict[str, int]) -> str:
-    """GNU's %0 and %[name] as LLVM's $0, and the characters that LLVM's strings escape."""
-    out: list[str] = []
-    at = 0
-    while at < len(text):
-        c = text[at]
-        if c == "%" and at + 1 < len(text):
-            following = text[at + 1]
-            if following == "%":
-                out.append("%")
-                at += 2
-                continue
-            modifier = ""
-            if following.isalpha() and at + 2 < len(text) and (text[at + 2].isdigit() or text[at + 2] == "["):
-                modifier = following
-                at += 1
-                following = text[at + 1]
-            if following == "[":
-                end = text.index("]", at)
-                number = str(names.get(text[at + 2 : end], 0))
-                at = end + 1
-            else:
-                end = at + 1
-                while end < len(text) and text[end].isdigit():
-                    end += 1
-                number = text[at + 1 : end]
-                at = end
-            out.append(f"${{{number}:{modifier}}}" if modifier else f"${number}")
-            continue
-        if c == "$":
-            out.append("$$")
-        elif ord(c) < 32 or c in '"\\' or ord(c) > 126:
-            out.extend(f"\\{b:02X}" for b in c.encode())
-        else:
-            out.append(c)
-        at += 1
-    return "".join(out)
 
 
 def calls_itself(function: tree.Function) -> bool:

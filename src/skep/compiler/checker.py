@@ -240,7 +240,7 @@ class Checker:
                     found[name] = attribute.args[0]
                 elif name == "aligned":
                     found["aligned"] = self.types.alignment(attribute.args[0] if attribute.args else None, attribute)
-                elif name in ("always_inline", "noinline", "weak", "packed", "btf_type_tag", "used", "unused"):
+                elif name in ("always_inline", "noinline", "weak", "packed", "btf_type_tag", "used", "unused", "naked"):
                     found[name] = True
                 elif name in _UNSUPPORTED_ATTRIBUTES:
                     self.error(f"attribute '{name}' is not supported", attribute, code="attribute")
@@ -278,6 +278,8 @@ class Checker:
         if "always_inline" in specifiers.flags or attributes.get("always_inline"):
             function.inlining = "always"
         if "noinline" in specifiers.flags or attributes.get("noinline"):
+            function.inlining = "never"
+        if attributes.get("naked") and function.linkage == "static":
             function.inlining = "never"
         function.section = attributes.get("section", function.section)
         function.attributes |= attributes

@@ -313,6 +313,21 @@ class FunctionEmitter:
             return self.values.context_load(context, 8 * index, "i64")
         return self.values.register(context, "PARM", index)
 
+    # --- what assembly sees of the function
+
+    def register_argument(self, number: int) -> str:
+        """LLVM's type and name of what the caller passed in r1 to r5; "" where it passed nothing or a record."""
+        if self.entry and not self.function.params:
+            return "ptr %ctx" if number == 1 else ""
+        params = self.signature.params
+        if self.signature.hidden or not 1 <= number <= len(params) or params[number - 1].record:
+            return ""
+        return f"{params[number - 1].text} %arg{number - 1}"
+
+    def leave_function(self, value: str) -> None:
+        """`exit` in assembly: no cleanup is called."""
+        self._give(value)
+
     # --- statements
 
     def statement(self, node: tree.Statement) -> None:

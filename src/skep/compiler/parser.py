@@ -362,21 +362,30 @@ class Parser(DeclarationParser):
 
     def asm_statement(self) -> ast.Asm:
         first = self.next()
-        volatile = False
+        volatile = goes = False
         while self.token.text in QUALIFIERS or self.token.text in ("goto", "inline"):
-            if self.token.text == "goto":
-                self.fail("asm goto is not supported", self.token)
+            goes |= self.token.text == "goto"
             volatile |= QUALIFIERS.get(self.next().text) == VOLATILE
         self.expect("(", "after 'asm'")
+        start = self.at
         template = self.string_text()
+        strings = [token for token in self.tokens[start : self.at] if token.kind == "str"]
         sections: list[list[tuple[str, str, ast.Expr]]] = [[], []]
         clobbers: list[str] = []
-        for section in range(3):
+        labels: list[tuple[str, ast.Goto]] = []
+        basic = self.token.text != ":"
+        for section in range(4 if goes else 3):
             if not self.accept(":"):
                 break
             while self.token.text not in (":", ")"):
                 if section == 2:
                     clobbers.append(self.string_text())
+                elif section == 3:
+                    label = self.next()
+                    if label.kind != "id":
+                        self.fail("expected a label that asm goto may jump to", label)
+                    target = Token(label.kind, self.label_name(label.text), label.file, label.pos, expansion=label.expansion)
+                    labels.append((label.text, ast.Goto(label, label, target)))
                 else:
                     name = ""
                     if self.accept("["):
@@ -389,4 +398,6 @@ class Parser(DeclarationParser):
                 if not self.accept(","):
                     break
         self.expect(")", "to close asm(")
-        return ast.Asm(first, self.end_of("asm"), template, sections[0], sections[1], clobbers, volatile or not sections[0])
+        volatile |= goes or not sections[0]
+        last = self.end_of("asm")
+        return ast.Asm(first, last, template, sections[0], sections[1], clobbers, volatile, strings, labels, basic)

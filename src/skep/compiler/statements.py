@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from skep.compiler import ast, tree
@@ -12,6 +13,8 @@ from skep.compiler.symbols import Scope, Typedef
 
 if TYPE_CHECKING:
     from skep.compiler.checker import Checker
+
+_CALLED = re.compile(r"\bcall\s+([A-Za-z_]\w*)")  # in assembly
 
 
 class Statements:
@@ -29,6 +32,12 @@ class Statements:
         self.breakable = self.loops = 0
         self.switches, self.gotos, self.labels = [], [], {}
         body = self.block(node, scope=False)
+        assert self.c.function is not None
+        if self.c.function.attributes.get("naked"):
+            other = next((item for item in body.items if not isinstance(item, tree.Asm)), None)
+            if other is not None:
+                message = "a naked function has no frame: its body is asm statements only"
+                self.c.error(message, other.token, code="naked")
         for token in self.gotos:
             if token.text not in self.labels:
                 near = closest(token.text, self.labels)
@@ -237,7 +246,14 @@ class Statements:
             if not self.c.expr.is_lvalue(value):
                 self.c.error("an output of asm needs something that has an address", expr, code="lvalue")
         inputs = [(n, c, self.c.expr.check(e) if c == "m" else self.c.expr.value(e)) for n, c, e in node.inputs]
-        return tree.Asm(node.first, node.template, outputs, inputs, node.clobbers, node.volatile)
+        for name in _CALLED.findall(node.template) if self.c.bpf else ():
+            called = self.c.unit.functions.get(name)
+            if called is not None:
+                called.used = True
+        labels = [(name, self.goto(jump)) for name, jump in node.labels]
+        return tree.Asm(
+            node.first, node.template, outputs, inputs, node.clobbers, node.volatile, node.strings, labels, node.basic
+        )
 
     _methods: dict[type[ast.Stmt], Any] = {  # noqa: RUF012
         ast.Block: block, ast.ExprStmt: expression, ast.Declaration: declaration, ast.StaticAssert: static_assert, ast.If: if_,

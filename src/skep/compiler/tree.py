@@ -374,12 +374,17 @@ class Return(Statement):
 
 
 class Asm(Statement):
-    __slots__ = ("template", "outputs", "inputs", "clobbers", "volatile")
+    """`strings` are the literals of the template; a label is its name there and the jump; `basic` asm has no operands."""
+
+    __slots__ = ("template", "outputs", "inputs", "clobbers", "volatile", "strings", "labels", "basic")
     template: str
     outputs: list[tuple[str, str, Node]]
     inputs: list[tuple[str, str, Node]]
     clobbers: list[str]
     volatile: bool
+    strings: list[Token]
+    labels: list[tuple[str, Goto]]
+    basic: bool
 
 
 class Unit:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import constants, tree
 from skep.compiler import types as ct
+from skep.compiler.asm_lowering import AsmLowering
+from skep.compiler.asm_operands import OpaqueAsm
 from skep.compiler.blocks import Blocks
 from skep.compiler.call_values import CallValues
 from skep.compiler.places import Place, Places
@@ -35,6 +37,7 @@ class Values(Places):
         super().__init__(function)
         self.blocks = Blocks(function)
         self.calls = CallValues(self)
+        self.assembly: AsmLowering | None = None
 
     # --- entries
 
@@ -243,7 +246,7 @@ class Values(Places):
             return self.f.value(f"{_INT_OPS[op]} nsw {t} {left}, {right}")
         if op in "/%":
             if it.signed and self.m.bpf and not (constant and constant > 0 and constant & (constant - 1) == 0):
-                return self._signed_division(op, left, right, t)
+                return self.signed_division(op, left, right, t)
             word = ("s" if it.signed else "u") + ("div" if op == "/" else "rem")
             return self._integer_op(word, t, left, right, constant)
         return self._integer_op(_INT_OPS[op], t, left, right, None)
@@ -254,7 +257,7 @@ class Values(Places):
             return self.f.value(f"call i128 {self.m.wide(operation)}(i128 {left}, i128 {right})")
         return self.f.value(f"{operation} {type} {left}, {right}")
 
-    def _signed_division(self, op: str, left: str, right: str, t: str) -> str:
+    def signed_division(self, op: str, left: str, right: str, t: str) -> str:
         """BPF below v4 divides unsigned numbers only: divide the magnitudes, then set the sign."""
         f = self.f
 
@@ -414,7 +417,12 @@ class Values(Places):
         return self.calls.scalar(node)
 
     def asm(self, node: tree.Asm) -> None:
-        self.calls.asm(node)
+        if self.m.bpf and (node.template.strip() or node.labels):
+            if self.assembly is None:
+                self.assembly = AsmLowering(self)
+            self.assembly.emit(node)
+        else:
+            OpaqueAsm(self).emit(node)
 
     _methods: dict[type[tree.Node], Any] = {  # noqa: RUF012
         tree.Const: const, tree.StringData: lvalue, tree.VarRef: lvalue, tree.Deref: lvalue, tree.MemberRef: lvalue,
