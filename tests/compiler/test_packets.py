@@ -283,7 +283,7 @@ def test_global_functions_take_packet_structs_as_offsets(program: Callable[..., 
     }
     """
     )
-    assert made.packet(data=ethernet(0x0800, IP4))[0] == 0
+    assert made.packet(data=ethernet(0x0800, IP4), section="tc")[0] == 0
     assert made.out[:2] == [IP4[8] + 1, IP4[9]]
 
 
