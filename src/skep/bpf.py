@@ -20,10 +20,11 @@ from skep.object.model import Object, ProgramKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from skep.engine import Engine, MapHandle, ProgramHandle
+    from skep.maps.globals import Globals
     from skep.maps.table import Table
     from skep.object.model import ProgramSpec
 
@@ -55,6 +56,7 @@ class BPF(Attaching):
 
     A context manager; what is not closed by hand is closed when the object goes or the process ends. Names may be str or bytes.
     `engine` is "kernel", "user" or "auto" (default: SKEP_ENGINE, else auto). `object` takes a compiled Object in place of a text.
+    `globals` are values for global variables, by name, that are set before any program is loaded.
     """
 
     SOCKET_FILTER, KPROBE, SCHED_CLS, SCHED_ACT, TRACEPOINT, XDP, PERF_EVENT = range(1, 8)
@@ -79,10 +81,13 @@ class BPF(Attaching):
         *,
         engine: str | None = None,
         object: Object | None = None,
+        globals: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self._programs: dict[tuple[str, ProgramKind], ProgramHandle] = {}
         self._maps: dict[str, MapHandle] = {}
+        self._unfrozen: list[MapHandle] = []
+        self._globals: Globals | None = None
         self._tables: dict[str, Any] = {}
         self._opened_engine: Engine | None = None
         self._trace_pipe: Any = None
@@ -118,9 +123,12 @@ class BPF(Attaching):
             with Uninterrupted():
                 for spec in object.maps.values():
                     self._maps[spec.name] = self.engine.create_map(spec, object)
+            self._unfrozen = [handle for handle in self._maps.values() if handle.spec.frozen]
             me = ref(self)
             self._at_exit = lambda: _close_at_exit(me)
             atexit.register(self._at_exit)
+            if globals:
+                self.globals.update(globals)
             self._fill_maps()
             for program in object.programs.values():
                 hook = self._autoload_hook(program)
@@ -151,7 +159,7 @@ class BPF(Attaching):
         from skep.maps import open_view
 
         name = as_text(name, "a map's name")
-        handle = self._maps.get(name)
+        handle = self._maps.get(name) or self._maps.get(name[max(name.find("."), 0) :])  # libbpf says prog.rodata for .rodata
         if handle is None:
             self._require_open()
             raise MapKeyError(f"there is no map {name!r}{near(name, self._maps)}", map_name=name)
@@ -182,6 +190,30 @@ class BPF(Attaching):
 
     def __len__(self) -> int:
         return len(self._maps)
+
+    # Global variables
+
+    @property
+    def globals(self) -> Globals:
+        """The program's global variables by name (Linux 5.2), as `skep.maps.globals.Globals` says: read, written, `to_numpy`."""
+        if self._globals is None:
+            from skep.maps.globals import Globals
+
+            self._require_open()
+            data = [handle for handle in self._maps.values() if handle.spec.initial is not None]
+            self._globals = Globals(self.object.btf, data)
+            for handle in data:
+                if handle.spec.frozen and handle not in self._unfrozen:
+                    self._globals.frozen(handle.spec.name)
+        return self._globals
+
+    def _freeze_constants(self) -> None:
+        """.rodata as the verifier wants it: what it holds is known then, and branches that it decides are left out."""
+        while self._unfrozen:
+            handle = self._unfrozen.pop()
+            handle.freeze()
+            if self._globals is not None:
+                self._globals.frozen(handle.spec.name)
 
     # Programs
 
@@ -230,6 +262,7 @@ class BPF(Attaching):
                 owner = build(self._text, file=self._file, cflags=self._cflags, contexts={name: kind.context})
                 spec = owner.programs[name]
             with Uninterrupted():
+                self._freeze_constants()
                 handle = self._programs[name, kind] = self.engine.load_program(spec, kind, self._maps, owner)
         return handle
 
@@ -297,7 +330,8 @@ class BPF(Attaching):
         readers = [table for table in self._tables.values() if getattr(table, "buffer", None) is not None]
         pipe, self._trace_pipe = self._trace_pipe, None
         programs, self._programs = list(self._programs.values()), {}
-        maps, self._maps = list(self._maps.values()), {}
+        maps, self._maps, self._unfrozen = list(self._maps.values()), {}, []
+        variables, self._globals = self._globals, None
         engine, self._opened_engine = self._opened_engine, None
         self._tables = {}
         self.funcs = {}
@@ -305,7 +339,7 @@ class BPF(Attaching):
             atexit.unregister(self._at_exit)
             self._at_exit = None
         buffers = [table.buffer for table in readers]
-        close_all(one for one in (*attachments, *buffers, pipe, *programs, *maps, engine) if one is not None)
+        close_all(one for one in (*attachments, *buffers, pipe, *programs, variables, *maps, engine) if one is not None)
 
     close = cleanup
 

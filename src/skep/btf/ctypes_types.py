@@ -59,6 +59,8 @@ def _new(btf: Btf, type_id: int, bcc_layout: bool, depth: int) -> CType:
         return _make(btf, found.target, bcc_layout, depth + 1)
     if isinstance(found, types.Struct):
         return _new_struct(btf, found, found.name or f"anonymous_{found.kind}", bcc_layout, depth)
+    if isinstance(found, types.DataSec):
+        return _new_struct(btf, _variables(btf, found), found.name.lstrip("."), True, depth)
     if isinstance(found, types.Array):
         element = _make(btf, found.element, bcc_layout, depth + 1)
         if ctypes.sizeof(element) * found.length >= 1 << 31:
@@ -80,6 +82,12 @@ def _new(btf: Btf, type_id: int, bcc_layout: bool, depth: int) -> CType:
     if isinstance(found, types.Float) and found.size in _FLOATS:
         return _FLOATS[found.size]
     raise ObjectError(f"BTF: {found!r} has no counterpart in ctypes")
+
+
+def _variables(btf: Btf, section: types.DataSec) -> types.Struct:
+    """A data section as a struct of its variables. The gaps hold constants without a name, and parts of variables."""
+    members = [types.Member(btf.type(id).name, id, offset * 8, 0) for id, offset, size in section.vars if btf.size_of(id) <= size]
+    return types.Struct(section.id, section.name, section.size, sorted(members, key=lambda member: member.bit_offset))
 
 
 class _Field:
