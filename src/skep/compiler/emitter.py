@@ -327,7 +327,9 @@ class Emitter:
         self.head.append(
             f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}"
         )
-        if var.section or var.attributes.get("used") or (volatile and not local):
+        # Python writes the static variables of programs too: LLVM would take them apart, or their values into the code
+        written = self.bpf and kind == "global" and local
+        if var.section or var.attributes.get("used") or (volatile and not local) or written:
             self.used.append(symbol)
         return symbol
 
