@@ -340,3 +340,20 @@ def test_ctypes_objects_can_be_given(bpf: BPF) -> None:
     bpf.globals["own"] = bpf.globals["config"]
     assert bpf.globals["hits"] == 5
     assert bpf.globals["own"].name == b"z"
+
+
+def test_static_variables_stay_whole_and_are_read() -> None:
+    text = """
+    static struct { long a; u8 b[4]; } whole = {1, {2}};
+    static int never_written_in_c = 1;
+    u64 sum;
+    SEC("raw_tp") int program(void *ctx) {
+        static int step = 1;
+        whole.a++;
+        sum += never_written_in_c + step;
+        return 0;
+    }
+    """
+    with BPF(text=text, globals={"never_written_in_c": 10, "program.step": 5, "whole": (7, (1,))}) as bpf:
+        run(bpf)
+        assert (bpf.globals["sum"], bpf.globals["whole"].a) == (15, 8)
