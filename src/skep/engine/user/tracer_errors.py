@@ -1,0 +1,104 @@
+"""Why ptrace was refused, in words: what was tried, on which process, what the kernel said, what to do."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+from skep.errors import AttachError, PrivilegeError, SkepError, UnsupportedError
+
+_YAMA = "/proc/sys/kernel/yama/ptrace_scope"
+_CAP_SYS_PTRACE = 19
+
+
+def errno_text(number: int) -> str:
+    """`EPERM (Operation not permitted)`."""
+    return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
+
+
+def attach_error(pid: int, number: int) -> SkepError:
+    """What to raise when PTRACE_SEIZE of a process failed with this errno."""
+    said = f"cannot trace process {pid}: {errno_text(number)}"
+    if number == errno.ESRCH:
+        return AttachError(f"{said}; there is no such process")
+    if number not in (errno.EPERM, errno.EACCES):
+        return AttachError(said)
+    status = _status(pid)
+    tracer = status.get("TracerPid", "0")
+    if tracer != "0":
+        return AttachError(f"{said}; process {tracer} traces it already, and a process has one tracer")
+    if pid == os.getpid() or status.get("Tgid") == str(os.getpid()):
+        return AttachError(f"{said}; a process cannot trace itself: give the pid of another, or start a command with -c")
+    if not _command_line(pid) and status.get("PPid") in ("0", "2"):
+        return AttachError(f"{said}; it is a thread of the kernel")
+    if _has_ptrace_capability():
+        return AttachError(f"{said}; a security module, or the seccomp policy of this container, forbids ptrace")
+    own = str(os.geteuid())
+    owner = status.get("Uid", "").split()
+    if any(uid != own for uid in owner[:3]):
+        reason = f"it runs as user {owner[0]}, this is user {own}"
+        return PrivilegeError(f"{said}; {reason}: run as that user or as root", missing=["CAP_SYS_PTRACE"])
+    if (scope := _yama_scope()) > 0:
+        return PrivilegeError(
+            f"{said}; kernel.yama.ptrace_scope is {scope}: "
+            + ("a process may trace only what it started (-c); " if scope == 1 else "")
+            + ("nobody may attach until the next boot" if scope == 3 else "root may attach, or set it to 0 (sysctl)"),
+            missing=["CAP_SYS_PTRACE"],
+        )
+    return PrivilegeError(
+        f"{said}; its memory is protected: it is not dumpable (a set-user-ID program, or PR_SET_DUMPABLE 0), or it is in another "
+        "user namespace: run as root",
+        missing=["CAP_SYS_PTRACE"],
+    )
+
+
+def start_error(command: str, number: int) -> SkepError:
+    """What to raise when a command of our own could not be traced (PTRACE_SEIZE, fork, pipe)."""
+    said = f"cannot trace the command {command!r}: {errno_text(number)}"
+    if number not in (errno.EPERM, errno.EACCES, errno.ENOSYS):
+        return SkepError(said)
+    tracer = _status(os.getpid()).get("TracerPid", "0")
+    if tracer != "0":
+        return UnsupportedError(
+            f"{said}; process {tracer} traces this one and all that it starts", needs="a run without a tracer"
+        )
+    if _yama_scope() == 3:
+        return UnsupportedError(f"{said}; kernel.yama.ptrace_scope is 3: nobody may trace", needs="a boot without it")
+    return UnsupportedError(
+        f"{said}; this system does not let processes trace others (a container's seccomp policy: start it with "
+        "--cap-add=SYS_PTRACE)",
+        needs="ptrace(2)",
+    )
+
+
+def exec_error(command: str, number: int) -> SkepError:
+    """What to raise when execve of a command failed."""
+    return SkepError(f"cannot start {command!r}: {errno_text(number)}")
+
+
+def _status(pid: int) -> dict[str, str]:
+    try:
+        with open(f"/proc/{pid}/status", encoding="utf-8", errors="replace") as file:
+            return {name: value.strip() for name, _, value in (line.partition(":") for line in file)}
+    except OSError:
+        return {}
+
+
+def _command_line(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/cmdline", "rb") as file:
+            return file.read()
+    except OSError:
+        return b"?"
+
+
+def _has_ptrace_capability() -> bool:
+    return bool(int(_status(os.getpid()).get("CapEff", "0"), 16) >> _CAP_SYS_PTRACE & 1)
+
+
+def _yama_scope() -> int:
+    try:
+        with open(_YAMA) as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 0

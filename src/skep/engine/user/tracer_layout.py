@@ -1,0 +1,84 @@
+"""The Python mirror of runtime/tracer.h: the state of the tracing loop and what it is given."""
+
+from __future__ import annotations
+
+from ctypes import POINTER, Structure, c_char_p, c_int32, c_uint32, c_uint64, c_void_p
+
+CALLS = 512  # places of a table of system calls; the last is for numbers that are none
+BEGAN, NOT_STARTED, ENDED, FAULT, IS_COMPAT = range(1, 6)
+ROOT, FOLLOW = 2, 4  # flags of a tracee
+# How a command that could not be started ends; below 200 it is execve's errno
+EXIT_NO_TRACER, EXIT_NO_FILTER, EXIT_NO_DIRECTORY = 200, 201, 202
+NEEDS_CPU = 1
+
+
+class HookRow(Structure):
+    """struct hook: one attached program."""
+
+    _fields_ = [
+        ("entry", c_uint64),
+        ("context", c_uint32),
+        ("flags", c_uint32),
+        ("runs", c_uint64),
+        ("period", c_uint64),
+        ("due", c_uint64),
+        ("is_due", c_uint32),
+        ("pad", c_uint32),
+    ]
+
+
+class HappeningRow(Structure):
+    """struct happening: what the loop has to say."""
+
+    _fields_ = [
+        ("kind", c_uint32),
+        ("pid", c_int32),
+        ("a", c_uint64),
+        ("b", c_uint64),
+        ("c", c_uint64),
+        ("d", c_uint64),
+    ]
+
+
+class State(Structure):
+    """The first part of struct tracer; what follows is the loop's own."""
+
+    _fields_ = [
+        ("env", c_void_p),
+        ("hooks", c_void_p),
+        ("lists", c_void_p),
+        ("enter", c_void_p),
+        ("exit", c_void_p),
+        ("on_exec", c_uint32),
+        ("on_fork", c_uint32),
+        ("on_end", c_uint32),
+        ("on_timer", c_uint32),
+        ("options", c_uint32),
+        ("filter_covers", c_uint32),
+        ("inherited", c_uint32),
+        ("cpus", c_uint32),
+        ("stop", c_uint32),
+        ("kick_signal", c_uint32),
+        ("thread", c_int32),
+        ("tracees", c_uint32),
+        ("happened_count", c_uint32),
+        ("happened_lost", c_uint32),
+        ("stops", c_uint64),
+        ("calls", c_uint64),
+        ("happened", HappeningRow * 64),
+    ]
+
+
+class Start(Structure):
+    """struct start: what a command starts with."""
+
+    _fields_ = [
+        ("path", c_char_p),
+        ("words", POINTER(c_char_p)),
+        ("environment", POINTER(c_char_p)),
+        ("directory", c_char_p),
+        ("filter", c_void_p),
+        ("mask", c_void_p),
+        ("default_signals", c_uint64),
+        ("group", c_uint64),
+    ]
