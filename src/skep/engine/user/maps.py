@@ -1,0 +1,398 @@
+"""Maps of the user-space engine: memory of this process that programs and Python share, behind the same methods as the kernel's.
+
+What programs do with a map is in runtime/*.c; `hash_get`, `queue_set` and the like, called here, are Python's side of these files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from ctypes import c_char_p, c_uint64, c_void_p
+from mmap import PAGESIZE, mmap
+
+from skep.engine.user.layout import MapHeader, Shape
+from skep.errors import MapError, UnsupportedError
+from skep.object.kinds import MAP_TYPES, map_type_name, map_types
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skep.native import NativeCode
+    from skep.object.model import MapSpec
+
+    Data = bytes | bytearray | memoryview
+
+_PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash")
+_F_RDONLY_PROG, _F_MMAPABLE = 1 << 7, 1 << 10
+_END = (1 << 64) - 1
+_CHUNK = 4096  # elements that are copied while the map's lock is held
+_RUNTIME = os.path.join(os.path.dirname(__file__), "runtime")
+_LOADED: dict[str, NativeCode] = {}
+_IDS = iter(range(1, 1 << 62))
+
+
+def runtime(file: str) -> NativeCode:
+    """The machine code of a C file in runtime/, linked once in a process."""
+    code = _LOADED.get(file)
+    if code is None:
+        from skep.native import load
+
+        code = _LOADED[file] = load(os.path.join(_RUNTIME, file))
+    return code
+
+
+class UserMap:
+    """What all kinds share: the header that programs see, and the memory behind it. `fd` is -1: the kernel knows nothing of it.
+
+    `storage` is what the engine keeps for itself, `values` what programs may touch, in bytes; either may be 0.
+    """
+
+    __slots__ = (
+        "_frozen", "_memory", "fd", "header", "id", "key_size", "max_entries", "name", "spec", "type", "value_size",
+    )  # fmt: skip
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        self.spec = spec
+        self.fd = -1
+        self.name = spec.name
+        self.type = spec.type
+        self.key_size = spec.key_size
+        self.max_entries = spec.max_entries
+        self.id = next(_IDS)
+        self._frozen = False
+        piece = (spec.value_size + 7) // 8 * 8
+        self.value_size = piece * cpus if spec.type in _PER_CPU else spec.value_size
+        stride = piece * cpus if spec.type in _PER_CPU else piece
+        self.header = MapHeader(
+            shape=Shape(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, stride), id=self.id
+        )
+        self._memory: list[mmap] = []
+
+    @property
+    def address(self) -> int:
+        """Of the header: what a program has for the map."""
+        return ctypes.addressof(self.header)
+
+    def _allocate(self, *, values: int = 0, storage: int = 0) -> None:
+        header = self.header
+        try:
+            if values:
+                header.values, header.values_size = self._new_memory(values), values
+            if storage:
+                header.storage, header.storage_size = self._new_memory(storage), storage
+        except (OSError, ValueError, OverflowError) as error:
+            self.close()
+            raise MapError(
+                f"cannot create map {self.name!r} ({map_type_name(self.type)}, key {self.key_size}, value {self.value_size}, "
+                f"max_entries {self.max_entries}): {values + storage} bytes of memory: {error}",
+                errno=errno.ENOMEM,
+                map_name=self.name,
+            ) from error
+
+    def _new_memory(self, size: int) -> int:
+        memory = mmap(-1, (size + PAGESIZE - 1) // PAGESIZE * PAGESIZE)
+        self._memory.append(memory)
+        return ctypes.addressof(ctypes.c_char.from_buffer(memory))
+
+    # what a kind may do without
+
+    def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
+        raise self._cannot("read")
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        raise self._cannot("write")
+
+    def delete(self, key: bytes) -> bool:
+        raise self._cannot("delete")
+
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
+        value = self.lookup(key, flags)
+        return value if value is not None and self.delete(key) else None
+
+    def contains(self, value: bytes) -> bool:
+        raise self._cannot("test")
+
+    def next_key(self, key: bytes | None) -> bytes | None:
+        raise self._cannot("walk through")
+
+    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
+        return None
+
+    def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None:
+        """Write `count` elements, packed one after another."""
+        self._check_size("keys together", keys, count * self.key_size)
+        self._check_size("values together", values, count * self.value_size)
+        for index in range(count):
+            key = bytes(keys[index * self.key_size : (index + 1) * self.key_size])
+            self.update(key, bytes(values[index * self.value_size : (index + 1) * self.value_size]), flags)
+
+    def delete_batch(self, keys: Data, count: int) -> int:
+        """Remove `count` elements and say how many were there."""
+        self._check_size("keys together", keys, count * self.key_size)
+        return sum(self.delete(bytes(keys[index * self.key_size : (index + 1) * self.key_size])) for index in range(count))
+
+    def memory(self, *, writable: bool = False) -> mmap | None:
+        return None
+
+    def freeze(self) -> None:
+        """No more writes from Python."""
+        self._frozen = True
+
+    def pin(self, path: str) -> None:
+        raise UnsupportedError(
+            f"map {self.name!r} is the user engine's: it lives in this process and has no name in a bpffs",
+            needs="engine='kernel'",
+        )
+
+    def info(self) -> dict[str, int | str]:
+        """id, type, sizes, max_entries, flags, name, bytes of memory, frozen."""
+        return {
+            "type": self.type, "id": self.id, "key_size": self.key_size, "value_size": self.spec.value_size,
+            "max_entries": self.max_entries, "map_flags": self.spec.flags, "name": self.name,
+            "memlock": sum(len(memory) for memory in self._memory), "frozen": int(self._frozen),
+        }  # fmt: skip
+
+    def close(self) -> None:
+        """Unmap the memory: no program that uses the map may run any more."""
+        memories, self._memory = self._memory, []
+        self.header.values = self.header.storage = None
+        for memory in memories:
+            memory.close()
+
+    def __enter__(self) -> UserMap:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # helpers of the kinds
+
+    def _check(self, key: bytes, value: bytes | None = None) -> None:
+        if not self._memory:
+            raise MapError(f"map {self.name!r} is closed", errno=errno.EBADF, map_name=self.name)
+        self._check_size("key", key, self.key_size)
+        if value is not None:
+            self._check_size("value", value, self.value_size)
+            if self._frozen:
+                raise self._error("update", errno.EPERM, key)
+
+    def _check_size(self, what: str, data: Data, size: int) -> None:
+        if len(data) != size:
+            raise MapError(
+                f"map {self.name!r}: the {what} has {len(data)} bytes, this map's {what}s have {size}",
+                errno=errno.EINVAL,
+                map_name=self.name,
+            )
+
+    def _cannot(self, what: str) -> MapError:
+        return MapError(
+            f"map {self.name!r} is a {map_type_name(self.type)}: there are no elements to {what}",
+            errno=errno.EOPNOTSUPP,
+            map_name=self.name,
+        )
+
+    def _error(self, operation: str, number: int, key: bytes) -> MapError:
+        from skep.engine.kernel.map_errors import element_error
+        from skep.engine.kernel.syscall import MAP_DELETE_ELEM, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM
+
+        command = {"update": MAP_UPDATE_ELEM, "delete": MAP_DELETE_ELEM, "lookup": MAP_LOOKUP_ELEM}[operation]
+        return element_error(self.name, self.type, self.max_entries, command, number, key)
+
+
+class ArrayMap(UserMap):
+    """Arrays, plain and per CPU: element n lies at n * stride."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        self._allocate(values=self.max_entries * self.header.shape.stride)
+        self._view: memoryview | None = memoryview(self._memory[0])
+
+    def _place(self, key: bytes, operation: str) -> int:
+        index = int.from_bytes(key, "little")
+        if index >= self.max_entries:
+            raise self._error(operation, errno.E2BIG, key)
+        return index * int(self.header.shape.stride)
+
+    def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
+        self._check(key)
+        if int.from_bytes(key, "little") >= self.max_entries:
+            return None
+        place = self._place(key, "lookup")
+        return bytes(self._view[place : place + self.value_size])  # type: ignore[index]
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        self._check(key, value)
+        if flags & 3 == 1:
+            raise self._error("update", errno.EEXIST, key)
+        place = self._place(key, "update")
+        self._view[place : place + self.value_size] = value  # type: ignore[index]
+
+    def delete(self, key: bytes) -> bool:
+        self._check(key)
+        raise self._error("delete", errno.EINVAL, key)
+
+    def next_key(self, key: bytes | None) -> bytes | None:
+        index = 0 if key is None else int.from_bytes(key, "little") + 1
+        if key is not None and index > self.max_entries:  # no such key: from the start
+            index = 0
+        return index.to_bytes(4, "little") if index < self.max_entries else None
+
+    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
+        self._check(bytes(4))
+        if delete:
+            return None
+        from array import array
+
+        keys = memoryview(array("I", range(self.max_entries))).cast("B")
+        stride, size = int(self.header.shape.stride), self.value_size
+        values = bytes(self._view[: self.max_entries * stride])  # type: ignore[index]
+        if stride != size:
+            values = b"".join([values[at : at + size] for at in range(0, len(values), stride)])
+        return keys, memoryview(values), self.max_entries
+
+    def memory(self, *, writable: bool = False) -> mmap | None:
+        """The array's memory, shared with the programs."""
+        if self.spec.type != MAP_TYPES["array"]:
+            return None
+        if writable and self._frozen:
+            raise PermissionError(errno.EPERM, f"map {self.name!r} may only be read: it is frozen")
+        return self._memory[0]
+
+    def close(self) -> None:
+        if getattr(self, "_view", None) is not None:
+            self._view.release()  # type: ignore[union-attr]
+            self._view = None
+        super().close()
+
+
+class TableMap(UserMap):
+    """Hash and LRU maps, plain and per CPU, and longest-prefix maps."""
+
+    __slots__ = ("_dump", "_get", "_next", "_remove", "_set")
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        if not 0 < spec.max_entries < 1 << 31 or not spec.key_size or not spec.value_size:
+            raise MapError(
+                f"cannot create map {spec.name!r}: a {map_type_name(spec.type)} has keys, values and max_entries above 0, not "
+                f"{spec.key_size} and {spec.value_size} bytes and {spec.max_entries}",
+                errno=errno.EINVAL,
+                map_name=spec.name,
+            )
+        table = runtime("hash.c")
+        size = table.function("hash_storage", c_uint64, c_void_p, gil=True)(ctypes.addressof(self.header.shape))
+        self._allocate(values=self.max_entries * self.header.shape.stride, storage=size)
+        table.function("hash_start", None, c_void_p, gil=True)(self.address)
+        access, prefix = (runtime("lpm.c"), "lpm") if spec.type == MAP_TYPES["lpm_trie"] else (table, "hash")
+        self._get = access.function(f"{prefix}_get", c_uint64, c_void_p, c_char_p, c_void_p, gil=True)
+        self._set = access.function(f"{prefix}_set", c_uint64, c_void_p, c_char_p, c_char_p, c_uint64, gil=True)
+        self._remove = access.function(f"{prefix}_remove", c_uint64, c_void_p, c_char_p, c_void_p, gil=True)
+        self._next = table.function("hash_next", c_uint64, c_void_p, c_char_p, c_void_p, gil=True)
+        self._dump = table.function("hash_dump", c_uint64, c_void_p, c_void_p, c_void_p, c_void_p, c_uint64, c_uint64)
+
+    def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
+        self._check(key)
+        return self._value(self._get, key)
+
+    def _value(self, function: Any, key: bytes) -> bytes | None:
+        value = bytearray(int(self.header.shape.stride))
+        if function(self.address, key, ctypes.addressof(ctypes.c_char.from_buffer(value))):
+            return None
+        return bytes(value[: self.value_size])
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        self._check(key, value)
+        number = self._set(self.address, key, value.ljust(int(self.header.shape.stride), b"\0"), flags)
+        if number:
+            raise self._error("update", number, key)
+
+    def delete(self, key: bytes) -> bool:
+        self._check(key)
+        return not self._remove(self.address, key, None)
+
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
+        self._check(key)
+        return self._value(self._remove, key)
+
+    def next_key(self, key: bytes | None) -> bytes | None:
+        self._check(bytes(self.key_size) if key is None else key)
+        following = bytearray(self.key_size)
+        address = ctypes.addressof(ctypes.c_char.from_buffer(following))
+        return None if self._next(self.address, key, address) else bytes(following)
+
+    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
+        """All elements; each that stays meanwhile is in it once."""
+        if delete and self.type == MAP_TYPES["lpm_trie"]:
+            return None
+        self._check(bytes(self.key_size))
+        stride, size = int(self.header.shape.stride), self.value_size
+        keys, values = (bytearray(self.max_entries * width) for width in (self.key_size, stride))
+        key_place, value_place = (ctypes.addressof(ctypes.c_char.from_buffer(part)) for part in (keys, values))
+        position, total = c_uint64(0), 0
+        while position.value != _END and total < self.max_entries:
+            total += self._dump(
+                self.address,
+                ctypes.addressof(position),
+                key_place + total * self.key_size,
+                value_place + total * stride,
+                min(_CHUNK, self.max_entries - total),
+                delete,
+            )
+        packed = memoryview(values)[: total * stride]
+        if stride != size:
+            packed = memoryview(b"".join([packed[at : at + size] for at in range(0, total * stride, stride)]))
+        return memoryview(keys)[: total * self.key_size], packed, total
+
+
+class QueueMap(UserMap):
+    """Queues, stacks and bloom filters: values without keys."""
+
+    __slots__ = ("_get", "_remove", "_set")
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        name = "bloom" if spec.type == MAP_TYPES["bloom_filter"] else "queue"
+        code = runtime(f"{name}.c")
+        size = code.function(f"{name}_storage", c_uint64, c_void_p, gil=True)(ctypes.addressof(self.header.shape))
+        self._allocate(values=self.max_entries * self.header.shape.stride if name == "queue" else 0, storage=size)
+        self.header.spare[0] = spec.map_extra & 15  # a bloom filter's number of hash functions
+        code.function(f"{name}_start", None, c_void_p, gil=True)(self.address)
+        self._get = code.function(f"{name}_get", c_uint64, c_void_p, c_void_p, c_void_p, gil=True)
+        self._set = code.function(f"{name}_set", c_uint64, c_void_p, c_void_p, c_char_p, c_uint64, gil=True)
+        self._remove = (
+            code.function("queue_remove", c_uint64, c_void_p, c_void_p, c_void_p, gil=True) if name == "queue" else None
+        )
+
+    def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
+        """The value that comes out next."""
+        return self._value(self._get, key)
+
+    def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
+        """The next value, taken out."""
+        return self._value(self._remove, key)
+
+    def _value(self, function: Any, key: bytes) -> bytes | None:
+        self._check(key)
+        if self._remove is None:
+            raise self._cannot("read")
+        value = bytearray(self.value_size)
+        missing = function(self.address, None, ctypes.addressof(ctypes.c_char.from_buffer(value)))
+        return None if missing else bytes(value)
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        self._check(key, value)
+        number = self._set(self.address, None, value, flags)
+        if number:
+            raise self._error("update", number, key)
+
+    def contains(self, value: bytes) -> bool:
+        """Whether a bloom filter may hold the value."""
+        if self._remove is not None:
+            raise self._cannot("test")
+        self._check(b"", value)
+        asked = bytearray(value)
+        return not self._get(self.address, None, ctypes.addressof(ctypes.c_char.from_buffer(asked)))

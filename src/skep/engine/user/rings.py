@@ -1,0 +1,202 @@
+"""Ring buffers and perf buffers of the user-space engine, in the kernel's layout, so that `skep.buffers` reads both engines'.
+
+What programs do is in runtime/ringbuf.c and runtime/perf.c. An eventfd wakes the reader.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+from ctypes import Structure, c_int, c_uint32, c_uint64
+from mmap import PAGESIZE, mmap
+
+from skep.engine.user.maps import UserMap
+from skep.errors import MapError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skep.object.model import MapSpec
+
+# include/uapi/linux/mman.h, include/uapi/asm-generic/mman-common.h
+_PROT_READ_WRITE, _MAP_SHARED_FIXED = 3, 0x11
+# include/uapi/linux/perf_event.h: enum perf_event_sample_format
+_SAMPLE_TIME, _SAMPLE_CPU, _SAMPLE_RAW = 1 << 2, 1 << 7, 1 << 10
+# where struct perf_event_mmap_page keeps the place and size of the data
+_DATA_OFFSET = 1040
+_LIBC: Any = ctypes.CDLL(None, use_errno=True)
+_LIBC.mmap.restype = ctypes.c_void_p
+_LIBC.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, c_int, c_int, c_int, ctypes.c_long)
+
+
+class _RingState(Structure):
+    """struct ringbuf of ringbuf.c."""
+
+    _fields_ = [
+        ("consumer", c_uint64),
+        ("producer", c_uint64),
+        ("data", c_uint64),
+        ("size", c_uint64),
+        ("lock", c_uint32),
+        ("wake", c_int),
+    ]
+
+
+class _PerfState(Structure):
+    """struct perf_ring of perf.c."""
+
+    _fields_ = [
+        ("page", c_uint64),
+        ("data", c_uint64),
+        ("size", c_uint64),
+        ("sample_type", c_uint64),
+        ("lost", c_uint64),
+        ("lock", c_uint32),
+        ("wakeup_events", c_uint32),
+        ("unwoken", c_uint32),
+        ("wake", c_int),
+    ]
+
+
+class _Wake:
+    """The eventfd of a ring: readable from a wake-up until the reader begins to read."""
+
+    __slots__ = ("fd",)
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    def acknowledge(self) -> None:
+        """Called before the ring is read: what is written after this wakes again."""
+        try:
+            os.eventfd_read(self.fd)
+        except BlockingIOError:
+            pass
+
+    def close(self) -> None:
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+
+class UserRing(_Wake):
+    """A ring buffer as its reader sees it: the consumer's page, and the producer's page with the data behind it, twice."""
+
+    __slots__ = ("consumer", "data", "size")
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+        memory = -1
+        try:
+            self.consumer = mmap(-1, PAGESIZE)
+            memory = os.memfd_create("skep-ring", os.MFD_CLOEXEC)
+            os.ftruncate(memory, PAGESIZE + size)
+            self.data = mmap(-1, PAGESIZE + 2 * size)
+            base = _address(self.data)
+            for place, length, offset in ((0, PAGESIZE + size, 0), (PAGESIZE + size, size, PAGESIZE)):
+                if _LIBC.mmap(base + place, length, _PROT_READ_WRITE, _MAP_SHARED_FIXED, memory, offset) != base + place:
+                    number = ctypes.get_errno()
+                    raise OSError(number, f"mapping a ring buffer of {size} bytes: {os.strerror(number)}")
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            if memory >= 0:
+                os.close(memory)
+
+    def close(self) -> None:
+        super().close()
+        for name in ("consumer", "data"):
+            memory = getattr(self, name, None)
+            if memory is not None:
+                memory.close()
+
+
+class RingMap(UserMap):
+    """A ring buffer: its memory lives as long as the map, its reader looks at the same."""
+
+    __slots__ = ("ring",)
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        size = PAGESIZE
+        while size < spec.max_entries:
+            size *= 2
+        self.max_entries = size
+        self._allocate(storage=ctypes.sizeof(_RingState))
+        try:
+            self.ring = UserRing(size)
+        except (OSError, ValueError, OverflowError) as error:
+            self.close()
+            raise MapError(f"cannot create ring buffer {spec.name!r}: {error}", errno=errno.ENOMEM, map_name=spec.name) from error
+        state = _RingState.from_address(self.header.storage)
+        state.consumer, state.producer, state.size = _address(self.ring.consumer), _address(self.ring.data), size
+        state.data = state.producer + PAGESIZE
+        state.wake = self.ring.fd
+
+    def close(self) -> None:
+        ring = getattr(self, "ring", None)
+        if ring is not None:
+            ring.close()
+        super().close()
+
+
+class UserPerfRing(_Wake):
+    """The perf ring of one CPU: `memory` is a metadata page and the data."""
+
+    __slots__ = ("_state", "cpu", "memory")
+
+    def __init__(self, map: PerfMap, cpu: int, pages: int, wakeup_events: int, time: bool) -> None:
+        super().__init__()
+        self.cpu = cpu
+        try:
+            self.memory = mmap(-1, (1 + pages) * PAGESIZE)
+        except BaseException:
+            _Wake.close(self)
+            raise
+        base, size = _address(self.memory), pages * PAGESIZE
+        self.memory[_DATA_OFFSET : _DATA_OFFSET + 16] = PAGESIZE.to_bytes(8, "little") + size.to_bytes(8, "little")
+        self._state: Any = map.slot(cpu)
+        self._state.data, self._state.size = base + PAGESIZE, size
+        self._state.sample_type = _SAMPLE_RAW | (_SAMPLE_TIME | _SAMPLE_CPU if time else 0)
+        self._state.lost = self._state.unwoken = 0
+        self._state.wakeup_events = wakeup_events
+        self._state.wake = self.fd
+        self._state.page = base  # last: a program that sees it may write
+
+    def read_lost(self) -> int:
+        """Records that found no room and that no record in the ring tells of yet."""
+        return int(self._state.lost) if self._state is not None else 0
+
+    def close(self) -> None:
+        """Unmap; views of `memory` must be released before, and no program may run meanwhile."""
+        if self._state is not None:
+            self._state.page = 0
+            self._state = None
+            self.memory.close()
+            super().close()
+
+
+class PerfMap(UserMap):
+    """A perf event array: a ring for each CPU that a reader has opened."""
+
+    __slots__ = ()
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        if not spec.max_entries:
+            self.max_entries = self.header.shape.max_entries = cpus
+        self._allocate(storage=self.max_entries * ctypes.sizeof(_PerfState))
+
+    def slot(self, cpu: int) -> _PerfState:
+        """The state of one CPU's ring."""
+        if not 0 <= cpu < self.max_entries or not self._memory:
+            raise MapError(f"perf buffer {self.name!r} has no CPU {cpu}: max_entries is {self.max_entries}", map_name=self.name)
+        return _PerfState.from_address(self.header.storage + cpu * ctypes.sizeof(_PerfState))
+
+
+def _address(memory: mmap) -> int:
+    return ctypes.addressof(ctypes.c_char.from_buffer(memory))
