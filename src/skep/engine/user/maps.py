@@ -1,6 +1,6 @@
 """Maps of the user-space engine: memory of this process that programs and Python share, behind the same methods as the kernel's.
 
-What programs do with a map is in runtime/*.c; `hash_get`, `queue_set` and the like, called here, are Python's side of these files.
+What programs do with a map is in runtime/*.c; `hash_get`, `queue_set` and the like, called here, are Python's side of that.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import os
 from ctypes import Structure, c_int, c_uint32, c_uint64
 from mmap import PAGESIZE, mmap
 
-from skep.engine.user.maps import UserMap
+from skep.engine.user.maps import UserMap, runtime
 from skep.errors import MapError
 
 TYPE_CHECKING = False
@@ -172,9 +172,9 @@ class UserPerfRing(_Wake):
         return int(self._state.lost) if self._state is not None else 0
 
     def close(self) -> None:
-        """Unmap; views of `memory` must be released before, and no program may run meanwhile."""
+        """Unmap; views of `memory` must be released before. Programs that run meanwhile find no ring."""
         if self._state is not None:
-            self._state.page = 0
+            runtime("perf.c").function("perf_close", None, ctypes.c_void_p, gil=True)(ctypes.addressof(self._state))
             self._state = None
             self.memory.close()
             super().close()

@@ -65,8 +65,6 @@ NEVER u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64
 	if (index >= map->shape.max_entries)
 		return FAILED(E2BIG);
 	ring = (struct perf_ring *)map->storage + index;
-	if (!ring->page)
-		return FAILED(ENOENT);
 	if (context > env->ctx_size || size + context > MOST_DATA)
 		return FAILED(E2BIG);
 	raw = (size + context + 4 + 7) & ~7ull; /* with its length; the kernel counts the padding as data */
@@ -75,6 +73,10 @@ NEVER u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64
 	whole = sizeof(header) + raw + (ring->sample_type & TIME ? 8 : 0) + (ring->sample_type & CPU ? 8 : 0);
 	header.size = whole;
 	take_lock(&ring->lock);
+	if (!ring->page) {
+		give_lock(&ring->lock);
+		return FAILED(ENOENT);
+	}
 	head = ring->page[HEAD];
 	room = ring->size - (head - __atomic_load_n(&ring->page[TAIL], __ATOMIC_ACQUIRE));
 	if (room < whole + (ring->lost ? 24 : 0)) {
@@ -110,4 +112,12 @@ NEVER u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64
 	}
 	give_lock(&ring->lock);
 	return 0;
+}
+
+/* From Python: no program writes into the ring any more. */
+void perf_close(struct perf_ring *ring)
+{
+	take_lock(&ring->lock);
+	ring->page = 0;
+	give_lock(&ring->lock);
 }
