@@ -132,7 +132,7 @@ def front_end(
     target: str,
     contexts: Mapping[str, str] | None,
     tracepoint_fields: Callable[[str, str], str | None] | None,
-) -> tuple[str, Frames, list[Token]]:
+) -> tuple[str, Frames, list[tuple[Token, str]]]:
     """Everything before LLVM: gives the IR, the locals of each function for messages about the stack, and where asm stands."""
     from skep.compiler.checker import check
     from skep.compiler.emitter import Emitter
@@ -194,17 +194,31 @@ def _preprocess(
     return tokens, preprocessor.missing_headers, preprocessor.macro_text("BPF_LICENSE")
 
 
-def _refuse_assembly(messages: str, places: list[Token], diagnostics: Diagnostics) -> None:
-    """Raises CompileError at the asm statements that LLVM refused, if it refused any."""
-    said = ""
-    for line in messages.splitlines():
-        text, found, number = line.partition("!srcloc = ") if "!srcloc" in line else line.partition(" at line ")
-        if found and number.strip().isdecimal() and 0 < int(number) <= len(places):
-            said = text.rpartition("error: ")[2] if "error: " in text else said
-            diagnostics.error(f"LLVM refuses this assembly: {said.strip()}", places[int(number) - 1], code="asm")
-        elif "error: " in line:
-            said = line.rpartition("error: ")[2]
+def _refuse_assembly(messages: str, places: list[tuple[Token, str]], diagnostics: Diagnostics) -> None:
+    """Raises CompileError at the asm statements that LLVM refused, if it refused any: (place, template)."""
+    import re
+
+    lines = messages.splitlines()
+    for at, line in enumerate(lines):
+        # what its code generator refuses has the statement's number, what its assembler refuses is shown below the message
+        shown = re.search(r"error: <inline asm>:(\d+):\d+: (.*)", line)
+        numbered = re.search(r"error: (.*) at line (\d+)$", line)
+        if shown is not None:
+            text = lines[at + 1].strip() if at + 1 < len(lines) else ""
+            token = next((token for token, template in places if _makes(template, int(shown[1]), text)), places[0][0])
+            diagnostics.error(f"LLVM refuses this assembly: {shown[2]}", token, code="asm")
+        elif numbered is not None and 0 < int(numbered[2]) <= len(places):
+            diagnostics.error(f"LLVM refuses this assembly: {numbered[1]}", places[int(numbered[2]) - 1][0], code="asm")
     diagnostics.raise_if_errors()
+
+
+def _makes(template: str, number: int, text: str) -> bool:
+    """Can this line of assembly come out of a template's line?"""
+    import re
+
+    lines = template.split("\n")
+    pieces = re.split(r"%(?:[a-zA-Z]?(?:\d+|\[\w*\])|[%=])", lines[number - 1].strip() if number <= len(lines) else "")
+    return re.fullmatch(".*".join(map(re.escape, pieces)), text) is not None
 
 
 def _backend_message(messages: str, status: int) -> str:

@@ -24,6 +24,7 @@ _WORDS = {
 }  # fmt: skip
 # CmpInst::Predicate of llvm/IR/InstrTypes.h
 _CONDITIONS = {"==": 32, "!=": 33, ">": 34, ">=": 35, "<": 36, "<=": 37, "s>": 38, "s>=": 39, "s<": 40, "s<=": 41}
+_COMMUTATIVE = {"+", "*", "&", "|", "^"}
 _DIVISIONS = {"/", "%", "s/", "s%"}
 _FRAME = 512  # bytes of stack that a program has
 
@@ -43,6 +44,7 @@ class AsmLowering:
         self.operands: list[Checked] = []
         self.cells: dict[int, str] = {}  # of operands in registers
         self.effects = ""
+        self.count = 0  # LLVM takes two that have one number for the same
         self.labels: dict[int, str] = {}  # of instructions, and of the ways to labels of C
         self.here = 0  # the instruction at hand
 
@@ -106,6 +108,10 @@ class AsmLowering:
         return places
 
     def _fill(self, index: int, value: str, type: ct.Type, *, constant: bool) -> None:
+        if self.operands[index].kind == "w":
+            value = self._opaque_half(self.v.resize(value, ct.integer(type).bits, 32, ct.integer(type).signed))
+            self.f.emit(f"store i64 {self.f.value(f'zext i32 {value} to i64')}, ptr {self.cells[index]}, align 8")
+            return
         value = self._widened(value, type, signed=False)
         if not constant:
             value = self._opaque(value)
@@ -136,10 +142,11 @@ class AsmLowering:
 
         So LLVM connects no later test of that variable with a test in the assembly, and both use one register.
         """
-        for i, (operand, place) in enumerate(zip(self.operands, places, strict=True)):
+        for i in sorted(range(len(places)), key=lambda i: self.operands[i].output):  # a variable may be an input and an output
+            operand, place = self.operands[i], places[i]
             if place is None:
                 continue
-            value = self._opaque(self._read_cell(self.cells[i]))
+            value = self._hidden(self._read_cell(self.cells[i]))
             text = self.v.ltype(operand.value.type)
             if text == "ptr":
                 value = self.f.value(f"inttoptr i64 {value} to ptr")
@@ -156,6 +163,16 @@ class AsmLowering:
         where = f"{{r{register.number}}}" if register is not None and not register.operand else "r"
         return self.f.value(f'call i64 asm {self.effects}"", "={where},0"(i64 {value}) nomerge nounwind memory(none)')
 
+    def _opaque_half(self, value: str) -> str:
+        """The same for 32 bits: a register's half stays one, its extension is one instruction (w1 = w2)."""
+        return self.f.value(f'call i32 asm {self.effects}"", "=w,0"(i32 {value}) nomerge nounwind memory(none)')
+
+    def _hidden(self, value: str, bits: int = 64) -> str:
+        """The value, as LLVM cannot know it until its back end begins: this costs no instruction and pins nothing."""
+        symbol = self.m.intrinsic(f"llvm.bpf.passthrough.i{bits}.i{bits}", f"i{bits} {{}}(i32, i{bits})")
+        self.count += 1
+        return self.f.value(f"call i{bits} {symbol}(i32 {self.count}, i{bits} {value})")
+
     def _anything(self, name: str = "r") -> str:
         """What a register holds before anything was written to it: the verifier refuses to read it."""
         return self.f.value(f'call i64 asm "", "={name}"() nounwind memory(none)')
@@ -167,21 +184,37 @@ class AsmLowering:
         if register.operand:
             operand = self.operands[register.number]
             return self.cells[operand.tied_to if operand.is_tied else register.number]
-        if register.number not in self.registers:
-            slot = self.registers[register.number] = self.f.alloca(8, 8, f"asm.r{register.number}")
-            name = self.f.temp()
-            given = self.f.register_argument(register.number)
-            text, value = given.split(" ", 1) if given else ("", "")
-            if text == "ptr":
-                self.f.allocas.append(f"  {name} = ptrtoint ptr {value} to i64")
-            elif text == "i64":
+        if not self.registers:
+            self._incoming()
+        return self.registers[register.number]
+
+    def _incoming(self) -> None:
+        """The registers at the function's start: what it was called with, and what the verifier refuses to read."""
+        f = self.f
+        passed = [f.register_argument(number) for number in range(10)]
+        # a naked function takes more than its parameters, if the assembly that calls it sets more
+        unnamed = [n for n in range(1, 6) if not passed[n]] if f.function.attributes.get("naked") and not f.entry else []
+        values: dict[int, str] = {}
+        if unnamed:
+            whole = f.temp()
+            type = "{" + ", ".join("i64" for _ in unnamed) + "}" if len(unnamed) > 1 else "i64"
+            names = ",".join(f"={{r{n}}}" for n in unnamed)
+            f.allocas.insert(0, f'  {whole} = call {type} asm sideeffect "", "{names}"() nounwind memory(none)')
+            for i, n in enumerate(unnamed):
+                values[n] = f.temp() if len(unnamed) > 1 else whole
+                if len(unnamed) > 1:
+                    f.allocas.append(f"  {values[n]} = extractvalue {type} {whole}, {i}")
+        for number, given in enumerate(passed):
+            slot = self.registers[number] = f.alloca(8, 8, f"asm.r{number}")
+            name = values.get(number) or f.temp()
+            text, _, value = given.partition(" ")
+            if text == "i64":
                 name = value
             elif text:
-                self.f.allocas.append(f"  {name} = zext {text} {value} to i64")
-            else:
-                self.f.allocas.append(f'  {name} = call i64 asm "", "={{r{register.number}}}"() nounwind memory(none)')
-            self.f.allocas.append(f"  store i64 {name}, ptr {slot}, align 8")
-        return self.registers[register.number]
+                f.allocas.append(f"  {name} = {'ptrtoint' if text == 'ptr' else 'zext'} {text} {value} to i64")
+            elif number not in values:
+                f.allocas.append(f'  {name} = call i64 asm "", "={{r{number}}}"() nounwind memory(none)')
+            f.allocas.append(f"  store i64 {name}, ptr {slot}, align 8")
 
     def _read_cell(self, cell: str) -> str:
         return self.f.value(f"load i64, ptr {cell}, align 8")
@@ -277,11 +310,12 @@ class AsmLowering:
         assert item.to is not None
         type = f"i{item.bits}"
         left, right = self._read(item.to, item.bits), self._source(item)
-        if item.op in _DIVISIONS and isinstance(item.value, Register):
-            # BPF divides by zero, LLVM would conclude that there is none: from this copy, it concludes nothing
-            wide = right if item.bits == 64 else f"{self.f.value(f'zext i32 {right} to i64')}"
-            wide = self._opaque(wide)
-            right = wide if item.bits == 64 else self.f.value(f"trunc i64 {wide} to i32")
+        if item.op in _COMMUTATIVE and isinstance(item.value, Register):
+            left = self._hidden(left, item.bits)  # the younger of two values is the one that LLVM adds to
+        elif item.op in _DIVISIONS and isinstance(item.value, Register):
+            right = self._hidden(right, item.bits)  # BPF divides by zero; LLVM would conclude that it never does
+        elif item.op in _DIVISIONS and item.bits == 32:
+            right = self._opaque_half(right)  # no multiplication instead
         if item.op in ("s/", "s%"):
             result = self.v.signed_division(item.op[1], left, right, type)
         else:
@@ -290,7 +324,10 @@ class AsmLowering:
 
     def _move(self, item: Instruction) -> None:
         assert item.to is not None
-        self._write(item.to, self._source(item), item.bits)
+        value = self._source(item)
+        if item.bits == 32 and isinstance(item.value, Register):
+            value = self._opaque_half(value)
+        self._write(item.to, value, item.bits)
 
     def _wide(self, item: Instruction) -> None:
         assert item.to is not None
@@ -329,7 +366,8 @@ class AsmLowering:
         return self.f.value(f"getelementptr i8, ptr {base}, i64 {self._value(memory.offset, 64)}")
 
     def _load(self, item: Instruction) -> None:
-        assert item.memory is not None and item.to is not None
+        assert item.memory is not None
+        assert item.to is not None
         bits = item.memory.bits
         value = self.f.value(f"load volatile i{bits}, ptr {self._address(item.memory)}, align {bits // 8}")
         if bits < 64:
@@ -355,7 +393,8 @@ class AsmLowering:
             self._write(item.to, old, item.bits)
 
     def _compare_exchange(self, item: Instruction) -> None:
-        assert item.memory is not None and item.to is not None
+        assert item.memory is not None
+        assert item.to is not None
         type = f"i{item.bits}"
         address = self._address(item.memory)
         pair = self.f.value(
@@ -432,15 +471,23 @@ class AsmLowering:
             return
         assert isinstance(item.value, Immediate)
         count = _parameters(item.value.value)
+        self._call_address(self.f.value(f"inttoptr i64 {item.value.value} to ptr"), count)
+
+    def _call_address(self, target: str, count: int) -> None:
         args = ", ".join(f"i64 {self._read(Register(n, 64))}" for n in range(1, count + 1))
-        target = self.f.value(f"inttoptr i64 {item.value.value} to ptr")
         result = self.f.value(f"call i64 {target}({args}) nomerge")
         self._clobber()
         self._write(Register(0, 64), result)
 
     def _call_function(self, item: Instruction, function: tree.Function) -> None:
-        """A function of the text: its parameters have the types that it declares."""
+        """A function of the text: its parameters have the types that it declares, a naked one's are all registers."""
         type = function.type
+        if function.attributes.get("naked"):
+            symbol = self.m.intrinsic("llvm.bpf.passthrough.p0.p0", "ptr {}(i32, ptr)")
+            self.count += 1
+            target = self.f.value(f"call ptr {symbol}(i32 {self.count}, ptr {self.m.function_symbol(function)})")
+            self._call_address(target, 5)
+            return
         scalars = [t for _, t in type.params] + ([] if isinstance(type.returns, ct.VoidType) else [type.returns])
         if not all(ct.is_scalar(t) and t.size <= 8 for t in scalars) or len(type.params) > 5:
             self._error(item, f"'{function.name}' cannot be called from assembly: it takes or gives more than registers hold")

@@ -164,7 +164,7 @@ class OpaqueAsm:
         elif results:
             returns = "{" + ", ".join(t for _, t in results) + "}"
         effects = "sideeffect " if node.volatile else ""
-        self.m.asm_places.append(node.token)
+        self.m.asm_places.append((node.token, node.template))
         place = self.m.debug.node(f"!{{i64 {len(self.m.asm_places)}}}")
         # the !dbg that `emit` adds comes last
         call = f'call {returns} asm {effects}"{text}", "{",".join(constraints)}"({", ".join(args)}), !srcloc {place}'

@@ -55,7 +55,7 @@ class Emitter:
         self.sysv = not self.bpf and machine == "x86_64"
         self.contexts = contexts
         self.debug = DebugInfo(main)
-        self.asm_places: list[Token] = []  # what LLVM says of asm has the number of its statement
+        self.asm_places: list[tuple[Token, str]] = []  # what LLVM says of asm has the number of its statement
         self.head: list[str] = []
         self.bodies: list[str] = []
         self.declared: dict[str, str] = {}
