@@ -1,0 +1,156 @@
+"""The process's one tracer, which all engines of the process share: a process can be traced by one tracer only.
+
+In: commands, pids, programs with their events. Out: exit statuses; faults of programs, as warnings and on the program.
+"""
+
+from __future__ import annotations
+
+import _thread
+import os
+import sys
+from ctypes import addressof, create_string_buffer, pointer
+
+from skep.engine.user.layout import Env, Output, Task
+from skep.engine.user.tracer import Tracer
+from skep.errors import SkepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from skep.engine.user.events import Event
+    from skep.engine.user.tracer import Happening
+    from skep.engine.user.tracer import Program as Attached
+
+    Report = Callable[[tuple[int, ...]], SkepError]
+
+_LINES = 1 << 16  # bytes of lines that programs have printed and nobody has read
+TIME_LIMIT = 1_000_000_000  # ns that one run of a program may take
+
+
+class Session:
+    """A tracer with the environment of the programs that it runs, and a thread that hears what happened."""
+
+    def __init__(self) -> None:
+        self.task = Task()
+        self._lines = create_string_buffer(_LINES)
+        self.output = Output(size=_LINES, data=addressof(self._lines))
+        self.env = Env(
+            task=pointer(self.task),
+            output=pointer(self.output),
+            time_limit=TIME_LIMIT,
+            random=int.from_bytes(os.urandom(8), "little") | 1,
+        )
+        self.users = 0
+        self.programs = 0  # attached now
+        self._reports: dict[Attached, Report] = {}
+        self._statuses: dict[int, int] = {}
+        self._waiting: dict[int, list[_thread.LockType]] = {}
+        self._lock = _thread.allocate_lock()
+        self._closed = False
+        self.tracer = Tracer(self.env)
+        self._heard = _thread.allocate_lock()
+        self._heard.acquire()
+        _thread.start_new_thread(self._listen, ())
+
+    def start(self, argv: Sequence[str], *, group: bool = False) -> int:
+        """Start a command, traced with its children; its pid."""
+        return self.tracer.start(argv, group=group)
+
+    def attach(self, pid: int) -> None:
+        """Trace a process that runs, its threads and the processes below it."""
+        self.tracer.attach(pid)
+
+    def wait(self, pid: int, timeout: float = -1) -> int | None:
+        """The wait status of a command or process that ended; None when `timeout` seconds (negative: for ever) passed before."""
+        with self._lock:
+            if pid in self._statuses:
+                return self._statuses[pid]
+            ended = _thread.allocate_lock()
+            ended.acquire()
+            self._waiting.setdefault(pid, []).append(ended)
+        while True:  # in slices: an interrupt is seen by Python between two
+            if ended.acquire(timeout=min(timeout, 1.0) if timeout >= 0 else 1.0):
+                return self._statuses.get(pid)
+            if timeout >= 0:
+                timeout -= 1.0
+                if timeout <= 0:
+                    return self._statuses.get(pid)
+
+    def attach_program(self, event: Event, entry: int, report: Report, *, needs_cpu: bool = False) -> Attached:
+        """Run machine code at an event; `report` makes the error of a fault's details."""
+        attached = self.tracer.attach_program(event, entry, needs_cpu=needs_cpu)
+        self._reports[attached] = report
+        self.programs += 1
+        return attached
+
+    def detach_program(self, attached: Attached) -> None:
+        """Run it no more; it is not running when this returns."""
+        self.tracer.detach_program(attached)
+        if self._reports.pop(attached, None) is not None:
+            self.programs -= 1
+
+    def close(self) -> None:
+        """End what was started, let go of all else."""
+        if not self._closed:
+            self._closed = True
+            self.tracer.close()
+
+    def _listen(self) -> None:
+        try:
+            while not self._closed:
+                for happening in self.tracer.wait(0.25):
+                    self._hear(happening)
+        except (OSError, ValueError, SkepError):
+            if not self._closed:
+                raise
+        finally:
+            with self._lock:
+                for locks in self._waiting.values():
+                    for lock in locks:
+                        lock.release()
+                self._waiting = {}
+
+    def _hear(self, happening: Happening) -> None:
+        if happening.what == "ended":
+            with self._lock:
+                self._statuses[happening.pid] = happening.status
+                for lock in self._waiting.pop(happening.pid, ()):
+                    lock.release()
+        elif happening.what == "fault":
+            report = self._reports.get(happening.program) if happening.program is not None else None
+            if report is not None:
+                _warn(f"{report(happening.detail)}; the program runs no more")
+        elif happening.what == "compat":
+            _warn(f"process {happening.pid} runs a 32-bit program: its system calls are not seen")
+        else:
+            _warn(f"{happening.status} messages of the tracer were lost")
+
+
+def _warn(text: str) -> None:
+    print(f"skep: warning: {text}", file=sys.stderr)
+
+
+_CURRENT: list[Session] = []
+
+
+def current() -> Session | None:
+    """The session of this process, if an engine has one open."""
+    return _CURRENT[0] if _CURRENT else None
+
+
+def acquire() -> Session:
+    """The session of this process, for one more engine."""
+    if not _CURRENT:
+        _CURRENT.append(Session())
+    _CURRENT[0].users += 1
+    return _CURRENT[0]
+
+
+def release(session: Session) -> None:
+    """An engine needs it no more; the last one closes it."""
+    session.users -= 1
+    if not session.users:
+        if _CURRENT and _CURRENT[0] is session:
+            _CURRENT.clear()
+        session.close()
