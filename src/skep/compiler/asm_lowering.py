@@ -517,6 +517,8 @@ class AsmLowering:
             return
         returns = f.function.type.returns
         if isinstance(returns, ct.VoidType):
+            value = self._read(Register(0, 64))
+            f.emit(f'call void asm sideeffect "", "{{r0}}"(i64 {value}) nomerge nounwind memory(none)')
             f.leave_function("")
         elif not ct.is_scalar(returns):
             self._error(item, f"'exit' cannot return '{returns}', which does not fit into r0")

@@ -81,6 +81,8 @@ def _operand(found: list[Checked], name: str, constraint: str, value: tree.Node,
         checked.kind, checked.number, checked.function = "i", number, _function(value)
     elif registers:
         checked.kind = "r" if "r" in letters else "w"
+        if checked.kind == "r" and not output:
+            value = checked.value = _whole(value)
         checked.maybe_constant = bool(constant)
     else:
         checked.kind = "m"
@@ -106,6 +108,15 @@ def _tied(found: list[Checked], name: str, index: int, value: tree.Node, outputs
     target.tied = value
     found.append(Checked(name, target.kind, value, False, False, is_tied=True, tied_to=index))
     return ""
+
+
+def _whole(node: tree.Node) -> tree.Node:
+    """What a cast to 8 or 16 bits was made of: clang leaves the bits above in the register, and bpf_cmp_likely() uses that."""
+    while isinstance(node, tree.Convert) and ct.is_integer(node.type) and node.type.size < 4 and ct.is_integer(node.operand.type):
+        if ct.integer(node.type).rank == ct.BOOL_RANK or not node.type.size < node.operand.type.size <= 8:
+            break
+        node = node.operand
+    return node
 
 
 def _function(node: tree.Node) -> tree.Function | None:

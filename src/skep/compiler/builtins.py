@@ -253,7 +253,15 @@ def _enum_value(calls: Calls, node: ast.Call) -> tree.Node:
     return calls.e.number(node, ct.ULLONG.wrap(found[0]), ct.ULLONG)
 
 
+def _compare_strings(calls: Calls, node: ast.Call) -> tree.Node | None:
+    """Of two literals, as bpf_cmp_likely() looks at the operator that it was given."""
+    if len(node.args) != 2 or not all(isinstance(arg, ast.String) for arg in node.args):
+        return None
+    left, right = (calls.e.string_bytes(arg) for arg in node.args if isinstance(arg, ast.String))
+    return calls.e.number(node, (left > right) - (left < right))
+
+
 _METHODS = {
-    "object_size": _object_size, "dynamic_object_size": _object_size, "preserve_field_info": _field_info,
+    "strcmp": _compare_strings, "object_size": _object_size, "dynamic_object_size": _object_size, "preserve_field_info": _field_info,
     "preserve_type_info": _type_info, "preserve_enum_value": _enum_value,
 }  # fmt: skip

@@ -230,7 +230,7 @@ class Reader:
         found = Instruction("", start)
         word = text.lower() if kind == "id" else ""
         if word.startswith("."):
-            raise AsmError(f"directives such as '{text}' cannot be compiled: instructions are written out", start, end)
+            raise AsmError(f"the directive '{text}' cannot be compiled: write the instruction itself", start, end)
         if word in _REFUSED:
             raise AsmError(_REFUSED[word], start, end)
         method = {"if": self._if, "goto": self._goto, "gotol": self._goto, "call": self._call, "lock": self._lock}.get(word)
@@ -243,7 +243,7 @@ class Reader:
         elif text == "*":
             self._store(found)
         else:
-            found.to = self._register(f"an instruction ({ACCEPTED})", written=True)
+            found.to = self._register(f"an instruction ({ACCEPTED})", written=not self._moves_to_itself())
             self._set(found)
         if self._next[0] != "end":
             self._fail("expected the end of the instruction (a line or ';')")
@@ -399,6 +399,11 @@ class Reader:
         found.value = self._value(64)
         if isinstance(found.value, Register):
             raise AsmError('a call through a register cannot run as BPF; the operand needs an "i" constraint', start, end)
+
+    def _moves_to_itself(self) -> bool:
+        """`%0 = %0` changes no input: bpf_nop_mov() is made so."""
+        words = [token[1] for token in self.tokens[self.at : self.at + 3]]
+        return len(words) == 3 and words[0] == words[2] and words[1] == "="
 
     # --- jumps
 
