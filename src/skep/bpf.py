@@ -327,7 +327,6 @@ class BPF(Attaching):
 
     def _cleanup(self) -> None:
         attachments, self._attachments = self.links, Attachments()
-        readers = [table for table in self._tables.values() if getattr(table, "buffer", None) is not None]
         pipe, self._trace_pipe = self._trace_pipe, None
         programs, self._programs = list(self._programs.values()), {}
         maps, self._maps, self._unfrozen = list(self._maps.values()), {}, []
@@ -338,8 +337,7 @@ class BPF(Attaching):
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
             self._at_exit = None
-        buffers = [table.buffer for table in readers]
-        close_all(one for one in (*attachments, *buffers, pipe, *programs, variables, *maps, engine) if one is not None)
+        close_all(one for one in (*attachments, self.perf_buffers, self.ring_buffers, pipe, *programs, variables, *maps, engine) if one is not None)
 
     close = cleanup
 

@@ -1,6 +1,6 @@
-"""Waits for many rings at once with one epoll, and has them drained.
+"""Waits for many rings at once with one epoll, and has their readers drain them.
 
-In: rings (an fd and a drain function). Out: calls of their callbacks, and how many records that were.
+In: readers and the fds of their rings. Out: calls of their callbacks, and how many records that were.
 """
 
 from __future__ import annotations
@@ -8,72 +8,122 @@ from __future__ import annotations
 import os
 import select
 from _thread import allocate_lock, get_ident
+from time import monotonic
 
 from skep.errors import MapError, SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Protocol
+    from collections.abc import Callable
+    from typing import TypeVar
 
-    class Ring(Protocol):
-        """What a poller drains: `drain` hands every waiting record to the callback and says how many that were."""
+    from skep.buffers.reader import Reader
 
-        fd: int
+    Found = TypeVar("Found")
 
-        def drain(self) -> int: ...
-
-
-_SLICE = 1.0  # seconds: how soon a wait without end sees that another thread has closed the rings
-_LONGEST = 1e6  # seconds: epoll takes 31 bits of milliseconds
+# Seconds. epoll does not report what came without a wake-up (BPF_RB_NO_WAKEUP, wakeup_events): every so often the rings are
+# read without being asked to. As soon as that a wait without end sees that another thread has closed the rings.
+SLICE = 1.0
 
 
 class Poller:
-    """One epoll over the rings of all maps of a BPF object; it opens with the first ring.
+    """One epoll over rings; it opens with the first ring and closes with the last.
 
     Threads may poll at the same time: one drains, the others wait for it, so records keep their order.
     """
 
     def __init__(self, what: str, open_call: str) -> None:
+        self.readers: dict[str, Reader] = {}  # by map
         self._what = what
         self._open_call = open_call
         self._epoll: select.epoll | None = None
-        self._rings: list[Ring] = []
+        self._fds: list[int] = []
         self._process = 0
         self._lock = allocate_lock()
         self._draining = 0  # the thread that drains
 
     def __len__(self) -> int:
-        return len(self._rings)
+        return len(self._fds)
 
-    def add(self, ring: Ring) -> None:
+    @property
+    def fd(self) -> int:
+        """The epoll's fd, -1 when nothing is watched."""
+        return -1 if self._epoll is None else self._epoll.fileno()
+
+    def watch(self, fd: int) -> None:
+        """Wait for this ring as well."""
         if self._epoll is None:
             self._epoll = select.epoll()
             self._process = os.getpid()
         try:
-            self._epoll.register(ring.fd, select.EPOLLIN)
-            self._rings.append(ring)
+            self._epoll.register(fd, select.EPOLLIN)
+            self._fds.append(fd)
         finally:
             self._close_unused()
 
-    def remove(self, ring: Ring) -> None:
-        """Forget a ring; its fd must still be open. The epoll closes with the last one."""
-        if self._epoll is not None and ring in self._rings:
-            self._rings.remove(ring)
+    def forget(self, fd: int) -> None:
+        """Wait for this ring no more; its fd must still be open."""
+        if self._epoll is not None and fd in self._fds:
+            self._fds.remove(fd)
             if self._process == os.getpid():  # a forked child shares the epoll with its parent
-                self._epoll.unregister(ring.fd)
+                self._epoll.unregister(fd)
             self._close_unused()
 
     def _close_unused(self) -> None:
-        if self._epoll is not None and not self._rings:
+        if self._epoll is not None and not self._fds:
             self._epoll.close()
             self._epoll = None
 
+    def close(self) -> None:
+        """Close all readers."""
+        for reader in tuple(self.readers.values()):
+            reader.close()
+
     def consume(self) -> int:
         """Drain every ring now, without waiting; the number of records."""
-        self._require()
-        return self._drain()
+        self.require()
+        return self.take(self._drain)
 
     def _drain(self) -> int:
+        return sum([reader.drain() for reader in tuple(self.readers.values())])  # a callback may close readers, and open others
+
+    def poll(self, timeout: float = -1) -> int:
+        """Drain every ring; when there was nothing, wait up to `timeout` milliseconds (negative: for ever) and drain again."""
+        return self.until(self._drain, timeout) or 0
+
+    def until(self, take: Callable[[], Found], timeout: float | None) -> Found:
+        """Call `take` until it gives something, the time (ms; negative: for ever) is over, or the rings are closed.
+
+        All rings are read each time, because epoll consumes the readiness of perf fds: a ring that was ready and not read
+        would not be reported again.
+        """
+        epoll = self.require()
+        end = self.deadline(timeout)
+        while True:
+            found = self.take(take)
+            if found or epoll is not self._epoll:
+                return found
+            left = end - monotonic()
+            if left <= 0:
+                return found
+            try:
+                epoll.poll(min(left, SLICE))
+            except (ValueError, OSError):  # another thread closed it just now
+                if not epoll.closed:
+                    raise
+
+    def deadline(self, timeout: float | None) -> float:
+        """When a wait of that many milliseconds is over, by the monotonic clock."""
+        try:
+            seconds = float("inf") if timeout is None or timeout < 0 else timeout / 1000
+        except (TypeError, OverflowError):
+            seconds = float("nan")
+        if seconds != seconds:
+            raise SkepError(f"a {self._what} is polled for a number of milliseconds (negative: for ever), not {timeout!r}")
+        return monotonic() + seconds
+
+    def take(self, take: Callable[[], Found]) -> Found:
+        """Call `take` while no other thread reads."""
         me = get_ident()
         if self._draining == me:
             raise SkepError(
@@ -82,37 +132,12 @@ class Poller:
         with self._lock:
             self._draining = me
             try:
-                return sum([ring.drain() for ring in tuple(self._rings)])  # a callback may close rings
+                return take()
             finally:
                 self._draining = 0
 
-    def poll(self, timeout: float = -1) -> int:
-        """Drain every ring; when there was nothing, wait up to `timeout` milliseconds (negative: for ever) and drain again.
-
-        All rings are drained each time, because epoll consumes the readiness of perf fds: a ring that was ready and
-        not read would not be reported again. And before waiting, because epoll does not report what came without a
-        wake-up (BPF_RB_NO_WAKEUP, `wakeup_events`).
-        """
-        epoll = self._require()
-        try:
-            endless = timeout < 0
-            seconds = _SLICE if endless else min(timeout / 1000, _LONGEST)
-        except (TypeError, OverflowError):
-            seconds = float("nan")
-        if seconds != seconds:
-            raise SkepError(f"a {self._what} is polled for a number of milliseconds (negative: for ever), not {timeout!r}")
-        records = self._drain()
-        if records:
-            return records
-        try:
-            while epoll is self._epoll and not epoll.poll(seconds) and endless:
-                pass
-        except (ValueError, OSError):  # another thread closed it just now
-            if not epoll.closed:
-                raise
-        return self._drain()
-
-    def _require(self) -> select.epoll:
+    def require(self) -> select.epoll:
+        """The epoll, if rings are open in this process."""
         if self._epoll is None:
             raise MapError(f"no {self._what} is open to poll: call {self._open_call} first")
         if self._process != os.getpid():  # the kernel does not copy perf rings into a child (VM_DONTCOPY)

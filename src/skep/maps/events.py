@@ -12,24 +12,33 @@ from skep.maps.table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections import deque
-    from collections.abc import Callable, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
     from typing import Any
 
-    from skep.buffers.perf import PerfBuffer
+    import numpy
+
     from skep.buffers.poller import Poller
-    from skep.buffers.ring import RingBuffer
+    from skep.buffers.reader import Reader
+    from skep.buffers.stream import Stream
     from skep.maps.table import Owner
 
+_PULLED_PAGES = 64  # of a perf ring that is opened by iterating: a loop is seldom as quick as a callback
+_BATCH = 16384  # records: with the usual sizes about as much as a core's own cache holds
 
-class RecordDecoder:
-    """Turns a record, as a callback gets it, into a ctypes object of the type that the program submits."""
 
-    __slots__ = ("_ctype", "_table")
+class RecordType:
+    """The ctypes type of a map's records: what the program submits by name, or what the user says."""
+
+    __slots__ = ("_ctype", "_table", "view")
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._ctype: Any = None
+        self.view: Callable[[Any], Any] = self._first_view
+
+    def _first_view(self, data: Any) -> Any:
+        self.ctype  # noqa: B018 - finds the type
+        return self.view(data)
 
     @property
     def ctype(self) -> Any:
@@ -38,17 +47,25 @@ class RecordDecoder:
             if owner.btf is None or not spec.record_type:
                 raise MapError(
                     f"the type of the records of {spec.name!r} is not known: no program submits a struct to it by name; "
-                    f"decode them with YourStruct.from_address(data), a ctypes.Structure",
+                    f"set b[{spec.name!r}].record_type to a ctypes.Structure, or use YourStruct.from_address(data)",
                     map_name=spec.name,
                 )
-            self._ctype = type_of(owner.btf, spec.record_type, 0)
+            self.ctype = type_of(owner.btf, spec.record_type, 0)
         return self._ctype
 
-    def __call__(self, data: Any) -> Any:
-        """A view for an address (BCC's meaning: valid during the callback), a copy for bytes."""
-        ctype = self._ctype or self.ctype
-        if isinstance(data, int):
-            return ctype.from_address(data)
+    @ctype.setter
+    def ctype(self, ctype: Any) -> None:
+        try:
+            ctypes.sizeof(ctype)
+            self.view = ctype.from_address
+        except (TypeError, AttributeError):
+            name = self._table.name
+            raise MapError(f"record_type of {name!r} is a ctypes type, not {ctype!r}", map_name=name) from None
+        self._ctype = ctype
+
+    def decode(self, data: Any) -> Any:
+        """What `event` gives for other things than an address."""
+        ctype = self.ctype
         if isinstance(data, ctypes.c_void_p) and data.value:
             return ctype.from_address(data.value)
         if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -64,54 +81,168 @@ class RecordDecoder:
             )
         return ctype.from_buffer_copy(data)
 
-    def copy(self, address: int) -> Any:
-        """A copy of the record at an address."""
-        ctype = self._ctype or self.ctype
-        return ctype.from_buffer_copy(ctype.from_address(address))
+
+def _event_function(records: RecordType) -> Callable[[Any], Any]:
+    # a function and no method: a program calls it for every record
+    def event(data: Any) -> Any:
+        """The record at an address, a view that is valid during the callback (BCC's meaning); of bytes a copy."""
+        try:
+            return records.view(data)
+        except TypeError:
+            return records.decode(data)
+
+    return event
 
 
-class PerfEventArray(Array):
+class Events:
+    """What both event kinds have: records decoded by a function, by a loop, in asyncio, or as arrays."""
+
+    name: str
+    bpf: Owner
+    poller: Poller  # of the readers with callbacks
+    event: Callable[[Any], Any]
+    _records: RecordType
+    _stream: Stream | None
+    _last: Reader | None
+
+    def _prepare(self, poller: Poller, table: Table) -> None:
+        self.poller = poller
+        self._records = RecordType(table)
+        self.event = _event_function(self._records)
+        self._stream = self._last = None
+
+    @property
+    def record_type(self) -> Any:
+        """The ctypes type of the records; it may be set where the program does not say it, before the first is read."""
+        return self._records.ctype
+
+    @record_type.setter
+    def record_type(self, ctype: Any) -> None:
+        self._records.ctype = ctype
+
+    @property
+    def buffer(self) -> Reader | None:
+        """The open reader of this map, however it was opened."""
+        reader: Reader | None = self.poller.readers.get(self.name)
+        return reader
+
+    def events(self, timeout: float = -1) -> Iterator[Any]:
+        """Decoded copies of the records until none comes for `timeout` ms (negative: for ever), or the buffer is closed.
+
+        `for event in table` is the same without a time. What a loop leaves behind, the next one gets first.
+        """
+        return self._open_stream(False).events(timeout)
+
+    def __iter__(self) -> Iterator[Any]:
+        return self.events()
+
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return self._open_stream(False).events_async()
+
+    def _open_stream(self, time: bool) -> Stream:
+        """The stream of this map's records; opened when nobody has opened it."""
+        from skep.buffers.stream import Stream
+
+        reader = self.buffer
+        if reader is not None and reader.callback is not None:
+            raise MapError(
+                f"the records of {self.name!r} go to a callback already: poll, or iterate, not both", map_name=self.name
+            )
+        ctype = self.record_type  # an unknown type shows here, not in the first record
+        if self._stream is None or self._stream.reader is not reader or reader is None:
+            self._stream = Stream(self._open_pulled(time), ctype)
+        return self._stream
+
+    def _open_pulled(self, time: bool) -> Reader:
+        raise NotImplementedError
+
+
+class PerfEventArray(Events, Array):
     """One perf buffer per CPU; `for event in table` gives the records of all, decoded."""
 
     def __init__(self, handle: Any, bpf: Owner, *, key_type: Any = None, leaf_type: Any = None) -> None:
         super().__init__(handle, bpf, key_type=key_type, leaf_type=leaf_type)
         self.max_entries = min(self.max_entries or bpf.engine.possible_cpus, bpf.engine.possible_cpus)
-        self.event = RecordDecoder(self)
-        self.buffer: PerfBuffer | None = None
-        self.queue: deque[Any] | None = None  # of an iteration
+        self._prepare(bpf.perf_buffers, self)
 
     def open_perf_buffer(
         self,
-        callback: Callable[[int, int, int], object],
+        callback: Callable[[int, int, int], object] | None,
         page_cnt: int = 8,
         lost_cb: Callable[[int], object] | None = None,
         wakeup_events: int = 1,
+        *,
+        time: bool = False,
     ) -> None:
         """Open one buffer of `page_cnt` pages per online CPU; `BPF.perf_buffer_poll` calls `callback(cpu, data, size)`.
 
         `data` is an address, valid during the call: `table.event(data)` decodes it. `size` counts the padding to 8 bytes.
-        `lost_cb(count)` hears of records that found no room; without it, a line on stderr says so. Linux 4.4.
+        `lost_cb(count)` hears of records that found no room; without it, a line on stderr says so. With `time` the kernel
+        stamps each record: `table.time(data)`. With None for a callback the records wait for `for`, `events()` or
+        `batches()`. Opened again, also from a callback, the new callback gets what is still in the buffer. Linux 4.4.
         """
-        from skep.buffers.perf import PerfBuffer
+        from skep.buffers.perf import open_perf_reader
+        from skep.buffers.poller import Poller
 
+        reader = self.buffer
+        poller = self.poller
+        if callback is None:
+            poller = (
+                reader.poller if reader is not None and reader.callback is None else Poller("perf buffer", "open_perf_buffer")
+            )
         with Uninterrupted():
-            self.close_perf_buffer()
-            self.buffer = PerfBuffer(
-                self.bpf.engine, self.handle, self.bpf.perf_buffers, callback, page_cnt, lost_cb, wakeup_events
+            self._last = open_perf_reader(
+                self.bpf.engine, self.handle, self.poller.readers, poller, callback, page_cnt, lost_cb, wakeup_events, time
             )
 
     def close_perf_buffer(self) -> None:
+        """Close the buffer; records that nobody has read are gone."""
         if self.buffer is not None:
             self.buffer.close()
-            self.buffer = self.queue = None
+
+    def batches(self, max_records: int = _BATCH, timeout: float = -1, *, time: bool = False) -> Iterator[numpy.ndarray[Any, Any]]:
+        """Arrays of up to `max_records` records, until none comes for `timeout` ms or the buffer is closed.
+
+        The dtype is that of the records' type. A shorter record ends in zeros, a longer one is a MapError and counts as
+        read. With `time` the fields are `time` (ns of CLOCK_MONOTONIC; 0: from before times were asked for), `cpu`, `event`.
+        """
+        return self._open_stream(time).batches(max_records, timeout, time)
+
+    def _open_pulled(self, time: bool) -> Reader:
+        if self.buffer is None:
+            self.open_perf_buffer(None, _PULLED_PAGES, time=time)
+        reader = self.buffer
+        assert reader is not None
+        return reader
+
+    def _open_stream(self, time: bool) -> Stream:
+        reader = self.buffer
+        if time and reader is not None and reader.callback is None and not reader.options[-1]:
+            pages, wakeup_events, _ = reader.options
+            queue = self._stream.queue if self._stream is not None and self._stream.reader is reader else ()
+            self.open_perf_buffer(None, pages, None, wakeup_events, time=True)  # type: ignore[arg-type]
+            stream = super()._open_stream(time)
+            stream.queue.extend(queue)
+            return stream
+        return super()._open_stream(time)
+
+    def time(self, data: int) -> int:
+        """When the kernel wrote the record that a callback gets as `data`, ns of CLOCK_MONOTONIC; opened with `time=True`."""
+        from skep.buffers.cursor import time_of
+
+        if self.buffer is None or not self.buffer.options[-1]:
+            raise MapError(f"the records of {self.name!r} carry no time: open_perf_buffer(..., time=True)", map_name=self.name)
+        return time_of(data)
 
     @property
     def lost(self) -> int:
-        """How many records found no room since `open_perf_buffer`."""
-        return self.buffer.lost if self.buffer is not None else 0
+        """How many records found no room since the buffer was first opened; up to this moment since Linux 6.0."""
+        return sum(self.lost_per_cpu().values())
 
-    def __iter__(self) -> Iterator[Any]:
-        return _events(self, self.bpf.perf_buffers, lambda add: self.open_perf_buffer(lambda _cpu, data, _size: add(data)))
+    def lost_per_cpu(self) -> dict[int, int]:
+        """`lost`, by CPU."""
+        reader = self.buffer or self._last
+        return reader.lost_per_cpu() if reader is not None else {}
 
     def _refuse(self, *_: Any) -> Any:
         raise MapIndexError(f"the slots of {self.name!r} hold perf events and cannot be read", map_name=self.name)
@@ -123,33 +254,53 @@ class PerfEventArray(Array):
             raise self._missing(key)
 
 
-class RingBuf(Table):
+class RingBuf(Events, Table):
     """A ring buffer that all CPUs share; `for event in table` gives its records, decoded. Linux 5.8."""
 
     def __init__(self, handle: Any, bpf: Owner, *, key_type: Any = None, leaf_type: Any = None) -> None:
         super().__init__(handle, bpf, key_type=key_type, leaf_type=leaf_type)
-        self.event = RecordDecoder(self)
-        self.buffer: RingBuffer | None = None
-        self.queue: deque[Any] | None = None  # of an iteration
+        self._prepare(bpf.ring_buffers, self)
 
-    def open_ring_buffer(self, callback: Callable[[Any, int, int], object], ctx: Any = None) -> None:
-        """Let `BPF.ring_buffer_poll` call `callback(ctx, data, size)` for each record; a negative result stops that round."""
-        from skep.buffers.ring import RingBuffer
+    def open_ring_buffer(self, callback: Callable[[Any, int, int], object] | None, ctx: Any = None) -> None:
+        """Let `BPF.ring_buffer_poll` call `callback(ctx, data, size)` for each record; a negative result stops that round.
 
+        With None for a callback the records wait for `for`, `events()` or `batches()`. Opened again, also from a callback,
+        the new callback gets what is still in the buffer. A record that finds no room is known to the program alone:
+        ringbuf_output and ringbuf_reserve fail.
+        """
+        from skep.buffers.poller import Poller
+        from skep.buffers.ring import open_ring_reader
+
+        reader = self.buffer
+        poller = self.poller
+        if callback is None:
+            poller = (
+                reader.poller if reader is not None and reader.callback is None else Poller("ring buffer", "open_ring_buffer")
+            )
         with Uninterrupted():
-            self.close_ring_buffer()
-            self.buffer = RingBuffer(self.bpf.engine, self.handle, self.bpf.ring_buffers, callback, ctx)
+            self._last = open_ring_reader(self.bpf.engine, self.handle, self.poller.readers, poller, callback, ctx)
 
     def close_ring_buffer(self) -> None:
+        """Close the buffer; records that nobody has read stay in the map."""
         if self.buffer is not None:
             self.buffer.close()
-            self.buffer = self.queue = None
+
+    def batches(self, max_records: int = _BATCH, timeout: float = -1) -> Iterator[numpy.ndarray[Any, Any]]:
+        """Arrays of up to `max_records` records, until none comes for `timeout` ms or the buffer is closed.
+
+        The dtype is that of the records' type. A shorter record ends in zeros, a longer one is a MapError and counts as read.
+        """
+        return self._open_stream(False).batches(max_records, timeout, False)
+
+    def _open_pulled(self, time: bool) -> Reader:
+        if self.buffer is None:
+            self.open_ring_buffer(None)
+        reader = self.buffer
+        assert reader is not None
+        return reader
 
     def __len__(self) -> int:
         return 0
-
-    def __iter__(self) -> Iterator[Any]:
-        return _events(self, self.bpf.ring_buffers, lambda add: self.open_ring_buffer(lambda _ctx, data, _size: add(data)))
 
     def _refuse(self, *_: Any) -> Any:
         raise MapError(f"{self.name!r} is a ring buffer: it has no keys; use open_ring_buffer(callback)", map_name=self.name)
@@ -157,27 +308,3 @@ class RingBuf(Table):
     _pack_key: Any = _refuse
     _walk: Any = _refuse
     popitem = zero = _refuse
-
-
-def _events(
-    table: PerfEventArray | RingBuf, poller: Poller, open_buffer: Callable[[Callable[[int], object]], None]
-) -> Iterator[Any]:
-    """Decoded copies of the records, for ever. What a loop leaves behind when it breaks, the next one gets first."""
-    queue = table.queue
-    if queue is None:
-        if table.buffer is not None:
-            raise MapError(
-                f"the records of {table.name!r} go to a callback already: poll, or iterate, not both", map_name=table.name
-            )
-        table.event.ctype  # noqa: B018 - an unknown type shows here, not in the first record
-        from collections import deque
-
-        copy = table.event.copy
-        queue = deque()
-        append = queue.append
-        open_buffer(lambda address: append(copy(address)))
-        table.queue = queue
-    while True:
-        while queue:
-            yield queue.popleft()
-        poller.poll(-1)

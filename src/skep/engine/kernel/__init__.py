@@ -88,9 +88,9 @@ class KernelEngine:
             raise AttachError(f"cannot attach to {hook}: the kernel engine has the hook families {', '.join(FAMILIES)}")
         return family(self, hook, load)
 
-    def open_perf_ring(self, map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1) -> PerfRing:
+    def open_perf_ring(self, map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1, time: bool = False) -> PerfRing:
         """The perf ring of one CPU, already in the map; OSError with ENODEV when the CPU is offline."""
-        return rings.open_perf_ring(map, cpu, pages, wakeup_events)
+        return rings.open_perf_ring(map, cpu, pages, wakeup_events, time)
 
     def map_ring(self, map: MapHandle) -> Ring:
         """A ring buffer's memory."""

@@ -19,18 +19,28 @@ if TYPE_CHECKING:
 _PAGE = mmap.PAGESIZE
 _PERF_COUNT_SW_BPF_OUTPUT = 10
 _BPF_ANY = 0
+_CLOCK_MONOTONIC = 1
+_COUNTS = struct.Struct("=QQ")  # what read(2) of an event gives: value, lost (PERF_FORMAT_LOST alone)
 
 
 class PerfRing:
     """The ring of one CPU: `memory` is a metadata page and 2^n data pages, `fd` is for poll."""
 
-    __slots__ = ("_process", "cpu", "fd", "memory")
+    __slots__ = ("_counts_lost", "_process", "cpu", "fd", "memory")
 
-    def __init__(self, cpu: int, fd: int, memory: mmap.mmap) -> None:
+    def __init__(self, cpu: int, fd: int, memory: mmap.mmap, *, counts_lost: bool = False) -> None:
+        self._counts_lost = counts_lost
         self.cpu = cpu
         self.fd = fd
         self.memory = memory
         self._process = os.getpid()
+
+    def read_lost(self) -> int:
+        """How many records found no room, at this moment; 0 before Linux 6.0, which says it in the ring only."""
+        if not self._counts_lost:
+            return 0
+        lost: int = _COUNTS.unpack(os.read(self.fd, _COUNTS.size))[1]
+        return lost
 
     def close(self) -> None:
         """Unmap and close; views of `memory` must be released before."""
@@ -61,18 +71,26 @@ class Ring:
         self.consumer.close()
 
 
-def open_perf_ring(
-    map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1, sample_type: int = syscall.PERF_SAMPLE_RAW
-) -> PerfRing:
+def open_perf_ring(map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1, time: bool = False) -> PerfRing:
     """Open the BPF output event of one CPU, map it, enable it and put it into the map at the CPU's number (4.4).
 
-    `pages` is a power of two. OSError with ENODEV when the CPU is offline: skip it.
+    `pages` is a power of two; with `time` samples carry CLOCK_MONOTONIC's ns, as bpf_ktime_get_ns gives them (4.1). OSError
+    with ENODEV when the CPU is offline: skip it.
     """
     if pages < 1 or pages & (pages - 1):
         raise ValueError(f"a perf ring has a power of two of pages, not {pages}")
-    fd = syscall.perf_event_open(
-        syscall.PERF_TYPE_SOFTWARE, _PERF_COUNT_SW_BPF_OUTPUT, cpu=cpu, sample_type=sample_type, wakeup_events=wakeup_events
-    )
+    for read_format in (syscall.PERF_FORMAT_LOST, 0):
+        fd = syscall.perf_event_open(
+            syscall.PERF_TYPE_SOFTWARE,
+            _PERF_COUNT_SW_BPF_OUTPUT,
+            cpu=cpu,
+            sample_type=syscall.PERF_SAMPLE_RAW | syscall.PERF_SAMPLE_TIME * time,
+            read_format=read_format,
+            wakeup_events=wakeup_events,
+            clock=_CLOCK_MONOTONIC if time else -1,
+        )
+        if fd != -errno.EINVAL:  # of a kernel before 6.0: no PERF_FORMAT_LOST
+            break
     if fd < 0:
         raise OSError(-fd, f"perf buffer of CPU {cpu} for map {map.spec.name!r}: perf_event_open: {syscall.errno_text(fd)}")
     memory = None
@@ -101,7 +119,7 @@ def open_perf_ring(
             memory.close()
         os.close(fd)
         raise
-    return PerfRing(cpu, fd, memory)
+    return PerfRing(cpu, fd, memory, counts_lost=read_format != 0)
 
 
 def map_ring(map: MapHandle) -> Ring:

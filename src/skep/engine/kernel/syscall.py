@@ -62,6 +62,8 @@ _SIG_SETMASK = 2
 PERF_TYPE_SOFTWARE, PERF_TYPE_TRACEPOINT = 1, 2
 PERF_EVENT_IOC_ENABLE, PERF_EVENT_IOC_DISABLE, PERF_EVENT_IOC_SET_BPF = 0x2400, 0x2401, 0x40042408
 PERF_SAMPLE_TIME, PERF_SAMPLE_CPU, PERF_SAMPLE_RAW = 1 << 2, 1 << 7, 1 << 10
+PERF_FORMAT_LOST = 1 << 4  # Linux 6.0
+_USE_CLOCKID = 1 << 25  # of perf_event_attr's bits
 _PERF_FLAG_FD_CLOEXEC = 8
 _PERF_ATTR_SIZE = 112  # PERF_ATTR_SIZE_VER5 (4.1); below 72 the kernel ignores config2, a probe's offset
 
@@ -153,28 +155,32 @@ def perf_event_open(
     pid: int = -1,
     sample_type: int = PERF_SAMPLE_RAW,
     sample_period: int = 1,
+    read_format: int = 0,
     wakeup_events: int = 1,
     config1: int = 0,
     config2: int = 0,
     flags: int = 0,
+    clock: int = -1,
 ) -> int:
-    """An event's fd (close-on-exec, 3 or more), or -errno; `flags` are the bits of perf_event_attr."""
+    """An event's fd (close-on-exec, 3 or more), or -errno; `flags` are the bits of perf_event_attr, `clock` its clockid."""
     import struct
 
     attr = create_string_buffer(
         struct.pack(
-            "=IIQQQQQIIQQ",
+            "=IIQQQQQIIQQ16xIi",
             type,
             _PERF_ATTR_SIZE,
             config,
             sample_period,
             sample_type,
-            0,
-            flags,
+            read_format,
+            flags | _USE_CLOCKID * (clock >= 0),
             wakeup_events,
             0,
             config1,
             config2,
+            0,
+            max(clock, 0),
         ),
         _PERF_ATTR_SIZE,
     )

@@ -1,0 +1,301 @@
+"""Cursors: what the reader of one ring knows, a perf ring or a ring buffer, and how it walks from record to record.
+
+In: an engine's ring memory. Out: runs of records where they lie, or their bytes copied into rows.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from skep.errors import MapError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from skep.engine import PerfRing, Ring
+
+    # (address of the first record's data, bytes to the next one, bytes of each, how many)
+    Run = tuple[int, int, int, int]
+
+# include/uapi/linux/perf_event.h: records, and struct perf_event_mmap_page as an array of u64
+_RECORD_LOST, _RECORD_SAMPLE = 2, 9
+_DATA_HEAD, _DATA_TAIL, _DATA_OFFSET, _DATA_SIZE = 128, 129, 130, 131
+_PERF_PREFIX = 12  # perf_event_header, then the u32 size of the raw data: the sample type is PERF_SAMPLE_RAW
+_TIME = 8  # bytes; with PERF_SAMPLE_TIME it is between the two
+_LONGEST_RECORD = 1 << 16  # a perf record's length is a u16
+# include/uapi/linux/bpf.h
+_BUSY, _DISCARD, _LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1
+_RING_PREFIX = 8
+_PY_BUFFER_SIZE = 128  # of the C struct Py_buffer (80 bytes in 3.11), with room to spare
+
+# Room goes back to the writer in steps of this part of a ring: while a slow callback runs, the rest of the ring is free
+_STEPS = 16
+
+
+class Rows:
+    """Rows that records are copied into: `row` bytes each, the record's `size` bytes from `start` on.
+
+    What is before `start` (0 or 16) takes the time of a perf sample, u64 ns, and the CPU, u64.
+    """
+
+    __slots__ = ("address", "name", "row", "size", "start")
+
+    def __init__(self, name: str, address: int, row: int, start: int, size: int) -> None:
+        self.name = name
+        self.address = address
+        self.row = row
+        self.start = start
+        self.size = size
+
+
+class Cursor:
+    """Where one ring is read. `position` counts all bytes that were read; `commit` gives their room back to the kernel.
+
+    x86-64 orders plain loads and stores as the protocols want them; `copy` of the machine code says it for every machine.
+    """
+
+    __slots__ = ("_closed", "_ring", "busy", "cpu", "data", "fd", "head", "lost", "mask", "position", "step", "tail")
+
+    kind = ""  # of the function in the machine code
+
+    def __init__(self, ring: Any, head: int, tail: int, data: int, size: int) -> None:
+        self.fd: int = ring.fd
+        self.cpu = -1
+        self.lost = 0  # of what the ring itself tells
+        self.busy = self._closed = False
+        self._ring = ring
+        self.head = ctypes.c_uint64.from_address(head)
+        self.tail = ctypes.c_uint64.from_address(tail)
+        self.data = data
+        self.mask = size - 1
+        self.step = size // _STEPS
+        self.position = self.tail.value
+
+    def next_run(self, end: int) -> Run | None:
+        """The next records before `end` (a value of `head`) that have one size and lie in a row; None when there are none.
+
+        `position` goes up to the first of them. MapError when the ring is damaged there: only `commit(end)` leads on.
+        """
+        raise NotImplementedError
+
+    def commit(self, position: int) -> None:
+        """What is before `position` was read: its room is the kernel's again."""
+        self.position = self.tail.value = position
+
+    def longest(self, size: int) -> int:
+        """How many bytes a record of `size` bytes is reported with."""
+        return size
+
+    def length(self, size: int) -> int:
+        """How many bytes a record takes in the ring that is reported with `size`."""
+        raise NotImplementedError
+
+    def copy(self, rows: Rows, first: int, room: int) -> int:
+        """Copy up to `room` records into rows from number `first` on, and commit them; how many.
+
+        Shorter records are filled up with zeros. A longer one is a MapError, when it comes first; it counts as read.
+        """
+        count = 0
+        end = self.head.value
+        try:
+            while count < room:
+                try:
+                    run = self.next_run(end)
+                except MapError:
+                    if count:
+                        break
+                    self.position = end
+                    raise
+                if run is None:
+                    break
+                address, stride, size, number = run
+                if size > self.longest(rows.size):
+                    if count:
+                        break
+                    self.position += self.length(size)
+                    raise too_long(rows.name, size, rows.size)
+                number = min(number, room - count)
+                for source in range(address, address + number * stride, stride):
+                    row = rows.address + (first + count) * rows.row
+                    if rows.start:
+                        self.stamp(row, source)
+                    row += rows.start
+                    taken = min(size, rows.size)
+                    ctypes.memmove(row, source, taken)
+                    ctypes.memset(row + taken, 0, rows.size - taken)
+                    count += 1
+                self.position += number * self.length(size)
+        finally:
+            self.commit(self.position)
+        return count
+
+    def stamp(self, row: int, source: int) -> None:
+        """Write the time and the CPU of the record whose data is at `source`."""
+        raise NotImplementedError
+
+    def total_lost(self) -> int:
+        """Records that found no room, those that the ring has not told of yet included where the kernel says it."""
+        return self.lost
+
+    def close(self) -> None:
+        """Unmap and close; while a run of this cursor is being read (`busy`), afterwards."""
+        self._closed = True
+        self.idle()
+
+    def idle(self) -> None:
+        """The end of a run: do what `close` had to put off."""
+        if self._closed and not self.busy and self._ring is not None:
+            ring, self._ring = self._ring, None
+            # no object may point into memory that is gone
+            self.head = self.tail = ctypes.c_uint64(self.position)
+            ring.close()
+
+
+class PerfCursor(Cursor):
+    """One CPU's ring. Head and tail are free-running byte counts; records are multiples of 8 bytes and may wrap."""
+
+    __slots__ = ("_kernel_lost", "_side", "_words", "prefix")
+
+    kind = "perf_copy"
+    _ring: PerfRing | None
+
+    def __init__(self, ring: PerfRing, time: bool = False) -> None:
+        page = ctypes.addressof(ctypes.c_char.from_buffer(ring.memory))
+        words = (ctypes.c_uint64 * 132).from_address(page)
+        data, size = page + words[_DATA_OFFSET], words[_DATA_SIZE]
+        super().__init__(ring, page + 8 * _DATA_HEAD, page + 8 * _DATA_TAIL, data, size)
+        self.cpu = ring.cpu
+        self.prefix = _PERF_PREFIX + _TIME * time
+        self._words = (ctypes.c_uint64 * (size >> 3)).from_address(data)
+        self._side: ctypes.Array[ctypes.c_char] | None = None  # where a wrapped record is put together
+        self._kernel_lost = 0
+
+    def next_run(self, end: int) -> Run | None:
+        words, mask, prefix = self._words, self.mask, self.prefix
+        while self.position != end:
+            offset = self.position & mask
+            header = words[offset >> 3]
+            length = header >> 48
+            if header & 0xFFFFFFFF == _RECORD_SAMPLE and length >= prefix:
+                if offset + length > mask + 1:
+                    return self._unwrap(offset, length) + prefix, length, length - prefix, 1
+                count = 1
+                room = min(end - self.position, mask + 1 - offset, self.step)
+                if room >= 2 * length and words[(offset + length) >> 3] == header:
+                    first, stride, count = offset >> 3, length >> 3, room // length
+                    headers = words[first : first + count * stride : stride]
+                    if headers.count(header) != count:
+                        count = next(index for index, other in enumerate(headers) if other != header)
+                return self.data + offset + prefix, length, length - prefix, count
+            if length < 8 or header & 0xFFFFFFFF == _RECORD_SAMPLE:
+                raise damaged(self.cpu)
+            if header & 0xFFFFFFFF == _RECORD_LOST:
+                self.lost += words[(offset + 16 & mask) >> 3]  # header, u64 id, u64 lost
+            self.position += length
+        return None
+
+    def _unwrap(self, offset: int, length: int) -> int:
+        if self._side is None:
+            self._side = ctypes.create_string_buffer(_LONGEST_RECORD)
+        side = ctypes.addressof(self._side)
+        first = self.mask + 1 - offset
+        ctypes.memmove(side, self.data + offset, first)
+        ctypes.memmove(side + first, self.data, length - first)
+        return side
+
+    def longest(self, size: int) -> int:
+        return ((size + 4 + 7) & ~7) - 4  # the data and its u32 size together are padded to 8 bytes
+
+    def length(self, size: int) -> int:
+        return size + self.prefix
+
+    def stamp(self, row: int, source: int) -> None:
+        has_time = self.prefix > _PERF_PREFIX
+        stamps = (ctypes.c_uint64 * 2).from_address(row)
+        stamps[0] = time_of(source) if has_time else 0
+        stamps[1] = self.cpu
+
+    def total_lost(self) -> int:
+        if self._ring is not None:
+            self._kernel_lost = self._ring.read_lost()
+        return max(self.lost, self._kernel_lost)
+
+    def close(self) -> None:
+        self.total_lost()
+        super().close()
+
+    def idle(self) -> None:
+        super().idle()
+        if self._ring is None:
+            self._words = (ctypes.c_uint64 * 0)()
+
+
+class RingCursor(Cursor):
+    """A ring buffer: all CPUs write it; it is mapped twice in a row, so no record wraps."""
+
+    __slots__ = ("_lengths",)
+
+    kind = "ring_copy"
+
+    def __init__(self, ring: Ring) -> None:
+        page = _address(ring.data)
+        data = page + len(ring.data) - 2 * ring.size  # behind the producer's page
+        super().__init__(ring, page, _address(ring.consumer), data, ring.size)
+        self._lengths = (ctypes.c_uint32 * (ring.size >> 1)).from_address(data)
+
+    def next_run(self, end: int) -> Run | None:
+        lengths, mask = self._lengths, self.mask
+        while self.position < end:
+            offset = self.position & mask
+            # one load for length and flags: the kernel clears BUSY after it has written the record
+            header = lengths[offset >> 2]
+            if header & _BUSY:
+                return None
+            size = header & _LENGTH
+            length = (size + _RING_PREFIX + 7) & ~7
+            if not header & _DISCARD:
+                count = 1
+                room = min(end - self.position, self.step)
+                if room >= 2 * length and lengths[(offset + length) >> 2] == header:
+                    first, stride, count = offset >> 2, length >> 2, room // length
+                    headers = lengths[first : first + count * stride : stride]
+                    if headers.count(header) != count:
+                        count = next(index for index, other in enumerate(headers) if other != header)
+                return self.data + offset + _RING_PREFIX, length, size, count
+            self.position += length
+        return None
+
+    def length(self, size: int) -> int:
+        return (size + _RING_PREFIX + 7) & ~7
+
+    def idle(self) -> None:
+        super().idle()
+        if self._ring is None:
+            self._lengths = (ctypes.c_uint32 * 0)()
+
+
+def time_of(data: int) -> int:
+    """The time of a perf sample that was taken with PERF_SAMPLE_TIME, from the address of its data."""
+    return ctypes.c_uint64.from_address(data - _PERF_PREFIX).value
+
+
+def too_long(name: str, size: int, room: int) -> MapError:
+    return MapError(
+        f"a record of {size} bytes in {name!r} is longer than the type of its records ({room} bytes): "
+        f"read it with a callback, or set b[{name!r}].record_type",
+        map_name=name,
+    )
+
+
+def damaged(cpu: int) -> MapError:
+    return MapError(f"the perf ring of CPU {cpu} is damaged: a record without a proper length; what was in the ring is skipped")
+
+
+def _address(memory: Any) -> int:
+    """Where a buffer's memory is; ctypes' from_buffer() refuses read-only ones."""
+    view = ctypes.create_string_buffer(_PY_BUFFER_SIZE)
+    ctypes.pythonapi.PyObject_GetBuffer(ctypes.py_object(memory), view, 0)
+    address = ctypes.c_void_p.from_buffer(view).value
+    ctypes.pythonapi.PyBuffer_Release(view)
+    return address or 0

@@ -1,0 +1,263 @@
+"""The one loop that reads perf buffers and ring buffers: hands every record to a callback, or as many as are asked for to rows.
+
+In: cursors of one map's rings. Out: calls of callback(first, address, size), and counts of lost records.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from ctypes import string_at
+
+from skep.buffers.cursor import too_long
+from skep.errors import MapError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
+
+    from skep.buffers.cursor import Cursor, Run
+    from skep.buffers.poller import Poller
+
+_REPORTS = 1.0  # seconds at least between two lines about lost records
+
+
+class Reader:
+    """Reads the rings of one map. `callback` None: nobody is called, records wait in the rings for `copy` and `next_run`.
+
+    The callback's first argument is the number of the ring's CPU; for a ring buffer (`stops`) it is `context`, and a negative
+    result of the callback ends the round.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        registry: dict[str, Any],
+        poller: Poller,
+        callback: Callable[[Any, int, int], object] | None,
+        *,
+        context: Any = None,
+        stops: bool = False,
+        lost_cb: Callable[[int], object] | None = None,
+        options: tuple[object, ...] = (),
+    ) -> None:
+        self.name = name
+        self.poller = poller
+        self._registry = registry
+        self.callback = callback
+        self.options = options  # what the rings were opened with
+        self.cursors: list[Cursor] = []
+        self.closed = False
+        self.waiters: list[Callable[[], object]] = []  # to be told of the end
+        self._context = context
+        self._stops = stops
+        self._report = lost_cb or LostReport()
+        self._retired: list[Cursor] = []  # of a buffer that this one replaced, to be read to their ends
+        self._lost: dict[int, int] = {}  # by CPU, of cursors that are closed
+        self._reported = 0
+        self._failure: MapError | None = None  # of a copy that had records to give first
+
+    # Opening
+
+    def add(self, cursor: Cursor) -> None:
+        self.cursors.append(cursor)
+        self.poller.watch(cursor.fd)
+
+    def take_over(self, before: Reader, *, keep: bool) -> None:
+        """Take the rings of the reader that this one replaces; without `keep` only to read what is in them."""
+        cursors, before.cursors = before.cursors, []
+        retired, before._retired = before._retired, []
+        self._lost, self._reported = before._lost, before._reported
+        before.closed = True
+        if before.poller is not self.poller:
+            for cursor in (*retired, *cursors):
+                before.poller.forget(cursor.fd)
+                self.poller.watch(cursor.fd)
+        self._retired += retired
+        if keep:
+            self.cursors += cursors
+        else:
+            self._retired += cursors
+
+    # Reading
+
+    def drain(self) -> int:
+        """Hand all waiting records to the callback; its exceptions come out of here with the failing record counted as read."""
+        if self.callback is None:
+            return 0
+        records = 0
+        for cursor in (*self._retired, *self.cursors):
+            if self.closed:
+                break
+            records += self._drain(cursor, self.callback)
+        self._close_retired()
+        return records
+
+    def _drain(self, cursor: Cursor, callback: Callable[[Any, int, int], object]) -> int:
+        first = self._context if self._stops else cursor.cpu
+        stops, stop = self._stops, False
+        records = 0
+        cursor.busy = True
+        try:
+            end = cursor.head.value
+            cursor.position = cursor.tail.value
+            while not stop and cursor.position != end:
+                run = self._next_run(cursor, end)
+                if run is None:
+                    break
+                address, stride, size, count = run
+                data = address
+                try:
+                    for data in range(address, address + count * stride, stride):
+                        result = callback(first, data, size)
+                        if self.closed or (result is not None and stops and type(result) is int and result < 0):
+                            stop = True
+                            break
+                finally:
+                    done = (data - address) // stride + 1
+                    records += done
+                    cursor.commit(cursor.position + done * cursor.length(size))
+        finally:
+            cursor.busy = False
+            cursor.idle()
+        return records
+
+    def _next_run(self, cursor: Cursor, end: int) -> Run | None:
+        """The cursor's next run. What was passed on the way to it is committed, and lost records are reported."""
+        before, lost = cursor.position, cursor.lost
+        try:
+            run = cursor.next_run(end)
+        except MapError:
+            cursor.position = end
+            raise
+        finally:
+            if cursor.position != before:
+                cursor.commit(cursor.position)
+            if cursor.lost != lost:
+                self.report_lost(cursor.lost - lost)
+        return run
+
+    def take(self, type_size: int) -> tuple[bytes, int, int, int] | None:
+        """Copies of the next records of some ring: (bytes, from one record to the next, bytes of each, how many).
+
+        MapError for one that is longer than `type_size`; it counts as read.
+        """
+        for cursor in (*self._retired, *self.cursors):
+            cursor.busy = True
+            try:
+                cursor.position = cursor.tail.value
+                run = self._next_run(cursor, cursor.head.value)
+                if run is not None:
+                    address, stride, size, count = run
+                    if size > cursor.longest(type_size):
+                        cursor.commit(cursor.position + cursor.length(size))
+                        raise too_long(self.name, size, type_size)
+                    data = string_at(address, (count - 1) * stride + size)
+                    cursor.commit(cursor.position + count * cursor.length(size))
+                    return data, stride, size, count
+            finally:
+                cursor.busy = False
+                cursor.idle()
+        self._close_retired()
+        return None
+
+    def copy(self, copier: Callable[[Cursor, Any, int, int], int], rows: Any, room: int) -> int:
+        """Copy up to `room` records of all rings into rows; how many. What is wrong with one is raised when it comes first."""
+        count = 0
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            raise failure
+        for cursor in (*self._retired, *self.cursors):
+            if count == room:
+                break
+            lost = cursor.lost
+            cursor.busy = True
+            try:
+                cursor.position = cursor.tail.value
+                count += copier(cursor, rows, count, room - count)
+            except MapError as error:
+                if not count:
+                    raise
+                self._failure = error
+                break
+            finally:
+                cursor.busy = False
+                cursor.idle()
+                if cursor.lost != lost:
+                    self.report_lost(cursor.lost - lost)
+        if count < room:
+            self._close_retired()
+        return count
+
+    def waiting(self) -> int:
+        """Bytes in all rings that are not read yet."""
+        return sum(cursor.head.value - cursor.tail.value for cursor in (*self._retired, *self.cursors))
+
+    # Lost records
+
+    def report_lost(self, count: int) -> None:
+        self._reported += count
+        self._report(count)
+
+    def lost_per_cpu(self) -> dict[int, int]:
+        """How many records found no room, by CPU; since Linux 6.0 with those that no LOST record has told of yet."""
+        lost = dict(self._lost)
+        for cursor in (*self._retired, *self.cursors):
+            lost[cursor.cpu] = lost.get(cursor.cpu, 0) + cursor.total_lost()
+        return lost
+
+    # The end
+
+    def close(self) -> None:
+        """Close all rings; from the callback of one, that one after the callback's return."""
+        if self.closed:
+            return
+        self.closed = True
+        cursors, self.cursors, self._retired = [*self._retired, *self.cursors], [], []
+        for cursor in cursors:
+            self._close(cursor)
+        if self._registry.get(self.name) is self:
+            del self._registry[self.name]
+        for waiter in tuple(self.waiters):
+            waiter()
+        if isinstance(self._report, LostReport):
+            self._report.finish(sum(self._lost.values()) - self._reported)
+
+    def _close_retired(self) -> None:
+        for cursor in self._retired:
+            if cursor.position == cursor.head.value and not self.closed:
+                self._retired = [other for other in self._retired if other is not cursor]
+                self._close(cursor)
+
+    def _close(self, cursor: Cursor) -> None:
+        self.poller.forget(cursor.fd)
+        cursor.close()
+        self._lost[cursor.cpu] = self._lost.get(cursor.cpu, 0) + cursor.total_lost()
+
+
+class LostReport:
+    """Says on stderr how many records were lost, at most once a second."""
+
+    __slots__ = ("_count", "_next")
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._next = 0.0
+
+    def __call__(self, count: int) -> None:
+        self._count += count
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _REPORTS
+            self._write()
+
+    def finish(self, unreported: int) -> None:
+        """The last line: with what no LOST record told of."""
+        self._count += unreported
+        self._write()
+
+    def _write(self) -> None:
+        if self._count > 0:
+            print(f"Possibly lost {self._count} samples", file=sys.stderr)
+        self._count = 0
