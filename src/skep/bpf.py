@@ -56,7 +56,8 @@ class BPF(Attaching):
 
     A context manager; what is not closed by hand is closed when the object goes or the process ends. Names may be str or bytes.
     `engine` is "kernel", "user" or "auto" (default: SKEP_ENGINE, else auto). `object` takes a compiled Object in place of a text.
-    `globals` are values for global variables, by name, that are set before any program is loaded.
+    `globals` are values for global variables, by name, that are set before any program is loaded. `maps` are maps of other
+    objects that take the place of this one's, by name: both see the same entries.
     """
 
     SOCKET_FILTER, KPROBE, SCHED_CLS, SCHED_ACT, TRACEPOINT, XDP, PERF_EVENT = range(1, 8)
@@ -82,10 +83,12 @@ class BPF(Attaching):
         engine: str | None = None,
         object: Object | None = None,
         globals: Mapping[str, Any] | None = None,
+        maps: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self._programs: dict[tuple[str, ProgramKind], ProgramHandle] = {}
         self._maps: dict[str, MapHandle] = {}
+        self._own_maps: dict[str, MapHandle] = {}
         self._unfrozen: list[MapHandle] = []
         self._globals: Globals | None = None
         self._tables: dict[str, Any] = {}
@@ -121,9 +124,7 @@ class BPF(Attaching):
                 object = build(self._text, file=self._file, cflags=self._cflags)
             self.object = object
             with Uninterrupted():
-                for spec in object.maps.values():
-                    self._maps[spec.name] = self.engine.create_map(spec, object)
-            self._unfrozen = [handle for handle in self._maps.values() if handle.spec.frozen]
+                self._make_maps(object, maps or {})
             me = ref(self)
             self._at_exit = lambda: _close_at_exit(me)
             atexit.register(self._at_exit)
@@ -138,9 +139,31 @@ class BPF(Attaching):
             self.cleanup()
             raise
 
+    def _make_maps(self, object: Object, replacements: Mapping[str, Any]) -> None:
+        """Create the maps, but for those that are another object's."""
+        for name in replacements:
+            if name not in object.maps:
+                raise MapKeyError(f"maps={{{name!r}: ...}}: there is no map {name!r}{near(name, object.maps)}", map_name=name)
+        for spec in object.maps.values():
+            if spec.name in replacements or spec.sharing == "extern":
+                from skep import shared_maps
+
+                given = replacements.get(spec.name)
+                self._maps[spec.name] = (
+                    shared_maps.open_extern(self.engine, spec) if given is None else shared_maps.share(self.engine, spec, given)
+                )
+                continue
+            handle = self._maps[spec.name] = self._own_maps[spec.name] = self.engine.create_map(spec, object)
+            if spec.frozen:
+                self._unfrozen.append(handle)
+            if spec.sharing:
+                from skep.shared_maps import publish
+
+                publish(handle)
+
     def _fill_maps(self) -> None:
         """Put in what the text declares as the values of maps of maps and of program arrays."""
-        for spec in self.object.maps.values():
+        for spec in (handle.spec for handle in self._own_maps.values()):
             for index, name in spec.values:
                 value: MapHandle | ProgramHandle | None = self._maps.get(name)
                 if value is None:
@@ -327,16 +350,24 @@ class BPF(Attaching):
 
     def _cleanup(self) -> None:
         attachments, self._attachments = self.links, Attachments()
+        readers = [table for table in self._tables.values() if getattr(table, "buffer", None) is not None]
         pipe, self._trace_pipe = self._trace_pipe, None
         programs, self._programs = list(self._programs.values()), {}
         maps, self._maps, self._unfrozen = list(self._maps.values()), {}, []
         variables, self._globals = self._globals, None
+        own, self._own_maps = self._own_maps, {}
+        for handle in own.values():
+            if handle.spec.sharing:
+                from skep.shared_maps import withdraw
+
+                withdraw(handle)
         engine, self._opened_engine = self._opened_engine, None
         self._tables = {}
         self.funcs = {}
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
             self._at_exit = None
+        buffers = [table.buffer for table in readers]
         close_all(one for one in (*attachments, self.perf_buffers, self.ring_buffers, pipe, *programs, variables, *maps, engine) if one is not None)
 
     close = cleanup

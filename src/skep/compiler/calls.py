@@ -138,9 +138,9 @@ class Calls:
         found = []
         for name in dialect.METHODS:
             kinds = dialect.METHOD_KINDS.get(name)
-            if (kinds is not None and info.kind in kinds) or (
-                kinds is None and info.key is not None and info.kind in _KEYED_KINDS
-            ):
+            if kinds and info.kind == dialect.EXTERN:
+                kinds = (dialect.EXTERN,)
+            if info.kind in (kinds or _KEYED_KINDS) and (kinds or info.key is not None):
                 found.append(name)
         return found
 
@@ -506,7 +506,7 @@ class Calls:
 
 _KEYED_KINDS = {
     "hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "array_of_maps", "hash_of_maps",
-    "devmap", "devmap_hash", "cpumap", "xskmap", "sockmap", "sockhash", "stack_trace",
+    "devmap", "devmap_hash", "cpumap", "xskmap", "sockmap", "sockhash", "stack_trace", dialect.EXTERN,
 }  # fmt: skip
 
 

@@ -67,6 +67,9 @@ MAP_MACROS: dict[str, tuple[str, tuple[tuple[str, str], ...], str, str, int]] = 
     "BPF_F_TABLE": ("", (*_TABLE, ("flags", "expr")), "", "", 0),
     "BPF_TABLE_PINNED": ("", (*_TABLE, ("path", "string"), ("flags", "expr?")), "", "", 0),
 }
+# exported to the other BPF objects of the process; type string "extern" is such a map of another object, of a kind not known here
+PUBLIC = {"BPF_TABLE_PUBLIC", "BPF_TABLE_SHARED", "BPF_QUEUESTACK_PUBLIC", "BPF_QUEUESTACK_SHARED"}
+EXTERN = "extern"
 DEFAULT_SIZE = {"histogram": 64}
 DEFAULT_KEY = {"BPF_SOCKHASH": "u32", "BPF_HASH_OF_MAPS": "int"}
 # structs that BCC's own header defines

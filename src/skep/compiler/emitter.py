@@ -448,8 +448,9 @@ class Emitter:
         """A map as libbpf's BTF-defined maps: a struct of pointers whose types hold the numbers."""
         d = self.debug
         node, size = self._map_definition(info)
-        # BTF-defined maps are pinned by name only: a path goes along as a tag (MapSpec.pin_path)
-        tags = (f"skep:pin:{info.pin_path}",) if info.pin_path else ()
+        # BTF-defined maps are pinned by name only: a path goes along as a tag (MapSpec.pin_path), as sharing does
+        said = (info.pin_path and f"pin:{info.pin_path}", info.sharing)
+        tags = tuple(f"skep:{word}" for word in said if word)
         di = d.global_variable(info.name, node, info.token, local=False, tags=tags)
         self.head.append(f'@{info.name} = dso_local global [{size} x i8] zeroinitializer, section ".maps", align 8, !dbg {di}')
         self.used.append("@" + info.name)
@@ -463,7 +464,7 @@ class Emitter:
         def number(name: str, value: int) -> None:
             fields.append((name, d.pointer(d.array(integer, value, value * 4))))
 
-        number("type", dialect.MAP_TYPES[info.kind])
+        number("type", dialect.MAP_TYPES["unspec" if info.kind == dialect.EXTERN else info.kind])
         number("max_entries", info.max_entries)
         if info.flags:
             number("map_flags", info.flags)

@@ -32,6 +32,7 @@ MACROS: dict[str, str] = {
     "___nth": f"({', '.join(f'_{i}' for i in range(_MOST + 1))}, N, ...) N",
     "___count": f"(...) ___nth(_, ##__VA_ARGS__, {_choice([str(i) for i in range(_MOST + 1)])})",
     "___cat": "(a, b) a##b", "___cat2": "(a, b) ___cat(a, b)", "___apply": "(fn, ...) ___cat2(fn, ___count(__VA_ARGS__))",
+    "LIBBPF_PIN_NONE": " 0", "LIBBPF_PIN_BY_NAME": " 1",
     # programs with typed parameters
     "BPF_PROG": _PROGRAM.format("context", "unsigned long long"),
     "BPF_KPROBE": "(name, args...) name(struct pt_regs *ctx, ##args)",

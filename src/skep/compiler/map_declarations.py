@@ -57,10 +57,16 @@ class MapDeclarations:
                     type, f"the {what} of map '{token.text}'", args.get("leaf" if what == "value" else "key") or token
                 )
                 return
-        if size < 0 or (size == 0 and kind != "perf_event_array" and kind not in dialect.STORAGES):
+        if size < 0 or (size == 0 and kind not in ("perf_event_array", dialect.EXTERN, *dialect.STORAGES)):
             self.c.error(f"map '{token.text}' needs room for at least one entry", size_at, code="map-size")
             return
         info = tree.MapInfo(token.text, kind, key, value, size, token, flags)
+        if item.macro in dialect.PUBLIC:
+            info.sharing = "public"
+        if kind == dialect.EXTERN:
+            if info.sharing:
+                self.c.error("a table of another BPF object cannot be made public here", args["type"], code="map-type")
+            info.sharing = "extern"
         if "path" in args:
             info.pin_path = self._text(args["path"])
         if kind.endswith("_of_maps"):
@@ -99,14 +105,8 @@ class MapDeclarations:
         return self.c.types.type_name(args[name]).unqualified()
 
     def _table_kind(self, text: str, node: ast.String) -> str:
-        if text == "extern":
-            self.c.error(
-                'a table of another BPF object ("extern") cannot be named here; '
-                "pin it: BPF_TABLE_PINNED in both texts, with one path",
-                node,
-                code="map-type",
-            )
-            return "hash"
+        if text == dialect.EXTERN:
+            return text
         kind = dialect.TABLE_TYPES.get(text, text)
         if kind not in dialect.MAP_TYPES and kind != "histogram":
             names = [*dialect.TABLE_TYPES, *dialect.MAP_TYPES]

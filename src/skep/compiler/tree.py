@@ -56,9 +56,12 @@ class Function:
 
 
 class MapInfo:
-    """A map as declared; `kind` is the kernel's map type name in lower case, `record` the type of buffered records."""
+    """A map as declared; `kind` is the kernel's map type name in lower case, `record` the type of buffered records.
 
-    __slots__ = ("flags", "inner", "key", "kind", "max_entries", "name", "pin_path", "record", "token", "value")
+    `sharing`: "public" for other objects of the process too, "extern" another object's (then `kind` is so too), or "".
+    """
+
+    __slots__ = ("flags", "inner", "key", "kind", "max_entries", "name", "pin_path", "record", "sharing", "token", "value")
 
     def __init__(
         self, name: str, kind: str, key: Type | None, value: Type | None, max_entries: int, token: Token, flags: int = 0
@@ -72,6 +75,7 @@ class MapInfo:
         self.flags = flags
         self.inner: MapInfo | None = None
         self.pin_path = ""
+        self.sharing = ""
         self.record: Type | None = None
 
 

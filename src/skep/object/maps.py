@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BPF_F_RDONLY_PROG, BPF_F_MMAPABLE = 1 << 7, 1 << 10
 PIN_FOLDER = "/sys/fs/bpf"
-PIN_TAG = "skep:pin:"
+PIN_TAG, PUBLIC_TAG, EXTERN_TAG = "skep:pin:", "skep:public", "skep:extern"  # of Skep's compiler
 MAX_DATA_SECTION = 256 << 20  # a damaged size must not become an allocation
 _U32 = 0xFFFFFFFF
 
@@ -84,15 +84,19 @@ def _data_map(elf: Elf, section: Section, btf: Btf | None) -> MapSpec:
 
 def _defined_maps(section: Section, btf: Btf, maps: dict[str, MapSpec]) -> dict[int, str]:
     places = {}
-    pins = _pins(btf)
+    tags = _tags(btf)
     for variable, offset in _variables(btf, ".maps"):
         definition = btf.type(btf.strip(variable.target))
         if not isinstance(definition, Struct):
             raise ObjectError(f"map {variable.name}: defined by {definition!r}, expected a struct")
         if not 0 <= offset <= section.size - definition.size:
             raise ObjectError(f"map {variable.name}: its definition is outside section .maps")
-        maps[variable.name] = _map(variable.name, definition, btf, inner=False)
-        maps[variable.name].pin_path = pins.get(variable.id, maps[variable.name].pin_path)
+        said = tags.get(variable.id, [])
+        spec = maps[variable.name] = _map(variable.name, definition, btf, inner=False, extern=EXTERN_TAG in said)
+        spec.sharing = "extern" if EXTERN_TAG in said else "public" if PUBLIC_TAG in said else ""
+        for tag in said:
+            if tag.startswith(PIN_TAG):
+                spec.pin_path = tag[len(PIN_TAG) :]
         places[offset] = variable.name
     return places
 
@@ -117,10 +121,14 @@ def _initial_values(elf: Elf, section: Section, btf: Btf, maps: dict[str, MapSpe
         maps[starts[start]].values.append(((offset - start) // 8, name))
 
 
-def _pins(btf: Btf) -> dict[int, str]:
-    """Where Skep's compiler says that maps are pinned, by the BTF id of the variable: definitions know pinning by name only."""
-    tags = [btf.type(id) for id in btf.ids("decl_tag")]
-    return {tag.target: tag.name[len(PIN_TAG) :] for tag in tags if isinstance(tag, DeclTag) and tag.name.startswith(PIN_TAG)}
+def _tags(btf: Btf) -> dict[int, list[str]]:
+    """What Skep's compiler says of maps beyond their definitions, by the BTF id of the variable."""
+    found: dict[int, list[str]] = {}
+    for id in btf.ids("decl_tag"):
+        tag = btf.type(id)
+        if isinstance(tag, DeclTag):
+            found.setdefault(tag.target, []).append(tag.name)
+    return found
 
 
 def _variables(btf: Btf, section: str) -> list[tuple[Var, int]]:
@@ -138,7 +146,7 @@ def _variables(btf: Btf, section: str) -> list[tuple[Var, int]]:
     return variables
 
 
-def _map(name: str, definition: Struct, btf: Btf, *, inner: bool) -> MapSpec:
+def _map(name: str, definition: Struct, btf: Btf, *, inner: bool, extern: bool = False) -> MapSpec:
     numbers: dict[str, int] = {}
     key_type = value_type = 0
     inner_map = None
@@ -158,7 +166,7 @@ def _map(name: str, definition: Struct, btf: Btf, *, inner: bool) -> MapSpec:
             known = ", ".join((*sorted(_NUMBERS), "key", "value", "values"))
             raise ObjectError(f"map {name}: unknown field {member.name!r}; this Skep knows {known}")
     type = numbers.get("type", 0)
-    if not type:
+    if not type and not extern:
         raise ObjectError(f"map {name}: the definition says no type")
     sizes = [numbers.get("key_size", 0), numbers.get("value_size", 0)]
     if type in _FD_ARRAYS:

@@ -51,13 +51,15 @@ class MapSpec:
     """A map as an object file describes it; sizes in bytes, `key_type`/`value_type` are BTF ids in the object (0: none).
 
     `initial` is the content of a data section (`.rodata`, `.data`, `.bss`), written before the programs load;
-    `frozen` maps are frozen after that. `values` are (index, name) of the maps or programs that are put in before the
+    `frozen` maps are frozen then. `values` are (index, name) of the maps or programs that are put in before the
     first program is attached. `record_type` is the BTF id of the records of a perf or ring buffer (0: unknown).
+    `sharing`: "public" when other objects of this process may use the map by its name, "extern" when it is such a map of
+    another object (its type is 0 here), else "".
     """
 
     __slots__ = (
         "flags", "frozen", "initial", "inner", "key_size", "key_type", "map_extra", "max_entries", "name", "numa_node",
-        "pin_path", "record_type", "type", "value_size", "value_type", "values",
+        "pin_path", "record_type", "sharing", "type", "value_size", "value_type", "values",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +97,7 @@ class MapSpec:
         self.initial = initial
         self.frozen = frozen
         self.values: list[tuple[int, str]] = []
+        self.sharing = ""
 
     def __repr__(self) -> str:
         return f"MapSpec({self.name!r}, type={self.type}, key={self.key_size}, value={self.value_size}, max={self.max_entries})"

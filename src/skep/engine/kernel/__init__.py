@@ -13,7 +13,7 @@ from skep.engine.kernel.maps import KernelMap
 from skep.engine.kernel.programs import KernelProgram
 from skep.engine.kernel.rings import PerfRing, Ring
 from skep.engine.kernel.tracefs import Tracefs, TracePipe
-from skep.errors import AttachError, UnsupportedError
+from skep.errors import AttachError, MapError, UnsupportedError
 from skep.interrupts import Uninterrupted
 
 TYPE_CHECKING = False
@@ -76,6 +76,13 @@ class KernelEngine:
     def open_map(self, place: str | int) -> tuple[KernelMap, Btf | None]:
         """The map that is pinned at a path, or that has an id; and the BTF that its spec's type ids are of."""
         return map_create.open_map(place, self.possible_cpus)
+
+    def share_map(self, spec: MapSpec, map: MapHandle) -> KernelMap:
+        """One more handle of a live map, with an fd of its own; `spec` says as what it is seen."""
+        if not isinstance(map, KernelMap) or map.fd < 0:
+            state = "closed" if map.fd < 0 else "not in the kernel"
+            raise MapError(f"map {map.spec.name!r} cannot be shared: it is {state}", map_name=map.spec.name)
+        return KernelMap(spec, syscall.safe_fd(os.dup(map.fd)), map.max_entries, self.possible_cpus, mappable=map.mappable)
 
     def load_program(self, spec: ProgramSpec, kind: ProgramKind, maps: Mapping[str, MapHandle], owner: Object) -> KernelProgram:
         """A loaded program; VerifierError, PrivilegeError or UnsupportedError when the kernel refuses it."""
