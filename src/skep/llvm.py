@@ -21,6 +21,7 @@ class Worker:
     """A process that compiles one module; `finish` hands it the text and gives (result, messages).
 
     `what` is "object", "asm", "ir" or "run" (a host module's main is called with `arguments`, its result is the status).
+    "jit" is an object for this very processor from several modules, separated by NUL; of their functions only `entry` is kept.
     """
 
     def __init__(self, target: str, what: str = "object", level: int = 2, arguments: tuple[str, ...] = ()) -> None:
@@ -142,8 +143,15 @@ def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, argu
     text = b"".join(parts).decode()
     if not text:
         return 0  # the front end found errors
-    module = llvm.parse_assembly(f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n{text}')
+    head = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+    module, *others = [llvm.parse_assembly(head + part) for part in text.split("\0")]
+    for other in others:
+        module.link_in(other)
     module.verify()
+    if what == "jit":
+        for function in module.functions:
+            if not function.is_declaration and function.name != "entry":
+                function.linkage = "internal"
     if level:
         options = llvm.create_pipeline_tuning_options(level)
         builder = llvm.create_pass_builder(machine, options)
@@ -154,7 +162,7 @@ def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, argu
         manager.run(module, llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(0)))
     if what == "run":
         return _run(llvm, module, machine, arguments)
-    if what == "object":
+    if what in ("object", "jit"):
         result = machine.emit_object(module)
     else:
         result = (str(module) if what == "ir" else machine.emit_assembly(module)).encode()

@@ -1,0 +1,434 @@
+"""Calls in LLVM IR: functions of the program's own, helpers with their pointer arguments checked, callbacks, tail calls.
+
+A base of `translate.FunctionWriter`, which adds the other instructions.
+"""
+
+from __future__ import annotations
+
+from collections import namedtuple
+
+from skep.bytecode import instruction as isa
+from skep.engine.user import helpers as tables
+from skep.engine.user.layout import BAD_CALL, TIME_OVER
+from skep.engine.user.mapkinds import KINDS
+from skep.engine.user.state import FRAME
+from skep.engine.user.validate import CALLX
+from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, PACKET_END, RECORD, Value
+from skep.engine.user.writer import BASED, POINTERS, Writer, field
+from skep.errors import InvalidInstruction
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from skep.bytecode.instruction import Instruction
+    from skep.engine.user.analysis import Analysis
+    from skep.engine.user.metering import Meter
+    from skep.engine.user.module import Module
+
+_TAIL_CALLS = 33  # MAX_TAIL_CALL_CNT, include/linux/bpf.h
+_MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS
+_E2BIG, _EINVAL, _ENOENT = -7, -22, -2
+_RESULT = "{ i64, i1 }"  # of a function: its result, and whether the run has ended with a fault
+
+
+Item = namedtuple("Item", ("kind", "name", "base"), defaults=("",))  # an "i64", or a "ptr" and where its object begins
+_NOTHING = Item("i64", "0")
+
+
+class Calls(Writer):
+    """A function's begin and end, and its calls."""
+
+    __slots__ = ("analysis", "failed", "given", "is_main", "meter", "module")
+
+    def __init__(self, module: Module, analysis: Analysis, meter: Meter, given: list[Value] | None) -> None:
+        super().__init__()
+        self.module = module
+        self.analysis = analysis
+        self.meter = meter
+        self.given = given
+        self.is_main = given is None
+        self.failed = "ret i64 0" if self.is_main else f"ret {_RESULT} {{ i64 0, i1 true }}"
+
+    def signature(self) -> str:
+        """How the definition begins."""
+        if self.given is None:
+            return "define i64 @entry(ptr %ctx, ptr %env) nounwind null_pointer_is_valid {"
+        parameters = []
+        for register, value in enumerate(self.given, 1):
+            parameters += [f"ptr %a{register}"] if value.kind in POINTERS else [f"i64 %a{register}"]
+            parameters += [f"ptr %o{register}"] if value.kind in BASED else []
+        return (
+            f"define internal {_RESULT} @f{self.analysis.function.start}({', '.join(parameters)}, ptr %ctx, ptr %env, "
+            "ptr %stack, ptr %fp) nounwind null_pointer_is_valid {"
+        )
+
+    def entry_stores(self) -> list[str]:
+        """The arguments into their registers."""
+        if self.given is None:
+            lines = ["  store ptr %ctx, ptr %p1"]
+            if self.module.unit.context.length:
+                lines += [
+                    f"  %given.at = getelementptr i8, ptr %env, i64 {field('ctx_size')}",
+                    "  %given = load i64, ptr %given.at",
+                    "  store i64 %given, ptr %r2",
+                ]
+            return lines
+        lines = []
+        for register, value in enumerate(self.given, 1):
+            if value.kind in POINTERS:
+                lines.append(f"  store ptr %a{register}, ptr %p{register}")
+                if value.kind in BASED:
+                    lines.append(f"  store ptr %o{register}, ptr %begin{register}")
+            else:
+                lines.append(f"  store i64 %a{register}, ptr %r{register}")
+        return lines
+
+    def leave(self, value: str) -> None:
+        """Return a value."""
+        if self.is_main:
+            self.emit(f"ret i64 {value}")
+            return
+        if self.meter.metered:
+            self._put_fuel()
+        result = self.value(f"insertvalue {_RESULT} {{ i64 0, i1 false }}, i64 {value}, 0")
+        self.emit(f"ret {_RESULT} {result}")
+
+    # -- the analysis, alongside
+
+    def advance(self, position: int) -> Value:
+        """Follow one instruction; what is known of the register that it defines (or of r0)."""
+        before = list(self.state.registers)
+        names = {register: self.pointer(register) for register, value in enumerate(before) if self._may_end(position, value)}
+        self.analysis.step(position, self.state)
+        insn = self.module.unit.code.insns[position]
+        assert insn is not None
+        for register, name in names.items():
+            if self.state.registers[register].kind not in POINTERS:
+                self.set_int(register, self.value(f"ptrtoint ptr {name} to i64"))
+        return self.state.registers[insn.dst if insn.code & 7 not in (isa.JMP, isa.JMP32) else 0]
+
+    def _may_end(self, position: int, value: Value) -> bool:
+        """Whether a call may take away that a register is a pointer: a record's, once it is submitted."""
+        insn = self.module.unit.code.insns[position]
+        return insn is not None and insn.code & 7 == isa.JMP and value.kind == RECORD and bool(value.id)
+
+    def after(self, position: int, register: int) -> Value:
+        """What will be known of a register after an instruction."""
+        state = self.state.copy()
+        self.analysis.step(position, state)
+        return state.registers[register]
+
+    def local(self, kind: str) -> str:
+        """Memory of the function's own: in the entry block, so that it is there once."""
+        name = self.name("%local")
+        self.heads.append(f"  {name} = alloca {kind}")
+        return name
+
+    # -- what checks need
+
+    def context_length(self) -> str:
+        self.once("length.at", f"getelementptr i8, ptr %env, i64 {field('ctx_size')}")
+        return self.once("length", "load i64, ptr %length.at")
+
+    def packet_bounds(self) -> tuple[str, str]:
+        """The packet's first byte and its end, as numbers; zeros in programs without packets."""
+        kept = sorted(self.module.unit.context.fields.values())
+        begin = next((offset for offset, kind in kept if kind != PACKET_END), None)
+        end = next((offset for offset, kind in kept if kind == PACKET_END), None)
+        if begin is None or end is None:
+            return "0", "0"
+        self.once("packet.at", f"getelementptr i8, ptr %ctx, i64 {begin}")
+        self.once("packet.end.at", f"getelementptr i8, ptr %ctx, i64 {end}")
+        return self.once("packet", "load i64, ptr %packet.at"), self.once("packet.end", "load i64, ptr %packet.end.at")
+
+    def allowed(self, number: str, size: str) -> str:
+        """Whether memory lies in anything that the program may touch (an i1)."""
+        begin, end = self.packet_bounds()
+        answer = self.value(
+            f"call i64 @skep_allowed(ptr %env, ptr %ctx, ptr %stack, i64 {FRAME * self.module.depth}, ptr @regions, "
+            f"i64 {begin}, i64 {end}, i64 {number}, i64 {size}) cold"
+        )
+        return self.value(f"icmp ne i64 {answer}, 0")
+
+    # -- calls
+
+    def pay(self, weight: int, position: int) -> None:
+        """Take a round's cost out of the allowance; when it is used up, look at the clock."""
+        enough, empty = self.name("enough"), self.name("empty")
+        fuel = self.value("load i64, ptr %fuel")
+        left = self.value(f"sub i64 {fuel}, {weight}")
+        self.emit(f"store i64 {left}, ptr %fuel")
+        positive = self.value(f"icmp sgt i64 {left}, 0")
+        self.emit(f"br i1 {positive}, label %{enough}, label %{empty}, !prof !0")
+        self.label(empty)
+        more = self.value("call i64 @skep_refuel(ptr %env) cold")
+        self.emit(f"store i64 {more}, ptr %fuel")
+        goes_on = self.value(f"icmp ne i64 {more}, 0")
+        self.check(goes_on, position, "0", 0, TIME_OVER)
+        self.emit(f"br label %{enough}")
+        self.label(enough)
+
+    def call(self, position: int, insn: Instruction) -> None:
+        if insn.code == CALLX:
+            result = self._call_register(position, insn)
+        elif insn.src == isa.PSEUDO_CALL:
+            result = self._call_own(position + 1 + insn.imm, [1, 2, 3, 4, 5])
+        elif insn.imm == tables.TAIL_CALL:
+            result = self._tail_call(position)
+        elif insn.imm == tables.LOOP:
+            result = self._loop(position)
+        elif insn.imm == tables.FOR_EACH:
+            result = self._for_each(position)
+        else:
+            helper = tables.HELPERS.get(insn.imm)
+            if helper is None:
+                raise self._refused(position, f"there is no helper function {insn.imm} in the user engine")
+            result = self._helper(position, helper)
+        known = self.advance(position)
+        for register in range(1, 6):
+            self.set_int(register, "0")
+        if known.kind in POINTERS:
+            self.set_pointer(0, self.value(f"inttoptr i64 {result} to ptr"), known)
+        else:
+            self.set_int(0, result)
+
+    def _refused(self, position: int, what: str) -> InvalidInstruction:
+        return InvalidInstruction(f"instruction {position}: {what}", insn=position)
+
+    def _own_arguments(self, target: int, items: list[int | Item]) -> list[str]:
+        """Registers, or values that were made here, as the parameters of a function of the program's own."""
+        arguments = []
+        for item, value in zip(items, self.module.given(target), strict=True):
+            pointer = self._is_pointer(item)
+            if value.kind in POINTERS:
+                name, base = (self.pointer(item), "") if isinstance(item, int) else (item.name, item.base)
+                arguments.append(f"ptr {name}")
+                if value.kind in BASED:
+                    arguments.append(f"ptr {self.base(item) if isinstance(item, int) else base}")
+            elif isinstance(item, int):
+                arguments.append(f"i64 {self.number(item)}")
+            else:
+                arguments.append(f"i64 {self.value(f'ptrtoint ptr {item.name} to i64') if pointer else item.name}")
+        return arguments
+
+    def _is_pointer(self, item: int | Item) -> bool:
+        return self.known(item).kind in POINTERS if isinstance(item, int) else item.kind == "ptr"
+
+    def _put_fuel(self) -> None:
+        place = self.value(f"getelementptr i8, ptr %env, i64 {field('fuel')}")
+        self.emit(f"store i64 {self.value('load i64, ptr %fuel')}, ptr {place}")
+
+    def _call_own(self, target: int, items: list[int | Item]) -> str:
+        arguments = self._own_arguments(target, items)
+        metered = self.module.meters[target].metered
+        if metered:
+            self._put_fuel()
+        frame = self.value(f"getelementptr i8, ptr %fp, i64 {-FRAME}")
+        given = ", ".join([*arguments, "ptr %ctx", "ptr %env", "ptr %stack", f"ptr {frame}"])
+        pair = self.value(f"call {_RESULT} @f{target}({given})")
+        failed = self.value(f"extractvalue {_RESULT} {pair}, 1")
+        fine = self.name("fine")
+        self.emit(f"br i1 {failed}, label %never, label %{fine}")
+        self.label(fine)
+        if metered:
+            place = self.value(f"getelementptr i8, ptr %env, i64 {field('fuel')}")
+            self.emit(f"store i64 {self.value(f'load i64, ptr {place}')}, ptr %fuel")
+        return self.value(f"extractvalue {_RESULT} {pair}, 0")
+
+    def _call_register(self, position: int, insn: Instruction) -> str:
+        """callx: a function whose address was taken, or a helper by its number, of those that take no pointers."""
+        known = self.known(insn.dst)
+        if known.kind == FUNCTION:
+            raise self._refused(position, "a call of a function by its address is not supported: call it by its name")
+        plain = {
+            number: helper
+            for number, helper in tables.HELPERS.items()
+            if helper.result == tables.NUMBER and all(kind == tables.ANY for kind in helper.arguments)
+        }
+        number = self.number(insn.dst)
+        registers = [self.number(register) for register in range(1, 6)]
+        wrong, done = self.name("wrong"), self.name("done")
+        ways = {id: self.name("way") for id in plain}
+        self.emit(f"switch i64 {number}, label %{wrong} [ " + " ".join(f"i64 {i}, label %{n}" for i, n in ways.items()) + " ]")
+        self.traps.append((wrong, position, number, 0, BAD_CALL))
+        results = []
+        for id, label in ways.items():
+            self.label(label)
+            results.append((self._call_helper(plain[id], registers[: len(plain[id].arguments)]), label))
+            self.emit(f"br label %{done}")
+        self.label(done)
+        return self.value("phi i64 " + ", ".join(f"[ {value}, %{label} ]" for value, label in results))
+
+    def _call_helper(self, helper: tables.Helper, arguments: list[str]) -> str:
+        self.module.uses(f"helper_{helper.name}", helper.file)
+        given = [*arguments, *["0"] * (5 - len(arguments))]
+        return self.value(f"call i64 @helper_{helper.name}(ptr %env, {', '.join(f'i64 {value}' for value in given)})")
+
+    def _helper(self, position: int, helper: tables.Helper) -> str:
+        arguments = [self._argument(position, helper, number) for number in range(1, len(helper.arguments) + 1)]
+        if not helper.operation:
+            return self._call_helper(helper, arguments)
+        map, shape = self._map(position, 1)
+        return self._operation(position, helper.operation, map, shape, arguments[1:])
+
+    def _map(self, position: int, register: int) -> tuple[str, str]:
+        """A map as a pointer, and its constant shape."""
+        known = self.known(register)
+        if known.kind != MAP or known.null:
+            raise self._refused(
+                position, f"r{register} must be a map" + (" (it may be null: test it first)" if known.null else "")
+            )
+        return self.pointer(register), self.module.shape(known.ref)
+
+    def _operation(self, position: int, operation: str, map: str, shape: str, arguments: list[str]) -> str:
+        facts = self.module.facts_of_shape(shape)
+        kind = KINDS.get(facts.type)
+        if kind is None or operation not in kind.operations:
+            raise self._refused(position, f"maps of type {facts.type} have no operation {operation!r} in the user engine")
+        name = f"{kind.name}_{operation}"
+        self.module.uses(name, kind.file)
+        given = ", ".join(f"i64 {value}" for value in [*arguments, *["0"] * (3 - len(arguments))])
+        return self.value(f"call i64 @{name}(ptr %env, ptr {map}, ptr {shape}, {given})")
+
+    def _argument(self, position: int, helper: tables.Helper, number: int) -> str:
+        """One argument of a helper, checked as its kind asks."""
+        kind, known = helper.arguments[number - 1], self.known(number)
+        if kind == tables.MAP:
+            map, _ = self._map(position, number)
+            return self.value(f"ptrtoint ptr {map} to i64")
+        if kind == tables.CTX:
+            if known.kind != CTX or known.lo or known.hi:
+                raise self._refused(position, f"r{number} must be the context, for bpf_{helper.name}()")
+        elif kind == tables.RECORD:
+            if known.kind != RECORD or known.null or known.lo or known.hi:
+                raise self._refused(position, f"r{number} must be a reserved record that is not null, for bpf_{helper.name}()")
+        elif kind == tables.CALLBACK:
+            raise self._refused(position, f"callbacks of bpf_{helper.name}() are not supported")
+        elif kind not in (tables.ANY, tables.SIZE):
+            self._check_argument(position, helper, number)
+        return self.number(number)
+
+    def _check_argument(self, position: int, helper: tables.Helper, number: int) -> None:
+        known = self.known(number)
+        most = self.analysis.argument_size(helper, number, self.state)
+        follows = helper.arguments[number - 1] in (tables.READ, tables.WRITE)
+        size = self.known(number + 1) if follows else None
+        exact = size is None or size.lo == size.hi
+        if most == 0:
+            return
+        if most is not None and most <= FAR and self.analysis.proved(known, 0, most, self.state):
+            return
+        if most is None and size is None:
+            raise self._refused(position, f"r1 must be a map, for bpf_{helper.name}()")
+        address = self.number(number)
+        room = self.allowed(address, str(most) if exact and most is not None else self.number(number + 1))
+        self.check(room, position, address, most if exact and most is not None else 0)
+
+    def _tail_call(self, position: int) -> str:
+        """Go on in another program, if there is one at that index; the frame is reused where this is the first function."""
+        if self.known(1).kind != CTX or self.known(1).lo or self.known(1).hi:
+            raise self._refused(position, "r1 must be the context, for bpf_tail_call()")
+        known = self.known(2)
+        map, _ = self._map(position, 2)
+        facts = self.analysis.facts(known)
+        if KINDS.get(facts.type) is None or KINDS[facts.type].holds != "program":
+            raise self._refused(position, "r2 must be a map of programs, for bpf_tail_call()")
+        index = self.value(f"zext i32 {self.low(3)} to i64")
+        stay = self.name("stay")
+
+        def only_if(condition: str) -> None:
+            going = self.name("going")
+            self.emit(f"br i1 {condition}, label %{going}, label %{stay}")
+            self.label(going)
+
+        only_if(self.value(f"icmp ult i64 {index}, {facts.max_entries}"))
+        count_at = self.value(f"getelementptr i8, ptr %env, i64 {field('tail_calls')}")
+        count = self.value(f"load i64, ptr {count_at}")
+        only_if(self.value(f"icmp ult i64 {count}, {_TAIL_CALLS}"))
+        values_at = self.value(f"getelementptr i8, ptr {map}, i64 24")
+        values = self.value(f"load ptr, ptr {values_at}")
+        place = self.value(f"getelementptr ptr, ptr {values}, i64 {index}")
+        target = self.value(f"load ptr, ptr {place}")
+        only_if(self.value(f"icmp ne ptr {target}, null"))
+        self.emit(f"store i64 {self.value(f'add i64 {count}, 1')}, ptr {count_at}")
+        if self.is_main:
+            result = self.value(f"musttail call i64 {target}(ptr %ctx, ptr %env)")
+            self.emit(f"ret i64 {result}")
+        else:
+            result = self.value(f"call i64 {target}(ptr %ctx, ptr %env)")
+            fault_at = self.value(f"getelementptr i8, ptr %env, i64 {field('fault')}")
+            fine, fault = self.name("fine"), self.value(f"load i64, ptr {fault_at}")
+            self.emit(f"br i1 {self.value(f'icmp eq i64 {fault}, 0')}, label %{fine}, label %never")
+            self.label(fine)
+            self.leave(result)
+        self.label(stay)
+        return str(_ENOENT)
+
+    def _callback(self, position: int, register: int) -> int:
+        known = self.known(register)
+        if known.kind != FUNCTION:
+            raise self._refused(position, f"r{register} must be a function of the program's, as a callback")
+        return int(known.ref)
+
+    def _loop(self, position: int) -> str:
+        """bpf_loop(rounds, callback, context, flags): how many rounds were made, or a negative error."""
+        target = self._callback(position, 2)
+        rounds = self.value(f"zext i32 {self.low(1)} to i64")
+        flags = self.number(4)
+        made, result = self.local("i64"), self.local("i64")
+        head, body, again, done = (self.name(prefix) for prefix in ("head", "body", "again", "done"))
+        flagged, many = self.name("flagged"), self.name("many")
+        self.emit(f"store i64 {_EINVAL}, ptr {result}")
+        self.emit(f"br i1 {self.value(f'icmp ne i64 {flags}, 0')}, label %{done}, label %{flagged}")
+        self.label(flagged)
+        self.emit(f"store i64 {_E2BIG}, ptr {result}")
+        self.emit(f"br i1 {self.value(f'icmp ugt i64 {rounds}, {_MAX_LOOPS}')}, label %{done}, label %{many}")
+        self.label(many)
+        self.emit(f"store i64 0, ptr {made}")
+        self.emit(f"store i64 0, ptr {result}")
+        self.emit(f"br label %{head}")
+        self.label(head)
+        count = self.value(f"load i64, ptr {made}")
+        self.emit(f"store i64 {count}, ptr {result}")
+        self.emit(f"br i1 {self.value(f'icmp ult i64 {count}, {rounds}')}, label %{body}, label %{done}")
+        self.label(body)
+        self.pay(self.module.meters[target].cost, position)
+        following = self.value(f"add i64 {count}, 1")
+        self.emit(f"store i64 {following}, ptr {made}")
+        answer = self._call_own(target, [Item("i64", count), 3, _NOTHING, _NOTHING, _NOTHING])
+        self.emit(f"store i64 {following}, ptr {result}")
+        self.emit(f"br i1 {self.value(f'icmp eq i64 {answer}, 0')}, label %{again}, label %{done}")
+        self.label(again)
+        self.emit(f"br label %{head}")
+        self.label(done)
+        return self.value(f"load i64, ptr {result}")
+
+    def _for_each(self, position: int) -> str:
+        """bpf_for_each_map_elem(map, callback, context, flags): how many elements were visited, or a negative error."""
+        target = self._callback(position, 2)
+        map, shape = self._map(position, 1)
+        flags = self.number(4)
+        at, result, element = self.local("i64"), self.local("i64"), self.local("[2 x ptr]")
+        head, body, done, allowed = (self.name(prefix) for prefix in ("head", "body", "done", "allowed"))
+        self.emit(f"store i64 {_EINVAL}, ptr {result}")
+        self.emit(f"br i1 {self.value(f'icmp ne i64 {flags}, 0')}, label %{done}, label %{allowed}")
+        self.label(allowed)
+        for place in (at, result):
+            self.emit(f"store i64 0, ptr {place}")
+        self.emit(f"br label %{head}")
+        self.label(head)
+        place = self.value(f"load i64, ptr {at}")
+        number = self.value(f"ptrtoint ptr {element} to i64")
+        following = self._operation(position, "iterate", map, shape, [place, number])
+        self.emit(f"store i64 {following}, ptr {at}")
+        self.emit(f"br i1 {self.value(f'icmp eq i64 {following}, -1')}, label %{done}, label %{body}")
+        self.label(body)
+        self.pay(self.module.meters[target].cost + 20, position)
+        count = self.value(f"add i64 {self.value(f'load i64, ptr {result}')}, 1")
+        self.emit(f"store i64 {count}, ptr {result}")
+        key = self.value(f"load ptr, ptr {element}")
+        value_at = self.value(f"getelementptr ptr, ptr {element}, i64 1")
+        value = self.value(f"load ptr, ptr {value_at}")
+        answer = self._call_own(target, [1, Item("ptr", key, key), Item("ptr", value, value), 3, _NOTHING])
+        self.emit(f"br i1 {self.value(f'icmp eq i64 {answer}, 0')}, label %{head}, label %{done}")
+        self.label(done)
+        return self.value(f"load i64, ptr {result}")
