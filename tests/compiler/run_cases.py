@@ -11,6 +11,7 @@ import os
 import resource
 import selectors
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -68,6 +69,7 @@ def _child(path: Path, levels: list[int], report: int, flags: tuple[str, ...], s
                     os.dup2(output.fileno(), 1)
                     os.dup2(output.fileno(), 2)
                     resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+                    signal.alarm(4 * seconds)  # for one that waits
                     try:
                         os._exit(_work(ir.fileno(), 1, "host", "run", level, [str(path)]))
                     except BaseException:

@@ -9,7 +9,7 @@ import pytest
 
 from skep.compiler.diagnostics import Diagnostics
 from skep.compiler.lexer import tokenize
-from skep.compiler.source import SourceFile, Token, decode_char, decode_string, where
+from skep.compiler.source import SourceFile, Token, decode_char, decode_string, literal_warnings, where
 from skep.errors import CompileError
 
 
@@ -98,7 +98,8 @@ def test_string_values(literal: str, value: tuple[str, bytes | list[int]]) -> No
 
 
 @pytest.mark.parametrize(
-    ("literal", "value"), [("'a'", 97), (r"'\377'", -1), (r"'\0'", 0), ("'ab'", 0x6162), (r"L'\377'", 255), (r"'\''", 39)]
+    ("literal", "value"),
+    [("'a'", 97), (r"'\377'", -1), (r"'\0'", 0), ("'ab'", 0x6162), (r"L'\377'", 255), (r"'\''", 39), ("'hello'", 0x656C6C6F)],
 )
 def test_character_values(literal: str, value: int) -> None:
     assert decode_char(lex(literal)[0][0]) == value
@@ -107,18 +108,37 @@ def test_character_values(literal: str, value: int) -> None:
 @pytest.mark.parametrize(
     ("literal", "message"),
     [
-        (r'"\q"', "unknown escape sequence '\\q'"),
         (r'"\x"', "'\\x' needs hexadecimal digits after it"),
         (r'"\400"', "escape sequence '\\400' is larger than a character here (at most 0xff)"),
         (r'"\ud800"', "'\\ud800' is not a Unicode character"),
         ("''", "empty character constant"),
-        ("'hello'", "character constant of 5 characters; at most 4 fit into an int (a string needs '\"')"),
     ],
 )
 def test_bad_literals_say_what_is_wrong(literal: str, message: str) -> None:
     token = lex(literal)[0][0]
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         (decode_char if token.kind == "char" else decode_string)(token)
+
+
+@pytest.mark.parametrize(
+    ("literal", "warnings"),
+    [
+        (r'"\q\n\8\q"', ["\\q", "\\8"]),
+        (r'"\(\{\[\%"', []),
+        (r"'\y'", ["\\y"]),
+        (r'"\\q"', []),
+        ("'hello'", ["5 characters"]),
+        ("'four'", []),
+    ],
+)
+def test_literals_with_a_value_all_the_same_are_warned_of(literal: str, warnings: list[str]) -> None:
+    found = literal_warnings(lex(literal)[0][0])
+    assert len(found) == len(warnings)
+    assert all(word in text for word, text in zip(warnings, found, strict=True))
+
+
+def test_an_unknown_escape_is_its_character() -> None:
+    assert decode_string(lex(r'"a\qb"')[0][0]) == ("", b"aqb")
 
 
 def test_missing_quote_is_one_error_at_the_opening_quote() -> None:

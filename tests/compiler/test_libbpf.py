@@ -329,9 +329,9 @@ def test_cleanup_runs_in_reverse_order_at_each_exit() -> None:
     assert host_output(text) == "100 110 11 3 2 1 = 4; 100 10 1 = 100"
 
 
-def test_goto_out_of_a_cleanup_is_an_error() -> None:
-    text = 'SEC("tc") int f(void *ctx) { int i; bpf_for(i, 0, 4) { if (i) goto out; } out: return 0; }'
-    with pytest.raises(CompileError, match="goto cannot leave a block that has a variable with a cleanup"):
+def test_goto_into_the_scope_of_a_cleanup_is_an_error() -> None:
+    text = 'SEC("tc") int f(void *ctx) { int i; goto in; bpf_for(i, 0, 4) { if (i) { in: i++; } } return 0; }'
+    with pytest.raises(CompileError, match="this goto goes past the declaration of '___it', which has a cleanup"):
         compile_source(text)
 
 

@@ -301,7 +301,7 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
         ),
         (
             'static const char *names[] = {"a", "b"}; int f(void *c) { return names[bpf_get_smp_processor_id() & 1][0]; }',
-            "initialised with the address of another object",
+            "'names' holds addresses of other objects",
         ),
     ],
 )

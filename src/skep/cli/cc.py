@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 SUFFIXES = {"object": ".o", "asm": ".s", "ir": ".ll"}  # where the result goes without -o; preprocessed text goes to stdout
+_HEAD = 1024  # bytes that tell a text from other data
 
 
 def main(arguments: list[str]) -> int:
@@ -105,11 +106,16 @@ def _parser() -> argparse.ArgumentParser:
 def _read(path: str) -> str:
     try:
         if path == "-":
-            return sys.stdin.buffer.read().decode("utf-8", "surrogateescape")
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read()
+            data = sys.stdin.buffer.read()
+        else:
+            with open(path, "rb") as file:
+                data = file.read()
     except OSError as error:
         raise SkepError(f"cannot read {path!r}: {error.strerror}") from None
+    if b"\0" in data[:_HEAD]:
+        what = "an ELF file (skep disasm shows a compiled program)" if data.startswith(b"\x7fELF") else "binary data"
+        raise SkepError(f"{path!r} is {what}, not a C text")
+    return data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
 
 
 def _default_output(source: str, emit: str) -> str:

@@ -40,6 +40,9 @@ class Flags:
         self.include_dirs: list[str] = []
         self.quiet = False
         self.verbose = False
+        self.lenient: dict[
+            str, bool
+        ] = {}  # by the name of clang's warning: what is an error without it becomes a warning, or nothing
         words = list(flags)
         while words:
             word = words.pop(0)
@@ -52,6 +55,8 @@ class Flags:
                 self.quiet = True
             elif word == "-v":
                 self.verbose = True
+            elif word.startswith("-Wno-"):
+                self.lenient[word[5:].removeprefix("error=")] = word.startswith("-Wno-error=")
             elif not word.startswith(("-W", "-O", "-g", "-f", "-m", "-std=")):
                 raise CompileError(
                     f"cflags: '{word}' is not a flag that Skep knows; it takes -D, -U, -I, -w, -v and ignores -W..., -O..., -f..."
@@ -140,6 +145,7 @@ def front_end(
 
     limit = sys.getrecursionlimit()
     sys.setrecursionlimit(max(limit, _RECURSION))
+    diagnostics.lenient = flags.lenient
     collecting = gc.isenabled()
     gc.disable()  # the trees only grow here: looking for garbage would take half of the time
     try:
@@ -169,10 +175,10 @@ def _kernel_btf() -> Btf:
 def _preprocess(
     source: SourceFile, diagnostics: Diagnostics, flags: Flags, target: str
 ) -> tuple[list[Token], list[tuple[str, Token]], str]:
-    from skep.compiler import dialect, host
+    from skep.compiler import dialect, host, predefined
     from skep.compiler.preprocessor import Preprocessor
 
-    macros = dict(dialect.COMMON_MACROS)
+    macros = dict(predefined.COMMON)
     if target == "bpf":
         macros |= dialect.MACROS
         macros |= dialect.register_macros(platform.machine())

@@ -74,8 +74,8 @@ def _result(t: Type, sysv: bool) -> Passed:
         return Passed([(llvm_type(t), 0)], " ".join(attribute), False)
     if not sysv:
         return Passed(None, "ptr", True)
-    leaves = list(_leaves(t, 0))
-    if t.size == 16 and len(leaves) == 1 and isinstance(leaves[0][1], ct.FloatType):
+    leaves = list(_leaves(t, 0)) if t.size == 16 else []
+    if len(leaves) == 1 and isinstance(leaves[0][1], ct.FloatType):
         return Passed([("x86_fp80", 0)], "", True)  # a long double alone comes back in st0
     parts = register_parts(t)
     return Passed(parts, f"ptr sret([{t.size} x i8]) align {max(t.align, 1)}" if parts is None else "", True)
@@ -170,8 +170,8 @@ def _pieces(t: Type, at: int = 0) -> Iterator[tuple[int, Type, int | None]]:
                     yield at + m.offset * 8 + m.bit_offset, m.type, m.bits
             else:
                 yield from _pieces(m.type, at + m.offset * 8)
-    elif isinstance(t, ct.ArrayType):
+    elif isinstance(t, ct.ArrayType) and t.size:
         for i in range(t.count or 0):
             yield from _pieces(t.of, at + i * t.of.size * 8)
-    else:
+    elif t.size:
         yield at, t, None

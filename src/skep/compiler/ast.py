@@ -199,11 +199,14 @@ class TypedefSpec(TypeSpec):
 
 
 class RecordSpec(TypeSpec):
-    __slots__ = ("kind", "tag", "members", "attributes")
+    """`pack`: what `#pragma pack` says of the members' alignment, 0 without one."""
+
+    __slots__ = ("kind", "tag", "members", "attributes", "pack")
     kind: str
     tag: str
     members: list[FieldDeclaration] | None
     attributes: list[Attribute]
+    pack: int
 
 
 class EnumSpec(TypeSpec):

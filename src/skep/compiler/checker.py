@@ -264,6 +264,8 @@ class Checker:
                 )  # fmt: skip
             if type.prototyped or not function.type.prototyped:
                 function.type = type
+            if specifiers.storage == "static":
+                self._static_after(function)
         else:
             function = tree.Function(token.text, type, token)
             if len(self.scopes) == 1:
@@ -298,6 +300,8 @@ class Checker:
                 )  # fmt: skip
             elif type.complete:
                 var.type = type
+            if specifiers.storage == "static":
+                self._static_after(var)
         else:
             var = tree.Variable(token.text, type, "global", token)
             self.declare(token.text, var, token)
@@ -325,6 +329,11 @@ class Checker:
             var.tentative = True
         elif self.bpf and var.section == ".kconfig":
             self._kernel_setting(var, token)
+
+    def _static_after(self, earlier: tree.Function | tree.Variable) -> None:
+        if earlier.linkage != "static" and earlier.section != KSYMS:
+            message = f"'{earlier.name}' is static here, but not where it is declared first"
+            self.error(message, earlier.token, code="redeclared")
 
     def _kernel_setting(self, var: tree.Variable, token: Token) -> None:
         """A __kconfig variable is a constant here: the object is for this kernel."""
@@ -382,6 +391,10 @@ class Checker:
 
     def _old_style(self, item: ast.FunctionDefinition, part: ast.FunctionPart, type: ct.FunctionType) -> ct.FunctionType:
         declared: dict[str, Type] = {}
+        for name in part.names:
+            if not any(d.declarator.name and d.declarator.name.text == name.text for o in item.old_style for d in o.declarators):
+                message = f"parameter '{name.text}' has no type; C89 would take int, write the type"
+                self.diagnostics.strict("implicit-int", message, name)
         for declaration in item.old_style:
             base = self.types.specifier_type(declaration.specifiers)
             for d in declaration.declarators:
@@ -416,6 +429,9 @@ def check(
     items = parser.translation_unit()
     checker.broken = parser.broken
     checker.unit_items(items)
+    for var in checker.unit.globals:
+        if var.tentative and isinstance(var.type, ct.RecordType) and not var.type.complete:
+            checker.types.incomplete(var.type, f"variable '{var.name}'", var.token)
     diagnostics.raise_if_errors()
     for function in checker.unit.functions.values():
         warn_of_flow(function, diagnostics)

@@ -11,6 +11,7 @@ from skep.compiler.types import ArrayType, FunctionType, PointerType, RecordType
 
 if TYPE_CHECKING:
     from skep.compiler.checker import Checker
+    from skep.compiler.source import Token
 
 MIRRORED = {"==": "==", "!=": "!=", "<": ">", ">": "<", "<=": ">=", ">=": "<="}
 
@@ -97,9 +98,8 @@ class Conversions:
         if ct.is_integer(target) and isinstance(source, PointerType):
             if isinstance(target, ct.IntType) and target.rank == ct.BOOL_RANK:
                 return self.convert(node, target)
-            self.c.warning(
-                f"{context}: a pointer '{source}' becomes an integer '{to}'; cast it if that is meant", at, code="int-conversion"
-            )
+            message = f"{context}: a pointer '{source}' is no integer '{to}'; cast it if that is meant"
+            self.c.diagnostics.strict("int-conversion", message, *_span(at))
             return self.convert(node, target)
         if isinstance(target, RecordType) and isinstance(source, RecordType) and target.record is source.record:
             return node
@@ -142,11 +142,8 @@ class Conversions:
         ):
             return self.convert(node, target)
         if ct.is_integer(source):
-            self.c.warning(
-                f"{context}: an integer '{source}' becomes a pointer '{target}'; cast it if that is meant",
-                at,
-                code="int-conversion",
-            )
+            message = f"{context}: an integer '{source}' is no pointer '{target}'; cast it if that is meant"
+            self.c.diagnostics.strict("int-conversion", message, *_span(at))
             return self.convert(node, target)
         if not isinstance(source, PointerType):
             self.c.error(f"{context}: '{source}' cannot become the pointer '{target}'", at, code="type")
@@ -154,7 +151,11 @@ class Conversions:
         if not (is_void_pointer(source) or is_void_pointer(target)):
             a, b = source.to.unqualified(), target.to.unqualified()
             if not ct.compatible(a, b, ignore_quals=True) and not _same_representation(a, b):
-                self.c.warning(f"{context}: '{source}' is not '{target}'", at, code="incompatible-pointer-types")
+                message = f"{context}: '{source}' is not '{target}'"
+                if isinstance(a, FunctionType) and isinstance(b, FunctionType):
+                    self.c.diagnostics.strict("incompatible-function-pointer-types", message, *_span(at))
+                else:
+                    self.c.warning(message, at, code="incompatible-pointer-types")
         lost = source.to.quals & ~target.to.quals & ct.CONST
         if lost and not isinstance(target.to, FunctionType):
             self.c.warning(f"{context}: '{source}' to '{target}' loses 'const'", at, code="discarded-qualifiers")
@@ -166,6 +167,10 @@ class Conversions:
             if node.member.bits < 32 or (node.member.bits == 32 and it.signed):
                 return self.convert(node, ct.INT)
         return self.convert(node, ct.promote(node.type)) if ct.is_integer(node.type) else node
+
+
+def _span(at: Any) -> tuple[Token, Token]:
+    return (at.token, at.last) if isinstance(at, tree.Node) else (at.first, at.last)
 
 
 def is_void_pointer(t: Type) -> bool:

@@ -29,6 +29,7 @@ _WORDS: dict[tuple[str, ...], Type] = {
     for words in spellings.split("|")
 }  # fmt: skip
 _MAX_ALIGNMENT = 1 << 28
+_MAX_ARGUMENT = 1 << 30  # bytes; LLVM ends its process on arguments of 4 GiB
 
 
 class DeclaredTypes:
@@ -45,7 +46,7 @@ class DeclaredTypes:
         spec = specifiers.type
         match spec:
             case ast.WordsSpec():
-                found = _WORDS.get(tuple(sorted("signed" if w.startswith("__signed") else w for w in spec.words)))
+                found = _WORDS.get(self._words(spec))
                 if spec.words == ["__builtin_va_list"]:
                     found = ct.ArrayType(self.va_list_tag(), 1)
                 if found is None:
@@ -71,7 +72,18 @@ class DeclaredTypes:
                 raise AssertionError(spec)
         for attribute in specifiers.attributes:
             found = self._type_attribute(found, attribute)
+        if specifiers.quals & ct.RESTRICT and not isinstance(found, ct.PointerType):
+            self.c.error(f"'restrict' is for pointers, not for '{found}'", specifiers, code="type")
         return found.with_quals(specifiers.quals)
+
+    def _words(self, spec: ast.WordsSpec) -> tuple[str, ...]:
+        """The words in order; one that is there twice counts once, "long" apart."""
+        words = sorted("signed" if w.startswith("__signed") else w for w in spec.words)
+        for word in ("signed", "unsigned", "short"):
+            if words.count(word) > 1:
+                self.c.warning(f"'{word}' is there twice", spec, code="duplicate-decl-specifier")
+                del words[words.index(word) : words.index(word) + words.count(word) - 1]
+        return tuple(words)
 
     def _type_attribute(self, found: Type, attribute: ast.Attribute) -> Type:
         if attribute.name == "btf_type_tag" and attribute.args == ["user"]:
@@ -126,14 +138,14 @@ class DeclaredTypes:
         members: list[Member] = []
         for field in spec.members:
             members += self._members(field)
-        self._check_members(members)
+        self._check_members(members, spec.kind)
         packed, align = False, 0
         for attribute in spec.attributes:
             packed |= attribute.name == "packed"
             record.packet |= attribute.name == "deprecated" and attribute.args[:1] == ["packet"]  # BCC's mark
             if attribute.name == "aligned":
                 align = max(align, self.alignment(attribute.args[0] if attribute.args else None, attribute))
-        record.define(members, packed=packed, align=align)
+        record.define(members, packed=packed, align=align, pack=spec.pack)
         if self.c.bpf and spec.tag and any(attribute.name == "preserve_access_index" for attribute in spec.attributes):
             kernel = self.c.kernel.record(spec.kind, spec.tag.partition("___")[0])
             if kernel is not None:
@@ -214,8 +226,11 @@ class DeclaredTypes:
             members.append(member)
         return members
 
-    def _check_members(self, members: list[Member]) -> None:
+    def _check_members(self, members: list[Member], kind: str) -> None:
         seen: dict[str, Member] = {}
+        for m in members[:-1] if kind == "struct" else ():
+            if isinstance(m.type, ct.ArrayType) and m.type.count is None:
+                self.c.error(f"the array '{m.name}' without a size must be the last member", m.token, code="member")
         for m in members:
             names = [m.name] if m.name else (m.type.record.names() if isinstance(m.type, RecordType) else [])
             for name in names:
@@ -317,13 +332,30 @@ class DeclaredTypes:
         params = []
         self.c.scopes.append(Scope())
         for parameter in part.params:
-            type = self.declared_type(self.specifier_type(parameter.specifiers), parameter.declarator)
+            type = self._parameter_type(parameter)
             name = parameter.declarator.name
+            if name:
+                self.c.declare(name.text, tree.Variable(name.text, ct.decay(type), "param", name), name)
+            if isinstance(type, RecordType) and type.complete and type.size > _MAX_ARGUMENT:
+                self.c.error(f"'{type}' of {type.size} bytes is too large to be passed by value", parameter, code="too-large")
+                type = ct.INT
             params.append((name.text if name else "", ct.decay(type)))
         self.c.scopes.pop()
         params += [(name.text, ct.INT) for name in part.names]
         prototyped = bool(part.params) or part.void or part.variadic
         return ct.FunctionType(returns, tuple(params), part.variadic, prototyped)
+
+    def _parameter_type(self, parameter: ast.Parameter) -> Type:
+        """The size of an array that is a parameter means nothing (C11 6.7.6.3p7), and may name parameters before it."""
+        base, declarator = self.specifier_type(parameter.specifiers), parameter.declarator
+        outer = declarator.parts[-1] if declarator.parts else None
+        if isinstance(outer, ast.ArrayPart) and outer.count is not None:
+            self.c.expr.unevaluated(outer.count)
+            unsized = ast.ArrayPart(outer.first, outer.last, None)
+            declarator = ast.Declarator(
+                declarator.first, declarator.last, declarator.name, [*declarator.parts[:-1], unsized], declarator.attributes
+            )
+        return self.declared_type(base, declarator)
 
     def incomplete(self, type: Type, what: str, at: Any) -> None:
         """Report that a complete type is needed."""

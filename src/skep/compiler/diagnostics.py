@@ -114,6 +114,7 @@ class Diagnostics:
 
     def __init__(self, limit: int = 20) -> None:
         self.limit = limit
+        self.lenient: dict[str, bool] = {}  # errors that flags take back: to a warning, or to nothing
         self.items: list[Diagnostic] = []
         self.errors = 0
         self._seen: set[tuple[str, str, str, int]] = set()
@@ -142,6 +143,14 @@ class Diagnostics:
     ) -> None:
         """Records a warning."""
         self._add(Diagnostic("warning", message, first, last or first, notes, code))
+
+    def strict(self, code: str, message: str, first: Token, last: Token | None = None) -> None:
+        """Records what clang 19 made an error: `-Wno-error=CODE` makes it a warning, `-Wno-CODE` nothing."""
+        if code in self.lenient:
+            if self.lenient[code]:
+                self.warning(message, first, last, code=code)
+        else:
+            self.error(message, first, last, code=code)
 
     def remark(self, message: str, token: Token, *, code: str = "") -> None:
         """Records a note that stands by itself."""

@@ -302,25 +302,11 @@ _LOG2_64 = _LOG2.format(
     head="__r = (__v > 0xFFFFFFFFULL) << 5; __v >>= __r; __s = (__v > 0xFFFF) << 4; __v >>= __s; __r |= __s;",
     tail="__r + 1;",
 )
-# what gcc and clang predefine and programs test
-COMMON_MACROS: dict[str, str] = {
-    "__STDC__": " 1", "__STDC_VERSION__": " 201112L", "__STDC_HOSTED__": " 0", "__GNUC__": " 4", "__GNUC_MINOR__": " 2",
-    "__clang__": " 1", "__clang_major__": " 19", "__clang_minor__": " 0", "__skep__": " 1", "__LP64__": " 1", "_LP64": " 1",
-    "__CHAR_BIT__": " 8", "__SIZEOF_INT__": " 4", "__SIZEOF_LONG__": " 8", "__SIZEOF_POINTER__": " 8", "__SIZEOF_SHORT__": " 2",
-    "__SIZEOF_LONG_LONG__": " 8", "__SIZEOF_SIZE_T__": " 8", "__SIZEOF_INT128__": " 16", "__ORDER_LITTLE_ENDIAN__": " 1234",
-    "__ORDER_BIG_ENDIAN__": " 4321", "__BYTE_ORDER__": " 1234", "__LITTLE_ENDIAN__": " 1", "__INT_MAX__": " 2147483647",
-    "__ATOMIC_RELAXED": " 0", "__ATOMIC_CONSUME": " 1", "__ATOMIC_ACQUIRE": " 2", "__ATOMIC_RELEASE": " 3",
-    "__ATOMIC_ACQ_REL": " 4",
-    "__ATOMIC_SEQ_CST": " 5", "__LONG_MAX__": " 9223372036854775807L", "__LONG_LONG_MAX__": " 9223372036854775807LL",
-    "__SCHAR_MAX__": " 127",
-    "__SHRT_MAX__": " 32767", "__SIZE_TYPE__": " unsigned long", "__PTRDIFF_TYPE__": " long", "__WCHAR_TYPE__": " int",
-    "__INTPTR_TYPE__": " long", "__UINTPTR_TYPE__": " unsigned long", "__INT8_TYPE__": " signed char", "__INT16_TYPE__": " short",
-    "__INT32_TYPE__": " int", "__INT64_TYPE__": " long", "__UINT8_TYPE__": " unsigned char", "__UINT16_TYPE__": " unsigned short",
-    "__UINT32_TYPE__": " unsigned int", "__UINT64_TYPE__": " unsigned long",
-}  # fmt: skip
 # text after the name in a #define; each is lexed when a program first uses it
 MACROS: dict[str, str] = {
-    "__bpf__": " 1", "__BPF__": " 1", "__KERNEL__": " 1", "__BPF_TRACING__": " 1", "KBUILD_MODNAME": ' "bcc"',
+    "__bpf__": " 1", "__BPF__": " 1", "__BPF_CPU_VERSION__": " 3", "__BPF_FEATURE_ALU32": " 1", "__BPF_FEATURE_JMP32": " 1",
+    "__BPF_FEATURE_JMP_EXT": " 1", "__WINT_TYPE__": " int", "__WINT_MAX__": " 2147483647", "__BIGGEST_ALIGNMENT__": " 8",
+    "__KERNEL__": " 1", "__BPF_TRACING__": " 1", "KBUILD_MODNAME": ' "bcc"',
     "CC_USING_FENTRY": " 1", "CONFIG_CC_IS_CLANG": " 1", "__TARGET_ARCH_x86": " 1",
     "NULL": " ((void *)0)", "true": " 1", "false": " 0", "offsetof": "(t, m) __builtin_offsetof(t, m)",
     "container_of": "(p, t, m) ((t *)((char *)(p) - __builtin_offsetof(t, m)))",

@@ -313,6 +313,8 @@ class Emitter:
             )  # fmt: skip
             return symbol
         type, value = self.data(var.type, var.init)
+        if self.bpf and "ptr " in type and var.section != ".maps":
+            self.frames.setdefault("", []).append((0, var.symbol, var.token))
         section = f', section "{var.section}"' if var.section else ""
         volatile = var.type.quals & ct.VOLATILE
         linkage = "internal " if local else ("weak " if var.attributes.get("weak") else "")

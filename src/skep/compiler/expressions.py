@@ -13,7 +13,7 @@ from skep.compiler.addresses import constant_address
 from skep.compiler.calls import Calls
 from skep.compiler.conversions import MIRRORED, Conversions, is_void_pointer
 from skep.compiler.diagnostics import closest
-from skep.compiler.source import decode_char, decode_string
+from skep.compiler.source import Token, decode_char, decode_string, literal_warnings
 from skep.compiler.symbols import Enumerator, Helper, Typedef
 from skep.compiler.types import ArrayType, FunctionType, PointerType, RecordType, Type
 
@@ -119,12 +119,17 @@ class Expressions(Conversions):
     def character(self, node: ast.Character) -> tree.Node:
         try:
             value = decode_char(node.first)
+            self._literal_warnings(node.first)
         except ValueError as error:
             self.c.error(str(error), node, code="escape")
             value = 0
         prefix = node.first.text.split("'")[0]
         type = {"": ct.INT, "L": ct.INT, "u": ct.USHORT, "U": ct.UINT, "u8": ct.UCHAR}[prefix]
         return tree.Const(node.first, node.last, type, type.wrap(value))
+
+    def _literal_warnings(self, token: Token) -> None:
+        for message in literal_warnings(token) if "\\" in token.text or token.kind == "char" else ():
+            self.c.warning(message, token, code="unknown-escape-sequence" if "escape" in message else "multichar")
 
     def string_bytes(self, node: ast.String) -> bytes:
         return self.string(node).data
@@ -135,6 +140,7 @@ class Expressions(Conversions):
         for token in node.tokens:
             try:
                 own, value = decode_string(token)
+                self._literal_warnings(token)
             except ValueError as error:
                 self.c.error(str(error), token, code="escape")
                 continue
@@ -373,7 +379,7 @@ class Expressions(Conversions):
                 assert isinstance(right.type, PointerType)
                 a, b = left.type.to.unqualified(), right.type.to.unqualified()
                 if not ct.compatible(a, b, ignore_quals=True):
-                    self.c.warning(f"'{left.type}' minus '{right.type}': different types", node, code="pointer-diff")
+                    self.c.error(f"'{left.type}' minus '{right.type}': different types", node, code="pointer-diff")
                 x, y = constant_address(left), constant_address(right)
                 if x is not None and y is not None and x[0] is y[0] and a.size:
                     return tree.Const(node.first, node.last, ct.LONG, (x[1] - y[1]) // a.size)
@@ -562,11 +568,22 @@ class Expressions(Conversions):
     def generic(self, node: ast.Generic) -> tree.Node:
         control = self.value(node.control).type.unqualified()
         default: ast.Expr | None = None
+        chosen: ast.Expr | None = None
+        types: list[Type] = []
         for type_name, expr in node.cases:
             if type_name is None:
+                if default is not None:
+                    self.c.error("two 'default' in one _Generic", expr, code="generic")
                 default = expr
-            elif ct.compatible(self.c.types.type_name(type_name), control):
-                return self.check(expr)
+                continue
+            type = self.c.types.type_name(type_name)
+            if any(ct.compatible(type, other) for other in types):
+                self.c.error(f"two cases of _Generic are for '{type}'", type_name, code="generic")
+            types.append(type)
+            if chosen is None and ct.compatible(type, control):
+                chosen = expr
+        if chosen is not None:
+            return self.check(chosen)
         if default is None:
             self.c.error(f"_Generic has no case for '{control}' and no default", node, code="generic")
             return self.poison(node)

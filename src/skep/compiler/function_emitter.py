@@ -128,12 +128,11 @@ class FunctionEmitter:
                 elif not self.terminated:
                     self.values.discard(item)
 
-    def clean_up(self) -> None:
-        """Control leaves the function: the cleanup calls of all scopes."""
-        for scope in reversed(self.scopes):
-            for item in list(reversed(scope)):
-                if isinstance(item, tree.Node):
-                    self.values.discard(item)
+    def clean_up(self, count: int | None = None) -> None:
+        """The cleanup calls of the innermost `count` variables that have one; of all when control leaves the function."""
+        calls = [item for scope in self.scopes for item in scope if isinstance(item, tree.Node)]
+        for call in calls[::-1][:count]:
+            self.values.discard(call)
 
     def temporary(self, size: int, align: int) -> str:
         """A slot that lives to the end of the statement."""
@@ -166,6 +165,8 @@ class FunctionEmitter:
         declared = list(zip(f.params, (p for _, p in f.type.params), strict=True))
         if entry:
             declared = declared[:1]
+        if m.bpf and (entry or f.inlining == "never") and ct.is_integer(f.type.returns) and f.type.returns.size > 8:
+            m.error(f"'{f.name}' returns in one register of 64 bits, and '{f.type.returns}' is wider", f.token, "type")
         signature = self.signature = m.signature(f.type.returns, [self._incoming(t) for _, t in declared])
         # an offset into a packet is a number to the verifier, whatever C calls it
         shown = [(v.name or f"arg{i}", ct.ULONG if points_into_packet(t) else t) for i, (v, t) in enumerate(declared)]
@@ -359,9 +360,7 @@ class FunctionEmitter:
                 self.label(f"user.{node.name}")
                 self.statement(node.body)
             case tree.Goto():
-                if any(isinstance(item, tree.Node) for scope in self.scopes for item in scope):
-                    message = "goto cannot leave a block that has a variable with a cleanup, as bpf_for has"
-                    self.m.error(message, node.token, "goto")
+                self.clean_up(node.cleanups)
                 self.jump(f"user.{node.name}")
             case tree.Jump():
                 label, depth = (self.breaks if node.kind == "break" else self.continues)[-1]

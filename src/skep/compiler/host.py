@@ -1,14 +1,14 @@
-"""What a C text finds on this machine besides its headers: GCC's predefined macros, and builtins that are library functions.
+"""What a C text finds on this machine besides its headers: predefined macros, and builtins that are library functions.
 
-Facts of x86-64 Linux (LP64, IEEE 754, x87 long double), as `gcc -dM -E` shows them.
+Facts of x86-64 Linux (LP64, IEEE 754, x87 long double), as `clang -dM -E` shows them.
 """
 
 from __future__ import annotations
 
 MACROS: dict[str, str] = {
-    "__x86_64__": " 1", "__x86_64": " 1", "__linux__": " 1", "__unix__": " 1", "__ELF__": " 1", "__STDC_HOSTED__": " 1",
+    "__x86_64__": " 1", "__x86_64": " 1", "__linux__": " 1", "__unix__": " 1", "__STDC_HOSTED__": " 1",
     "__gnu_linux__": " 1", "linux": " 1", "unix": " 1", "offsetof": "(t, m) __builtin_offsetof(t, m)",
-    "__STDC_IEC_559__": " 1", "__GNUC_STDC_INLINE__": " 1", "__FLT_RADIX__": " 2", "__FLT_EVAL_METHOD__": " 0",
+    "__STDC_IEC_559__": " 1", "__FLT_RADIX__": " 2", "__FLT_EVAL_METHOD__": " 0",
     "__FLT_MANT_DIG__": " 24", "__FLT_DIG__": " 6", "__FLT_DECIMAL_DIG__": " 9", "__FLT_MIN_EXP__": " (-125)",
     "__FLT_MAX_EXP__": " 128", "__FLT_MIN_10_EXP__": " (-37)", "__FLT_MAX_10_EXP__": " 38", "__FLT_MAX__": " 0x1.fffffep127F",
     "__FLT_MIN__": " 0x1p-126F", "__FLT_EPSILON__": " 0x1p-23F", "__FLT_DENORM_MIN__": " 0x1p-149F", "__FLT_HAS_DENORM__": " 1",
@@ -20,28 +20,20 @@ MACROS: dict[str, str] = {
     "__LDBL_MIN_EXP__": " (-16381)", "__LDBL_MAX_EXP__": " 16384", "__LDBL_MIN_10_EXP__": " (-4931)",
     "__LDBL_MAX_10_EXP__": " 4932", "__LDBL_MAX__": " 0x1.fffffffffffffffep16383L", "__LDBL_MIN__": " 0x1p-16382L",
     "__LDBL_EPSILON__": " 0x1p-63L", "__LDBL_DENORM_MIN__": " 0x1p-16445L", "__LDBL_HAS_DENORM__": " 1",
-    "__SIZEOF_FLOAT__": " 4", "__SIZEOF_DOUBLE__": " 8", "__SIZEOF_LONG_DOUBLE__": " 16", "__SIZEOF_PTRDIFF_T__": " 8",
-    "__SIZEOF_WCHAR_T__": " 4", "__SIZEOF_WINT_T__": " 4", "__WINT_TYPE__": " unsigned int", "__WCHAR_MAX__": " 2147483647",
-    "__WCHAR_MIN__": " (-2147483647 - 1)", "__WINT_MAX__": " 4294967295U", "__WINT_MIN__": " 0U",
-    "__CHAR16_TYPE__": " unsigned short",
-    "__CHAR32_TYPE__": " unsigned int", "__SIG_ATOMIC_TYPE__": " int", "__SIG_ATOMIC_MAX__": " 2147483647",
-    "__SIG_ATOMIC_MIN__": " (-2147483647 - 1)", "__SIZE_MAX__": " 18446744073709551615UL",
-    "__PTRDIFF_MAX__": " 9223372036854775807L",
-    "__INTMAX_TYPE__": " long", "__UINTMAX_TYPE__": " unsigned long", "__INTMAX_MAX__": " 9223372036854775807L",
-    "__UINTMAX_MAX__": " 18446744073709551615UL", "__INTMAX_C": "(c) c##L", "__UINTMAX_C": "(c) c##UL",
-    "__INTPTR_MAX__": " 9223372036854775807L", "__UINTPTR_MAX__": " 18446744073709551615UL",
-    "__SCHAR_WIDTH__": " 8", "__SHRT_WIDTH__": " 16", "__INT_WIDTH__": " 32", "__LONG_WIDTH__": " 64",
-    "__LONG_LONG_WIDTH__": " 64",
-    "__SIZE_WIDTH__": " 64", "__PTRDIFF_WIDTH__": " 64", "__INTPTR_WIDTH__": " 64", "__INTMAX_WIDTH__": " 64",
+    "__SIZEOF_FLOAT__": " 4", "__SIZEOF_DOUBLE__": " 8", "__SIZEOF_LONG_DOUBLE__": " 16",
+    "__WINT_TYPE__": " unsigned int", "__WCHAR_MIN__": " (-2147483647 - 1)", "__WINT_MAX__": " 4294967295U",
+    "__WINT_MIN__": " 0U", "__WINT_UNSIGNED__": " 1",
+    "__SIG_ATOMIC_TYPE__": " int", "__SIG_ATOMIC_MIN__": " (-2147483647 - 1)", "__SCHAR_WIDTH__": " 8",
+    "__LONG_LONG_WIDTH__": " 64", "__BIGGEST_ALIGNMENT__": " 16", "__FINITE_MATH_ONLY__": " 0", "__amd64__": " 1",
+    "__amd64": " 1", "__linux": " 1", "__unix": " 1",
 }  # fmt: skip
-for _bits, _suffix in ((8, ""), (16, ""), (32, ""), (64, "L")):
-    for _kind in ("INT", "INT_LEAST") if _bits in (8, 64) else ("INT", "INT_LEAST", "INT_FAST"):
-        _wide, _end = (64, "L") if _kind == "INT_FAST" else (_bits, _suffix)
-        MACROS[f"__{_kind}{_bits}_MAX__"] = f" {(1 << _wide - 1) - 1}{_end}"
-        MACROS[f"__U{_kind}{_bits}_MAX__"] = f" {(1 << _wide) - 1}{'U' * (_wide >= 32)}{_end}"
-        MACROS[f"__{_kind}{_bits}_WIDTH__"] = f" {_wide}"
-    MACROS[f"__INT{_bits}_C"] = "(c) c" + f"##{_suffix}" * bool(_suffix)
-    MACROS[f"__UINT{_bits}_C"] = "(c) c" + {32: "##U", 64: "##UL"}.get(_bits, "")
+for _name in ("FLT", "DBL", "LDBL"):
+    MACROS |= {
+        f"__{_name}_HAS_INFINITY__": " 1",
+        f"__{_name}_HAS_QUIET_NAN__": " 1",
+        f"__{_name}_NORM_MAX__": f" __{_name}_MAX__",
+    }
+MACROS |= {f"__GCC_HAVE_SYNC_COMPARE_AND_SWAP_{_size}": " 1" for _size in (1, 2, 4, 8)}
 
 _MATH = ("sqrt sin cos tan asin acos atan exp exp2 log log2 log10 floor ceil trunc round rint nearbyint fabs cbrt").split()
 _MATH2 = ["pow", "fmod", "atan2", "fmin", "fmax", "copysign", "hypot", "fdim"]

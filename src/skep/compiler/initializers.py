@@ -85,8 +85,10 @@ class Initializers:
 
     def scalar_list(self, node: ast.InitList, type: Type, offset: int, member: Member | None) -> None:
         designators, expr = node.items[0]
-        if designators or len(node.items) > 1:
-            self.c.error(f"too many values for '{type}'", node, code="init")
+        if designators:
+            self.c.error(f"'{type}' has no members or elements to name", node, code="init")
+        if len(node.items) > 1:
+            self.c.warning(f"too many values for '{type}': only the first counts", node, code="excess-initializers")
         while isinstance(expr, ast.InitList) and expr.items:
             expr = expr.items[0][1]
         self.expression(expr, type, offset, member)

@@ -57,6 +57,8 @@ class Parser(DeclarationParser):
         specifiers = self.declaration_specifiers(context="declaration")
         if self.accept(";"):
             return ast.Declaration(token, self.previous, specifiers, [])
+        if specifiers.storage in ("auto", "register"):
+            self.fail(f"'{specifiers.storage}' outside a function", token)
         declarator = self.declarator(abstract=False)
         if self.is_function(declarator) and (
             self.token.text == "{" or (self.token.text != ";" and self.declares_old_style(declarator))

@@ -36,6 +36,8 @@ class DeclarationParser(ExpressionParser):
         is_type = specifiers.storage == "typedef"
         while True:
             self.declare(declarator, is_type)
+            if specifiers.flags & {"inline", "noreturn"} and not self._may_be_function(specifiers, declarator):
+                self.diagnostics.error("'inline' and '_Noreturn' are for functions", specifiers.first, code="syntax")
             if self.token.text in ASM:
                 self.next()
                 self.expect("(", "after 'asm'")
@@ -56,6 +58,12 @@ class DeclarationParser(ExpressionParser):
         what = f"the declaration of '{declarator.name.text}'" if declarator.name else "the declaration"
         last = self.end_of(what)
         return ast.Declaration(specifiers.first, last, specifiers, declarators)
+
+    @staticmethod
+    def _may_be_function(specifiers: ast.Specifiers, declarator: ast.Declarator) -> bool:
+        if declarator.parts:
+            return isinstance(declarator.parts[-1], ast.FunctionPart)
+        return isinstance(specifiers.type, ast.TypedefSpec | ast.TypeofSpec)
 
     def declaration_specifiers(self, context: str, *, storage_allowed: bool = True) -> ast.Specifiers:
         self.deeper()
@@ -136,9 +144,7 @@ class DeclarationParser(ExpressionParser):
                 if context == "parameter":
                     self.fail(f"parameter '{token.text}' has no type", token)
                 spec = ast.WordsSpec(first, first, ["int"])
-                self.diagnostics.warning(
-                    f"'{token.text}' has no type; C89 would take int, write the type", token, code="implicit-int"
-                )
+                self.diagnostics.strict("implicit-int", f"'{token.text}' has no type; C89 would take int, write the type", token)
             elif token.kind == "id" and token.text not in KEYWORDS and context == "parameter":
                 self.fail(f"parameter '{token.text}' has no type", token)
             else:
@@ -196,6 +202,7 @@ class DeclarationParser(ExpressionParser):
         if self.token.kind == "id" and self.token.text not in KEYWORDS:
             tag = self.next().text
         members: list[ast.FieldDeclaration] | None = None
+        pack = self.pack
         if self.accept("{"):
             members = []
             depth = self.depth
@@ -213,7 +220,7 @@ class DeclarationParser(ExpressionParser):
             attributes += self.attributes()
         elif not tag:
             self.fail(f"expected a name or '{{' after '{first.text}'", self.token)
-        return ast.RecordSpec(first, self.previous, first.text, tag, members, attributes)
+        return ast.RecordSpec(first, self.previous, first.text, tag, members, attributes, pack)
 
     def struct_declaration(self) -> ast.FieldDeclaration:
         first = self.token
@@ -331,6 +338,8 @@ class DeclarationParser(ExpressionParser):
         first = self.next()
         if self.accept(")"):
             return ast.FunctionPart(first, self.previous, [], False, [], False)
+        if self.token.text == "...":
+            self.fail("a parameter with a name is needed before '...'", self.token)
         if self.token.text == "void" and self.peek().text == ")":
             self.next()
             return ast.FunctionPart(first, self.next(), [], False, [], True)

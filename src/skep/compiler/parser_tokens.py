@@ -69,6 +69,8 @@ class TokenReader:
         self.labels: list[dict[str, str]] = []  # per block, what __label__ declares
         self.depth = 0
         self.unroll = 0
+        self.pack = 0  # the alignment that #pragma pack leaves to members, 0: their own
+        self._packs: list[tuple[str, int]] = []
         self.pushed: list[bool] = []  # by each `#pragma clang attribute push`: does it keep records' accesses relocatable?
         self.broken: set[str] = set()  # functions whose definition could not be read: calls of them are no further errors
         self._settle()
@@ -88,6 +90,8 @@ class TokenReader:
                 self.unroll = int(argument) if argument.isdecimal() else {"disable": 1, "nounroll": 1}.get(argument, -1)
             elif words[:1] == ["nounroll"]:
                 self.unroll = 1
+            elif words[:1] == ["pack"]:
+                self._pragma_pack([word for word in " ".join(words[1:]).replace(",", " ").split() if word])
             self.at += 1
             self.token = self.tokens[self.at]
 
@@ -97,6 +101,25 @@ class TokenReader:
             del self.pushed[-1:]
         elif words[:1] == ["push"]:
             self.pushed.append("preserve_access_index" in words and "record" in " ".join(words).partition("apply_to")[2])
+
+    def _pragma_pack(self, words: list[str]) -> None:
+        """`pack(n)`, `pack()`, `pack(push[, name][, n])`, `pack(pop[, name])`."""
+        action = words.pop(0) if words[:1] in (["push"], ["pop"]) else ""
+        name = words.pop(0) if action and words and not words[0].isdecimal() else ""
+        if words[1:] or (words or ["1"])[0] not in ("0", "1", "2", "4", "8", "16"):
+            self.diagnostics.warning("#pragma pack takes 1, 2, 4, 8 or 16, push or pop", self.token, code="pragma")
+            return
+        if action == "push":
+            self._packs.append((name, self.pack))
+        elif action == "pop":
+            at = next((i for i in range(len(self._packs) - 1, -1, -1) if name in ("", self._packs[i][0])), -1)
+            if at < 0:
+                self.diagnostics.warning("#pragma pack(pop) without a push before it", self.token, code="pragma")
+            else:
+                self.pack = self._packs[at][1]
+                del self._packs[at:]
+        if words or not action:
+            self.pack = int(words[0]) if words else 0
 
     def next(self) -> Token:
         token = self.token

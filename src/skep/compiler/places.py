@@ -247,7 +247,7 @@ class Places:
         assert m is not None
         assert m.bits is not None
         unit = place.type.size * 8
-        if m.bit_offset + m.bits > unit or place.align < place.type.align:
+        if m.packed or m.bit_offset + m.bits > unit or place.align < place.type.align:
             return -(-(m.bit_offset + m.bits) // 8) * 8, 1
         return unit, place.align
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 from skep.compiler.lexer import tokenize
@@ -26,7 +27,10 @@ def builtin_header(name: str) -> str | None:
 def read_source(path: str, name: str | None = None, system: bool = False) -> SourceFile:
     """A file as a SourceFile; bytes that are not UTF-8 survive into string literals."""
     with open(path, encoding="utf-8", errors="surrogateescape", newline="") as file:
-        return SourceFile(name or path, file.read(), system, os.path.dirname(path))
+        text = file.read()
+    if "\0" in text[:1024]:
+        raise OSError(errno.ENOEXEC, "it is binary data, not a C text")
+    return SourceFile(name or path, text, system, os.path.dirname(path))
 
 
 class Conditional:

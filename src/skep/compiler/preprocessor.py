@@ -5,6 +5,7 @@ Reads with `pp_files`, expands with `pp_expander`, decides with `pp_expression`;
 
 from __future__ import annotations
 
+import os
 from time import localtime, strftime
 
 from skep.compiler.diagnostics import Diagnostics, closest
@@ -62,6 +63,7 @@ class Preprocessor:
         self._files: list[OpenFile] = []
         self._out: list[Token] = []
         self._once: set[str] = set()
+        self._pushed: dict[str, list[Macro | str | None]] = {}  # by #pragma push_macro; None: it was not defined
         self._guards: dict[str, str] = {}
         self._counter = 0
         self._directives: dict[str, Callable[[Token, list[Token]], None]] = {
@@ -91,6 +93,7 @@ class Preprocessor:
             ("__INCLUDE_LEVEL__", lambda token: number_token(len(self._files) - 1, token)),
             ("__DATE__", lambda token: string_token(strftime("%b %e %Y", localtime()), token)),
             ("__TIME__", lambda token: string_token(strftime("%H:%M:%S", localtime()), token)),
+            ("__TIMESTAMP__", self._timestamp_macro),
             ("_Pragma", self._pragma_operator),
         ):
             self._macros[name] = Macro(name, origin, [], builtin=True, dynamic=dynamic)
@@ -469,9 +472,32 @@ class Preprocessor:
         if line and line[0].text == "once":
             self._once.add(file.path)
             return
+        if line and line[0].text in ("push_macro", "pop_macro"):
+            self._keep_macro(line)
+            return
         if line and line[0].text in _EXPANDED_PRAGMAS:
             line = self._expander.expand(line)
         self._out.append(Token("pragma", spell(line), word.file, word.pos, True, True))
+
+    def _keep_macro(self, line: list[Token]) -> None:
+        """`push_macro("NAME")` keeps a definition, `pop_macro("NAME")` brings it back."""
+        if [t.text for t in line[1:2] + line[3:]] != ["(", ")"] or line[2].kind != "str":
+            self.diagnostics.warning(
+                f'#pragma {line[0].text} needs a name: {line[0].text}("NAME")', line[0], line[-1], code="pragma"
+            )
+            return
+        name = line[2].text[1:-1]
+        kept = self._pushed.setdefault(name, [])
+        if line[0].text == "push_macro":
+            kept.append(self._macros.get(name))
+        elif not kept:
+            self.diagnostics.warning(
+                f'#pragma pop_macro("{name}") without a push_macro before it', line[0], line[-1], code="pragma"
+            )
+        elif (macro := kept.pop()) is not None:
+            self._macros[name] = macro
+        else:
+            self._macros.pop(name, None)
 
     def _pragma_operator(self, token: Token) -> Token | None:
         """`_Pragma("...")`: takes the operand; the pragma goes out at once."""
@@ -489,7 +515,10 @@ class Preprocessor:
             return None
         text = operand[0].text[operand[0].text.index('"') + 1 : -1].replace('\\"', '"').replace("\\\\", "\\")
         place = outermost(token)
-        self._out.append(Token("pragma", text.strip(), place.file, place.pos, True, True))
+        if text.strip().startswith(("push_macro", "pop_macro")):
+            self._keep_macro([Token(t.kind, t.text, place.file, place.pos) for t in tokenize(SourceFile("<_Pragma>", text))[:-1]])
+        else:
+            self._out.append(Token("pragma", text.strip(), place.file, place.pos, True, True))
         return None
 
     # macros with a meaning of their own
@@ -499,6 +528,14 @@ class Preprocessor:
 
     def _line_macro(self, token: Token) -> Token:
         return number_token(where(token)[2], token)
+
+    def _timestamp_macro(self, token: Token) -> Token:
+        file = self._files[-1]
+        try:
+            text = strftime("%a %b %e %H:%M:%S %Y", localtime(os.stat(file.path or file.source.name).st_mtime))
+        except OSError:  # a text that is no file
+            text = "??? ??? ?? ??:??:?? ????"
+        return string_token(text, token)
 
     def _counter_macro(self, token: Token) -> Token:
         self._counter += 1

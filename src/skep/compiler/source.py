@@ -5,6 +5,7 @@ Also decodes string and character literals. Positions are offsets into the origi
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 
 TYPE_CHECKING = False
@@ -180,8 +181,10 @@ def _elements(body: str, limit: int) -> Iterator[tuple[bool, int]]:
         elif char in _SIMPLE_ESCAPES:
             at += 1
             value = _SIMPLE_ESCAPES[char]
-        else:
-            raise ValueError(f"unknown escape sequence '\\{char}'")
+        else:  # the character itself; `literal_warnings` says so
+            at += 1
+            yield True, ord(char)
+            continue
         if value > limit:
             raise ValueError(f"escape sequence '\\{body[start:at]}' is larger than a character here (at most {limit:#x})")
         yield False, value
@@ -214,7 +217,8 @@ def decode_string(token: Token) -> tuple[str, bytes | list[int]]:
 def decode_char(token: Token) -> int:
     """The value of a character constant; plain ones are signed as `char` is, and several characters are packed as GCC does.
 
-    Raises ValueError, with a message for the user, for an empty constant, a bad escape sequence or too many characters.
+    Of more than four the last four count, as for clang. Raises ValueError, with a message for the user, for an empty
+    constant or a bad escape sequence.
     """
     prefix, body = _split_literal(token.text)
     elements = list(_elements(body, _ELEMENT_LIMIT[prefix]))
@@ -225,6 +229,21 @@ def decode_char(token: Token) -> int:
             raise ValueError(f"more than one character in a constant with prefix '{prefix}'")
         return elements[0][1] - (1 << 32 if prefix == "L" and elements[0][1] >> 31 else 0)
     data = b"".join(_utf8(v) if is_char else bytes((v,)) for is_char, v in elements)
-    if len(data) > 4:
-        raise ValueError(f"character constant of {len(data)} characters; at most 4 fit into an int (a string needs '\"')")
-    return int.from_bytes(data, "big", signed=len(data) in (1, 4))
+    return int.from_bytes(data[-4:], "big", signed=len(data) == 1 or len(data) >= 4)
+
+
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_KNOWN_ESCAPES = frozenset(_SIMPLE_ESCAPES) | _OCTAL | frozenset("xuU([{%")  # GNU takes brackets and '%' in silence
+
+
+def literal_warnings(token: Token) -> list[str]:
+    """What to say of a literal that has a value all the same."""
+    prefix, body = _split_literal(token.text)
+    found = [
+        f"unknown escape sequence '\\{char}': it stands for '{char}'; write '\\\\{char}' for a backslash"
+        for char in dict.fromkeys(_ESCAPE.findall(body))
+        if char not in _KNOWN_ESCAPES
+    ]
+    if token.kind == "char" and not prefix and (count := sum(1 for _ in _elements(body, 0xFF))) > 4:
+        found.append(f"a character constant of {count} characters; only the last 4 fit into an int (a string needs '\"')")
+    return found

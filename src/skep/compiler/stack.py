@@ -23,6 +23,13 @@ def check_stack(data: bytes, frames: dict[str, list[tuple[int, str, Token]]], di
     try:
         programs = read_object(data).programs
     except ObjectError as problem:
+        for _, name, token in frames.get("", ()):  # objects with addresses in them; LLVM may have got rid of some
+            if b"\0" + name.encode() + b"\0" in data:
+                diagnostics.error(
+                    f"'{name}' holds addresses of other objects, and BPF has no data that a loader could write them into; "
+                    "write an array of arrays, as in `char names[][16]`, or choose with switch", token, code="data-address",
+                )  # fmt: skip
+        diagnostics.raise_if_errors()
         raise CompileError(f"the program compiles to what cannot be loaded: {problem}") from problem
     for program in programs.values():
         if any(opcode == CALL_REGISTER for opcode, *_ in iter_unpack("<BBhi", program.instructions)):

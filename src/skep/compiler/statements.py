@@ -24,13 +24,18 @@ class Statements:
         self.c = checker
         self.breakable = 0
         self.loops = 0
-        self.switches: list[tuple[tree.Switch, ct.IntType]] = []
+        self.switches: list[tuple[tree.Switch, ct.IntType, tuple[tree.Variable, ...]]] = []
         self.gotos: list[Token] = []
         self.labels: dict[str, Token] = {}
+        # variables with a cleanup that are in scope, and what was in scope at each goto and label
+        self.cleanups: tuple[tree.Variable, ...] = ()
+        self.left: list[tuple[tree.Goto, tuple[tree.Variable, ...]]] = []
+        self.reached: dict[str, tuple[tree.Variable, ...]] = {}
 
     def function_body(self, node: ast.Block) -> tree.Block:
         self.breakable = self.loops = 0
         self.switches, self.gotos, self.labels = [], [], {}
+        self.cleanups, self.left, self.reached = (), [], {}
         body = self.block(node, scope=False)
         assert self.c.function is not None
         if self.c.function.attributes.get("naked"):
@@ -38,6 +43,10 @@ class Statements:
             if other is not None:
                 message = "a naked function has no frame: its body is asm statements only"
                 self.c.error(message, other.token, code="naked")
+        for goto, variables in self.left:
+            there = self.reached.get(goto.name, ())
+            self._entered(goto.token, "this goto", variables, there)
+            goto.cleanups = len(variables) - len(there)
         for token in self.gotos:
             if token.text not in self.labels:
                 near = closest(token.text, self.labels)
@@ -48,7 +57,19 @@ class Statements:
                 )
         return body
 
+    def _entered(self, at: Token, what: str, here: tuple[tree.Variable, ...], there: tuple[tree.Variable, ...]) -> None:
+        """A jump must not go past the declaration of a variable whose cleanup would run behind it."""
+        skipped = there if len(there) > len(here) or here[: len(there)] != there else ()
+        for var in skipped:
+            if var not in here:
+                note = self.c.diagnostics.note("the variable is declared here", var.token)
+                self.c.error(
+                    f"{what} goes past the declaration of '{var.name}', which has a cleanup", at, notes=[note], code="goto"
+                )
+                return
+
     def block(self, node: ast.Block, *, scope: bool = True) -> tree.Block:
+        cleanups = self.cleanups
         if scope:
             self.c.scopes.append(Scope())
         items: list[tree.Statement] = []
@@ -58,6 +79,7 @@ class Statements:
                 items += found
             else:
                 items.append(found)
+        self.cleanups = cleanups
         if scope:
             self.c.scopes.pop()
         return tree.Block(node.first, items, node.last)
@@ -101,7 +123,9 @@ class Statements:
             elif storage == "extern":
                 scope = self.c.scopes[-1]
                 self.c.scopes, saved = self.c.scopes[:1], self.c.scopes
-                self.c.global_variable(token, type, node.specifiers, attributes, d.init)
+                if d.init is not None:
+                    self.c.error(f"'{token.text}' is declared here and defined elsewhere: no initialiser", d.init, code="init")
+                self.c.global_variable(token, type, node.specifiers, attributes, None)
                 self.c.scopes = saved
                 scope.names[token.text] = self.c.scopes[0].names[token.text]
             else:
@@ -145,6 +169,7 @@ class Statements:
         if "cleanup" in attributes:
             text = f"{attributes['cleanup']}(&{token.text})"
             attributes["cleanup"] = self.c.expr.value(self.c.template(text, "cleanup", token))
+            self.cleanups = (*self.cleanups, var)
         return tree.Declare(token, var, init)
 
     # --- control flow
@@ -157,7 +182,10 @@ class Statements:
 
     def loop(self, node: ast.Loop) -> tree.Statement:
         self.c.scopes.append(Scope())
+        cleanups = self.cleanups
         init = self.single(node.init) if node.init is not None else None
+        if isinstance(node.init, ast.Declaration) and node.init.specifiers.storage in ("static", "extern", "typedef"):
+            self.c.error(f"a '{node.init.specifiers.storage}' declaration in a for loop", node.init, code="storage")
         condition = self.c.expr.condition(node.condition) if node.condition is not None else None
         step = self.c.expr.value(node.step) if node.step is not None else None
         self.breakable += 1
@@ -165,6 +193,7 @@ class Statements:
         body = self.single(node.body)
         self.breakable -= 1
         self.loops -= 1
+        self.cleanups = cleanups
         self.c.scopes.pop()
         return tree.Loop(node.first, node.kind, init, condition, step, body, node.unroll)
 
@@ -175,7 +204,7 @@ class Statements:
             value = self.c.expr.number(node.value, 0)
         value = self.c.expr.promoted(value)
         found = tree.Switch(node.first, value, None, [], None)
-        self.switches.append((found, ct.integer(value.type)))
+        self.switches.append((found, ct.integer(value.type), self.cleanups))
         self.breakable += 1
         found.body = self.single(node.body)
         self.breakable -= 1
@@ -187,7 +216,8 @@ class Statements:
         if not self.switches:
             self.c.error("'case' and 'default' belong into a switch", node.first, code="switch")
         else:
-            switch, type = self.switches[-1]
+            switch, type, cleanups = self.switches[-1]
+            self._entered(node.first, "the jump to this case", cleanups, self.cleanups)
             if node.low is None:
                 if switch.default is not None:
                     self.c.error("two 'default' in one switch", node.first, code="switch")
@@ -212,11 +242,14 @@ class Statements:
             note = self.c.diagnostics.note("the first one", self.labels[node.name])
             self.c.error(f"label '{node.name}' appears twice", node.first, notes=[note], code="label")
         self.labels[node.name] = node.first
+        self.reached[node.name] = self.cleanups
         return tree.Label(node.first, node.name, self.single(node.body))
 
     def goto(self, node: ast.Goto) -> tree.Statement:
         self.gotos.append(node.name)
-        return tree.Goto(node.first, node.name.text)
+        goto = tree.Goto(node.first, node.name.text, 0)
+        self.left.append((goto, self.cleanups))
+        return goto
 
     def jump(self, node: ast.Jump) -> tree.Statement:
         allowed = self.loops if node.kind == "continue" else self.breakable

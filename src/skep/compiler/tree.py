@@ -363,8 +363,11 @@ class Label(Statement):
 
 
 class Goto(Statement):
-    __slots__ = ("name",)
+    """`cleanups`: how many variables with a cleanup the jump leaves."""
+
+    __slots__ = ("name", "cleanups")
     name: str
+    cleanups: int
 
 
 class Jump(Statement):

@@ -299,15 +299,16 @@ class Record:
         union = self.kind == "union"
         for m in members:
             tight = packed or m.packed
-            natural = 1 if tight else (min(m.type.align, pack) if pack else m.type.align)
-            natural = max(natural, m.align)
+            natural = max(1 if tight else m.type.align, m.align)
+            natural = min(natural, pack) if pack else natural
             start = 0 if union else bit
             if m.bits is not None:
                 unit = m.type.align * 8
                 if m.bits == 0:  # closes the unit (C11 6.7.2.1p12)
                     bit = start if union else -(-start // unit) * unit
                     continue
-                if tight:
+                if tight or pack:
+                    m.packed = True  # its storage unit may go past the record's end
                     m.offset, m.bit_offset = start // 8, start % 8
                 else:
                     if start // unit != (start + m.bits - 1) // unit:
