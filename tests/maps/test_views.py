@@ -14,6 +14,8 @@ from sample import attach, open_sample
 
 from skep import BPF
 from skep.errors import MapError, MapIndexError, MapKeyError, UnsupportedError
+from skep.maps import open_view
+from skep.object.model import MapSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -251,5 +253,7 @@ def test_attributes(bpf: BPF) -> None:
 
 
 def test_a_kind_without_a_view_says_so(bpf: BPF) -> None:
-    with pytest.raises(UnsupportedError, match="map 'stacks' is a cgroup_array, which has no Python view yet"):
-        bpf["stacks"]
+    handle = bpf["counts"].handle
+    spec = MapSpec("ops", 26, 4, 8, 1)
+    with pytest.raises(UnsupportedError, match="map 'ops' is a struct_ops, which has no Python view; its fd is"):
+        open_view(type("Handle", (), {"spec": spec, "fd": handle.fd})(), bpf)

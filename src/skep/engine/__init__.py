@@ -82,6 +82,16 @@ if TYPE_CHECKING:
 
         def close(self) -> None: ...
 
+    class UserRing(Protocol):
+        """A user ring buffer for its producer: positions as views of a u64, the producer's page and the data behind it, twice."""
+
+        size: int
+        producer: memoryview
+        consumer: memoryview
+        memory: mmap
+
+        def close(self) -> None: ...
+
     class TracePipe(Protocol):
         """Lines that programs print."""
 
@@ -109,6 +119,7 @@ if TYPE_CHECKING:
             self, map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1, time: bool = False
         ) -> PerfRing: ...
         def map_ring(self, map: MapHandle) -> Ring: ...
+        def map_user_ring(self, map: MapHandle) -> UserRing: ...
         def open_trace_pipe(self) -> TracePipe: ...
         def close(self) -> None: ...
 

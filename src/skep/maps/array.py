@@ -1,6 +1,8 @@
-"""Views of the array kinds: plain arrays and program arrays. Keys are indexes; negative ones count from the end."""
+"""The view of plain arrays. Keys are indexes; negative ones count from the end."""
 
 from __future__ import annotations
+
+import struct
 
 from skep.errors import MapError, MapIndexError
 from skep.maps.table import Table
@@ -8,11 +10,18 @@ from skep.maps.table import Table
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from typing import Any
+    from typing import Any, Literal
+
+    from numpy.typing import NDArray
+
+_LETTERS: dict[int, Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}
 
 
 class Array(Table):
-    """Every index exists from the start; `del` and `clear` write zeros."""
+    """Every index exists from the start; `del` and `clear` write zeros.
+
+    Where the kernel lets its memory be mapped (BPF_ARRAY without flags, Linux 5.5), all entries are read without a system call.
+    """
 
     key_error = MapIndexError
 
@@ -20,7 +29,7 @@ class Array(Table):
         return self.max_entries
 
     def __delitem__(self, key: Any) -> None:
-        self.handle.update(self._pack_key(key), self._leaves.pack(self.Leaf()))
+        self.handle.update(self._pack_key(key), self._leaves.pack(self.Leaf()), self.lock)
 
     clearitem = __delitem__
 
@@ -46,6 +55,59 @@ class Array(Table):
     def clear(self) -> None:
         self.zero()
 
+    def zero(self) -> None:
+        count = self.max_entries
+        keys = struct.pack(f"={count}I", *range(count))
+        self.handle.update_batch(keys, bytes(self.handle.value_size * count), count, self.lock)
+
+    def values(self) -> Any:
+        packed = self._mapped_values()
+        return self._leaves.unpack_all(packed, self.max_entries) if packed is not None else Table.values(self)
+
+    def items(self) -> Any:
+        packed = self._mapped_values()
+        if packed is None:
+            return Table.items(self)
+        return list(zip(self._all_keys(), self._leaves.unpack_all(packed, self.max_entries), strict=True))
+
+    def to_numpy(self) -> NDArray[Any]:
+        memory = self.handle.memory()
+        if memory is None:
+            return Table.to_numpy(self)
+        from skep.maps.bulk import entries_array
+
+        with memoryview(memory) as view:
+            result = entries_array(self, None, view, self.max_entries, (self.handle.value_size + 7) // 8 * 8)
+        memory.close()
+        return result
+
+    def live(self) -> NDArray[Any]:
+        """The values as a numpy array in memory shared with the programs: reads and writes need no system call (Linux 5.5).
+
+        The array has no BPF map's lifetime: it stays valid when the map is closed. Read-only where the map is frozen.
+        """
+        from skep.maps.bulk import live_array
+
+        return live_array(self)
+
+    def _mapped_values(self) -> bytes | None:
+        """The packed values, copied from the map's memory; None when it cannot be mapped, or not unpacked quickly."""
+        size = self.handle.value_size
+        if size % 8 and size not in _LETTERS:
+            return None
+        memory = self.handle.memory()
+        if memory is None:
+            return None
+        with memory, memoryview(memory) as view:
+            if not size % 8:
+                return bytes(view[: size * self.max_entries])
+            with view[: 8 * self.max_entries].cast(_LETTERS[size]) as words:  # each value has 8 bytes
+                values: bytes = words[:: 8 // size].tobytes()
+                return values
+
+    def _all_keys(self) -> list[Any]:
+        return self._keys.unpack_all(struct.pack(f"={self.max_entries}I", *range(self.max_entries)), self.max_entries)
+
     def _walk(self) -> Iterator[bytes]:
         return map(self._keys.pack, range(self.max_entries))
 
@@ -56,36 +118,3 @@ class Array(Table):
                 raise MapIndexError(f"index {index} is outside map {self.name!r}: it has {self.max_entries}", map_name=self.name)
             return self._keys.pack(index + self.max_entries if index < 0 else index)
         return self._keys.pack(key)
-
-
-class ProgArray(Array):
-    """Programs by index, for tail calls. A program goes in as what `load_func` returns, or as its fd; its id comes out."""
-
-    def __setitem__(self, key: Any, program: Any) -> None:
-        fd = getattr(program, "fd", program)
-        if isinstance(fd, (str, bytes)) or fd is None:
-            raise MapError(
-                f"{self.name!r} holds programs: give what load_func() returns, or its fd, not {fd!r}", map_name=self.name
-            )
-        self.handle.update(self._pack_key(key), self._leaves.pack(fd))
-
-    def __delitem__(self, key: Any) -> None:
-        if not self.handle.delete(self._pack_key(key)):
-            raise self._missing(key)
-
-    clearitem = __delitem__
-
-    def __contains__(self, key: Any) -> bool:
-        return Array.__contains__(self, key) and self.handle.lookup(self._pack_key(key)) is not None
-
-    def _walk(self) -> Iterator[bytes]:
-        for key in Array._walk(self):
-            if self.handle.lookup(key) is not None:
-                yield key
-
-    def clear(self) -> None:
-        for key in list(self._walk()):
-            self.handle.delete(key)
-
-    def zero(self) -> None:
-        self.clear()

@@ -8,6 +8,7 @@ from skep.errors import MapError
 from skep.maps.array import Array
 from skep.maps.codec import Codec
 from skep.maps.table import Table
+from skep.maps.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,12 +33,16 @@ class PerCpuCodec(Codec):
             self.unpack = self._unpack_padded
 
     def pack(self, value: Any) -> bytes:
+        if hasattr(value, "__array_interface__"):
+            value = value.tolist()
         given = 1 if isinstance(value, int) else len(value) if isinstance(value, (list, tuple)) else self.elements
         if given != self.elements or isinstance(value, int):
             raise MapError(
                 f"{self._place()} has one element for each of {self.elements} CPUs: give a list of that many, not {given}",
                 map_name=self.map_name,
             )
+        if type(value) is bytes and len(value) == self.stride * self.elements:
+            return value
         packed = super().pack(value)
         if self.stride * self.elements == self.size:
             return packed
@@ -46,6 +51,8 @@ class PerCpuCodec(Codec):
 
     def unpack_all(self, data: Data, count: int) -> list[Any]:
         whole = self.stride * self.elements
+        if whole == self.size:
+            return super().unpack_all(data, count)
         return [self.unpack(data, offset) for offset in range(0, whole * count, whole)]
 
     def _unpack_padded(self, data: Data, offset: int = 0) -> Any:
@@ -54,7 +61,7 @@ class PerCpuCodec(Codec):
         return self.ctype.from_buffer_copy(b"".join(data[i : i + one] for i in range(offset, end, self.stride)))
 
 
-def _per_cpu_codec(table: Table, leaf_type: Any) -> Codec:
+def _per_cpu_codec(table: View, leaf_type: Any) -> Codec:
     return PerCpuCodec(leaf_type, table.handle.spec.value_size, table.bpf.engine.possible_cpus, table.name)
 
 
@@ -113,3 +120,6 @@ class PerCpuArray(Array, PerCpuHash):
 
     def getvalue(self, key: Any) -> Any:
         return Table.__getitem__(self, key)
+
+    def _mapped_values(self) -> None:
+        return None  # the kernel maps no per-CPU array

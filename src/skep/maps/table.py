@@ -1,10 +1,11 @@
-"""The Python view of a map: BCC's table over a MapHandle, keys and values as ctypes objects.
+"""The Python view of a map with keys: BCC's table over a MapHandle, keys and values as ctypes objects.
 
-Table is what every kind shares and the view of the hash kinds; the other kinds say only what differs.
+Table is what every kind with keys shares and the view of the hash kinds; the other kinds say only what differs.
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 
 # `collections.abc` pulls in `collections` (1.8 ms); the same class is already loaded from here by `os`
@@ -12,25 +13,21 @@ from _collections_abc import MutableMapping
 
 from skep.errors import MapError, MapKeyError
 from skep.maps.codec import Codec, type_of
+from skep.maps.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any, Protocol
+    from collections.abc import Callable, Iterable, Iterator
+    from typing import Any
 
-    from skep.buffers.poller import Poller
-    from skep.engine import Engine, MapHandle
-    from skep.object.model import Object
+    from numpy.typing import NDArray
 
-    class Owner(Protocol):
-        """What a view knows of the BPF object that it belongs to."""
-
-        engine: Engine
-        object: Object
-        perf_buffers: Poller
-        ring_buffers: Poller
+    from skep.engine import Data, MapHandle
+    from skep.maps.view import Owner as Owner
 
     _Mapping = MutableMapping[Any, Any]
+    Section = Callable[[Any], Any] | None
+    Sorting = Callable[[list[Any]], Iterable[Any]] | None
 else:
     _Mapping = MutableMapping
 
@@ -39,7 +36,7 @@ _MISSING = object()
 _NO_LOOKUP_AND_DELETE = (errno.EINVAL, errno.EOPNOTSUPP, 524)
 
 
-class Table(_Mapping):
+class Table(View, _Mapping):
     """A mapping view of one map; `Key` and `Leaf` are its ctypes types, `bpf` the object that it belongs to.
 
     Keys and values may be given as ctypes instances, integers, bytes, or tuples for structs; they come back as ctypes instances.
@@ -48,33 +45,11 @@ class Table(_Mapping):
     key_error: type[MapError] = MapKeyError
 
     def __init__(self, handle: MapHandle, bpf: Owner, *, key_type: Any = None, leaf_type: Any = None) -> None:
+        super().__init__(handle, bpf, leaf_type=leaf_type)
         spec = handle.spec
         btf = bpf.object.btf
-        self.handle = handle
-        self.bpf = bpf
-        self.name = spec.name
-        self.ttype = spec.type
-        self.flags = spec.flags
-        self.max_entries = spec.max_entries
         self._keys = Codec(key_type or type_of(btf, spec.key_type, spec.key_size), spec.key_size, spec.name, "key")
-        self._leaves = self._leaf_codec(leaf_type or type_of(btf, spec.value_type, spec.value_size))
         self.Key = self._keys.ctype
-        self.Leaf = self._leaves.ctype
-
-    def _leaf_codec(self, leaf_type: Any) -> Codec:
-        return Codec(leaf_type, self.handle.spec.value_size, self.name, "value")
-
-    @property
-    def map_fd(self) -> int:
-        return self.handle.fd
-
-    @property
-    def map_id(self) -> int:
-        """The kernel's number of this map, as `bpftool map` shows it (Linux 4.13)."""
-        return self._kernel_fact("map_id")
-
-    def get_fd(self) -> int:
-        return self.handle.fd
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: {self.Key.__name__} -> {self.Leaf.__name__}, {self.max_entries} entries>"
@@ -82,17 +57,17 @@ class Table(_Mapping):
     # One entry
 
     def __getitem__(self, key: Any) -> Any:
-        value = self.handle.lookup(self._pack_key(key))
+        value = self.handle.lookup(self._pack_key(key), self.lock)
         if value is None:
             raise self._missing(key)
         return self._leaves.unpack(value)
 
     def get(self, key: Any, default: Any = None) -> Any:
-        value = self.handle.lookup(self._pack_key(key))
+        value = self.handle.lookup(self._pack_key(key), self.lock)
         return default if value is None else self._leaves.unpack(value)
 
     def __setitem__(self, key: Any, leaf: Any) -> None:
-        self.handle.update(self._pack_key(key), self._leaves.pack(leaf))
+        self.handle.update(self._pack_key(key), self._pack_leaf(leaf), self.lock)
 
     def __delitem__(self, key: Any) -> None:
         if not self.handle.delete(self._pack_key(key)):
@@ -124,29 +99,38 @@ class Table(_Mapping):
         return iter(self._all_keys())
 
     def __len__(self) -> int:
-        entries = self.handle.batch()
+        entries = self._read()
         return entries[2] if entries is not None else sum(1 for _ in self._walk())
 
     # BCC's items() and the like are lists, except keys(): it is an iterator
     def keys(self) -> Any:
         return iter(self._all_keys())
 
+    iterkeys = iter = keys
+
+    def next(self, key: Any) -> Any:
+        """The key after this one (None: the first); StopIteration at the end. A key that is gone starts again at the first."""
+        following = self.handle.next_key(None if key is None else self._pack_key(key))
+        if following is None:
+            raise StopIteration
+        return self._keys.unpack(following)
+
     def values(self) -> Any:
-        entries = self.handle.batch()
+        entries = self._read()
         if entries is not None:
             return self._leaves.unpack_all(entries[1], entries[2])
         return [leaf for _, leaf in self._walk_items()]
 
     def items(self) -> Any:
-        """All (key, value) pairs, read with batch calls where the kernel has them (Linux 5.6)."""
-        entries = self.handle.batch()
+        """All (key, value) pairs, read with batch calls where the kernel has them (Linux 5.6).
+
+        An entry that stays meanwhile is there once; one that comes or goes may or may not be.
+        """
+        entries = self._read()
         if entries is not None:
             keys, leaves, count = entries
             return list(zip(self._keys.unpack_all(keys, count), self._leaves.unpack_all(leaves, count), strict=True))
         return list(self._walk_items())
-
-    def iterkeys(self) -> Iterator[Any]:
-        return iter(self._all_keys())
 
     def itervalues(self) -> Iterator[Any]:
         return iter(self.values())
@@ -154,20 +138,156 @@ class Table(_Mapping):
     def iteritems(self) -> Iterator[tuple[Any, Any]]:
         return iter(self.items())
 
+    def update(self, other: Any = (), /, **more: Any) -> None:
+        """Write many entries, a mapping's or (key, value) pairs, in one call where the kernel has it (Linux 5.6)."""
+        pairs = list(other.items() if hasattr(other, "items") else other) + list(more.items())
+        keys = b"".join([self._pack_key(key) for key, _ in pairs])
+        leaves = b"".join([self._pack_leaf(leaf) for _, leaf in pairs])
+        self.handle.update_batch(keys, leaves, len(pairs), self.lock)
+
     def clear(self) -> None:
         """Remove all entries."""
         if self.handle.batch(delete=True) is None:
-            for key in list(self._walk()):
-                self.handle.delete(key)
+            keys = list(self._walk())
+            self.handle.delete_batch(b"".join(keys), len(keys))
 
     def zero(self) -> None:
         """Set every value to zero and keep the keys."""
-        zero = self._leaves.pack(self.Leaf())
-        for key in list(self._walk()):
-            self.handle.update(key, zero)
+        entries = self._read()
+        keys, count = (entries[0], entries[2]) if entries is not None else _joined(self._walk())
+        self.handle.update_batch(keys, bytes(self.handle.value_size * count), count, self.lock)
+
+    # BCC's batch calls (Linux 5.6)
+
+    def items_lookup_batch(self) -> Iterator[tuple[Any, Any]]:
+        """The (key, value) pairs of `items()`, one after the other."""
+        return iter(self.items())
+
+    def items_lookup_and_delete_batch(self) -> Iterator[tuple[Any, Any]]:
+        """Take all entries out of the map and give their (key, value) pairs; what comes meanwhile may stay."""
+        entries = self.handle.batch(delete=True, flags=self.lock)
+        if entries is None:
+            pairs = [(key, self._take(key)) for key in list(self._walk())]
+            return iter([(self._keys.unpack(key), self._leaves.unpack(value)) for key, value in pairs if value is not None])
+        keys, leaves, count = entries
+        return iter(list(zip(self._keys.unpack_all(keys, count), self._leaves.unpack_all(leaves, count), strict=True)))
+
+    def items_update_batch(self, keys: Any, leaves: Any) -> None:
+        """Write `keys[i]: leaves[i]` for all i; ctypes arrays, numpy arrays, or any sequences."""
+        packed, count = self._pack_all(self._keys, keys, self._pack_key)
+        values, leaf_count = self._pack_all(self._leaves, leaves, self._pack_leaf)
+        if count != leaf_count:
+            raise MapError(f"map {self.name!r}: {count} keys and {leaf_count} values; there must be as many", map_name=self.name)
+        self.handle.update_batch(packed, values, count, self.lock)
+
+    def items_delete_batch(self, keys: Any = None) -> int:
+        """Remove these keys (None: all), and say how many were there."""
+        if keys is None:
+            removed = self.handle.batch(delete=True)
+            if removed is not None:
+                return removed[2]
+            return self.handle.delete_batch(*_joined(self._walk()))
+        return self.handle.delete_batch(*self._pack_all(self._keys, keys, self._pack_key))
+
+    # numpy
+
+    def to_numpy(self) -> NDArray[Any]:
+        """All entries as a structured array with the fields "key" and "value", read as `items()` reads them.
+
+        Per-CPU values have one more dimension: `array["value"]` is of shape (entries, possible CPUs).
+        """
+        from skep.maps.bulk import entries_array
+
+        entries = self._read()
+        if entries is None:
+            pairs = [(key, value) for key in self._walk() if (value := self.handle.lookup(key, self.lock)) is not None]
+            entries = b"".join(key for key, _ in pairs), b"".join(value for _, value in pairs), len(pairs)
+        return entries_array(self, *entries, self.handle.value_size)
+
+    def update_from(self, keys: Any, values: Any = None) -> None:
+        """Write many entries from arrays: keys and values, or one structured array such as `to_numpy()` gives.
+
+        Per-CPU values are of shape (entries, possible CPUs). When the map is full, MapError says how many were written.
+        """
+        if values is None:
+            keys, values = keys["key"], keys["value"]
+        self.items_update_batch(keys, values)
+
+    def _repr_html_(self) -> str:
+        from skep.maps.bulk import html_table
+
+        return html_table(self)
+
+    # Text
+
+    def key_sprintf(self, key: Any) -> bytes:
+        """A key as BCC writes it: `0x2a`, `{ 0x1 [ 0x2 0x3 ] "text" }`."""
+        from skep.maps.text import print_value
+
+        return print_value(self._keys.ctype, self._pack_key(key))
+
+    def key_scanf(self, text: str | bytes) -> Any:
+        """The key that a text in the form of `key_sprintf` stands for; numbers may be decimal, 0x... or octal."""
+        return self._scan(self._keys, text)
+
+    def print_log2_hist(
+        self,
+        val_type: str = "value",
+        section_header: str = "Bucket ptr",
+        section_print_fn: Section = None,
+        bucket_fn: Section = None,
+        strip_leading_zero: object = None,
+        bucket_sort_fn: Sorting = None,
+    ) -> None:
+        """Print the values as a histogram whose slots are powers of two, 0 to 64 (`bpf_log2l`).
+
+        A struct key is a bucket and a slot: each bucket gets a table of its own, headed by `section_header = bucket`. `bucket_fn`
+        makes the bucket of the key's first member, `section_print_fn` its text, `bucket_sort_fn` the order of a list of them.
+        """
+        from skep.maps.histogram import log2_lines, print_sections
+
+        print_sections(
+            self, log2_lines, val_type, section_header, section_print_fn, bucket_fn, strip_leading_zero, bucket_sort_fn
+        )
+
+    def print_linear_hist(
+        self,
+        val_type: str = "value",
+        section_header: str = "Bucket ptr",
+        section_print_fn: Section = None,
+        bucket_fn: Section = None,
+        strip_leading_zero: object = None,
+        bucket_sort_fn: Sorting = None,
+    ) -> None:
+        """Print the values as a histogram whose slots are the numbers 0 to 1024; else as `print_log2_hist`."""
+        from skep.maps.histogram import linear_lines, print_sections
+
+        print_sections(
+            self, linear_lines, val_type, section_header, section_print_fn, bucket_fn, strip_leading_zero, bucket_sort_fn
+        )
+
+    def print_json_hist(
+        self,
+        val_type: str = "value",
+        section_header: str = "Bucket ptr",
+        section_print_fn: Section = None,
+        bucket_fn: Section = None,
+        bucket_sort_fn: Sorting = None,
+    ) -> None:
+        """Print a histogram of powers of two as a Python dictionary with ts, val_type, data, and the section's name."""
+        from skep.maps.histogram import dictionaries
+
+        for entry in dictionaries(self, val_type, section_header, section_print_fn, bucket_fn, bucket_sort_fn):
+            print(entry)
+
+    # How the above reads and writes
+
+    def _read(self) -> tuple[Data, Data, int] | None:
+        """All keys, all values and their number; None when this map can only be walked."""
+        return self.handle.batch(flags=self.lock)
 
     def _all_keys(self) -> list[Any]:
-        entries = self.handle.batch()
+        entries = self._read()
         if entries is not None:
             return self._keys.unpack_all(entries[0], entries[2])
         return [self._keys.unpack(key) for key in self._walk()]
@@ -183,39 +303,44 @@ class Table(_Mapping):
 
     def _walk_items(self) -> Iterator[tuple[Any, Any]]:
         for key in self._walk():
-            value = self.handle.lookup(key)
+            value = self.handle.lookup(key, self.lock)
             if value is not None:  # deleted since the walk saw it
                 yield self._keys.unpack(key), self._leaves.unpack(value)
 
     def _take(self, key: bytes) -> bytes | None:
         try:
-            return self.handle.lookup_and_delete(key)
+            return self.handle.lookup_and_delete(key, self.lock)
         except MapError as error:
             if error.errno not in _NO_LOOKUP_AND_DELETE:
                 raise
-        value = self.handle.lookup(key)
+        value = self.handle.lookup(key, self.lock)
         return value if value is not None and self.handle.delete(key) else None
 
     def _pack_key(self, key: Any) -> bytes:
         return self._keys.pack(key)
 
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return self._leaves.pack(leaf)
+
+    def _pack_all(self, codec: Codec, data: Any, pack: Callable[[Any], bytes]) -> tuple[Data, int]:
+        """Packed bytes of many keys or values, and their number."""
+        if isinstance(data, ctypes.Array) and ctypes.sizeof(data._type_) == codec.size == self._stride(codec):
+            return bytes(data), len(data)
+        if hasattr(data, "__array_interface__"):
+            from skep.maps.bulk import pack_array
+
+            return pack_array(codec, data)
+        packed = [pack(item) for item in data]
+        return b"".join(packed), len(packed)
+
+    def _stride(self, codec: Codec) -> int:
+        return self.handle.key_size if codec is self._keys else self.handle.value_size
+
     def _missing(self, key: Any) -> MapError:
         shown = getattr(key, "value", key)
         return self.key_error(f"map {self.name!r} has no entry for key {shown!r}", map_name=self.name)
 
-    # A map is itself, whatever it holds: Mapping would compare all entries, and never find two ctypes objects equal
-    __eq__ = object.__eq__
-    __hash__ = object.__hash__
 
-    def __reduce_ex__(self, _protocol: object) -> Any:
-        raise MapError(f"map {self.name!r} cannot be copied or pickled: dict(table.items()) is a copy", map_name=self.name)
-
-    def _kernel_fact(self, name: str) -> int:
-        """A number from the map's fdinfo (Linux 4.10)."""
-        if self.handle.fd < 0:
-            raise MapError(f"map {self.name!r} is closed", map_name=self.name)
-        with open(f"/proc/self/fdinfo/{self.handle.fd}") as info:
-            for line in info:
-                if line.startswith(name + ":"):
-                    return int(line.split()[1])
-        raise MapError(f"map {self.name!r} has no {name}: fd {self.handle.fd} is no map of the kernel", map_name=self.name)
+def _joined(keys: Iterable[bytes]) -> tuple[bytes, int]:
+    found = list(keys)
+    return b"".join(found), len(found)

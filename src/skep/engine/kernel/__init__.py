@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from skep.btf import Btf
     from skep.engine import Hook, MapHandle, ProgramHandle
+    from skep.engine.kernel.user_ring import UserRing
     from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
 
 __all__ = ["FAMILIES", "KernelEngine", "KernelLink", "KernelMap", "KernelProgram", "PerfRing", "Ring", "TracePipe", "Tracefs"]
@@ -102,6 +103,12 @@ class KernelEngine:
     def map_ring(self, map: MapHandle) -> Ring:
         """A ring buffer's memory."""
         return rings.map_ring(map)
+
+    def map_user_ring(self, map: MapHandle) -> UserRing:
+        """A user ring buffer's memory, for its producer (6.1)."""
+        from skep.engine.kernel.user_ring import map_user_ring
+
+        return map_user_ring(map)
 
     def open_trace_pipe(self) -> TracePipe:
         """A reader of what programs print."""

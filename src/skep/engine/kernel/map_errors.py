@@ -47,7 +47,9 @@ def element_error(name: str, type: int, max_entries: int, command: int, number: 
             )
         return MapKeyError(f"{what}: the key {key.hex()} exists already", errno=number, map_name=name)
     reasons = {
-        (syscall.MAP_DELETE_ELEM, errno.EINVAL): "elements of an array cannot be deleted, only overwritten",
+        (syscall.MAP_DELETE_ELEM, errno.EINVAL): "there is nothing in this slot"
+        if type == MAP_TYPES["sockmap"]
+        else "elements of an array cannot be deleted, only overwritten",
         (syscall.MAP_UPDATE_ELEM, errno.EPERM): "the map is frozen or read-only",
         (syscall.MAP_UPDATE_ELEM, errno.EBADF): "the value is not an fd of the object that this map holds",
         (syscall.MAP_UPDATE_ELEM, errno.EINVAL): "the value or the flags do not fit this kind of map"

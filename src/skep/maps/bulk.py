@@ -1,0 +1,160 @@
+"""Maps as numpy arrays: all keys and values in one structured array, arrays written in one call, shared memory seen live.
+
+numpy is imported when one of these is called.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from skep.errors import MapError
+from skep.maps.dtypes import dtype_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    import numpy
+    from numpy.typing import NDArray
+
+    from skep.engine import Data
+    from skep.maps.codec import Codec
+    from skep.maps.table import Table
+
+
+def entries_array(table: Table, keys: Data | None, values: Data, count: int, stride: int) -> NDArray[Any]:
+    """(key, value) records of packed keys (None: 0, 1, 2, ...) and values that are `stride` bytes apart."""
+    import numpy
+
+    leaves = table._leaves
+    key_type = dtype_of(table.Key)
+    result = numpy.empty(count, [("key", key_type), ("value", _leaf_dtype(leaves))])
+    result["key"] = numpy.arange(count, dtype=key_type) if keys is None else numpy.frombuffer(keys, key_type, count)
+    source = numpy.frombuffer(values, _strided(leaves, stride), count)
+    result["value"] = source["element"]
+    return result
+
+
+def _leaf_dtype(codec: Codec) -> numpy.dtype[Any]:
+    import numpy
+
+    elements = getattr(codec, "elements", 0)
+    if not elements:
+        return dtype_of(codec.ctype)
+    element = dtype_of(codec.element)  # type: ignore[attr-defined]
+    return numpy.dtype((element.base, (elements, *element.shape)))
+
+
+def _strided(codec: Codec, stride: int) -> numpy.dtype[Any]:
+    """One field "element", in records of `stride` bytes; for per-CPU values an array of them."""
+    import numpy
+
+    elements = getattr(codec, "elements", 0)
+    if not elements:
+        return numpy.dtype({"names": ["element"], "formats": [dtype_of(codec.ctype)], "offsets": [0], "itemsize": stride})
+    return numpy.dtype([("element", _padded(codec), (elements,))])
+
+
+def _padded(codec: Any) -> numpy.dtype[Any]:
+    import numpy
+
+    element = dtype_of(codec.element)
+    if element.itemsize == codec.stride:
+        return element
+    return numpy.dtype({"names": ["element"], "formats": [element], "offsets": [0], "itemsize": codec.stride})
+
+
+def pack_array(codec: Codec, data: Any) -> tuple[Data, int]:
+    """The packed bytes of a numpy array of keys or values, and how many there are; numbers that do not fit are refused."""
+    import numpy
+
+    array = numpy.asarray(data)
+    elements = getattr(codec, "elements", 0)
+    if elements:
+        if array.ndim < 2 or array.shape[1] != elements:
+            raise MapError(
+                f"values of map {codec.map_name!r} are an array of shape (n, {elements}), one column for each possible CPU, "
+                f"not {array.shape}",
+                map_name=codec.map_name,
+            )
+        packed = numpy.zeros((len(array), elements), _padded(codec))
+        target = packed["element"] if packed.dtype.names == ("element",) and dtype_of(codec.element).names is None else packed  # type: ignore[attr-defined]
+        target[...] = _converted(array, dtype_of(codec.element), codec)  # type: ignore[attr-defined]
+        return packed.view(numpy.uint8).reshape(-1).data, len(array)
+    wanted = dtype_of(codec.ctype)
+    converted = numpy.ascontiguousarray(_converted(array, wanted, codec))
+    count = len(array)
+    if converted.nbytes != count * codec.size:
+        raise MapError(
+            f"{codec.side}s of map {codec.map_name!r} have {codec.size} bytes; an array of shape {array.shape} and "
+            f"{array.dtype} has {converted.nbytes // max(count, 1)} for each",
+            map_name=codec.map_name,
+        )
+    return converted.reshape(-1).view(numpy.uint8).data, count
+
+
+def _converted(array: NDArray[Any], wanted: numpy.dtype[Any], codec: Codec) -> NDArray[Any]:
+    base = wanted.base
+    if array.dtype == base:
+        return array
+    if array.dtype.names is None and array.dtype.kind in "iub" and base.kind in "iub":
+        converted = array.astype(base)
+        # as in C, numbers of the same size keep their bits: -1 is the largest unsigned
+        if array.dtype.itemsize != base.itemsize and not (converted.astype(array.dtype) == array).all():
+            raise MapError(f"numbers of {array.dtype} do not fit into the {codec.side} of map {codec.map_name!r}, {base}")
+        return converted
+    if array.dtype.kind == base.kind == "S" or (array.dtype.names is not None and array.dtype.names == base.names):
+        return array.astype(base)
+    if array.dtype.itemsize == base.itemsize and (array.dtype.kind == "V" or base.names is not None):
+        return array.view(base)
+    raise MapError(
+        f"the {codec.side} of map {codec.map_name!r} is {base}; an array of {array.dtype} is no such thing: use astype()"
+    )
+
+
+def live_array(table: Table) -> NDArray[Any]:
+    """The values of an array map in memory shared with its programs, one for each index; no system call reads or writes them."""
+    import numpy
+
+    try:
+        memory = table.handle.memory(writable=True)
+    except PermissionError:
+        memory = table.handle.memory()
+    if memory is None:
+        raise MapError(
+            f"map {table.name!r} has no memory to share: it takes an array (not per-CPU, without locks or timers in its values) "
+            "with the flag BPF_F_MMAPABLE, as BPF_ARRAY has on Linux 5.5 and newer",
+            map_name=table.name,
+        )
+    stride = (ctypes.sizeof(table.Leaf) + 7) // 8 * 8
+    found: NDArray[Any] = numpy.frombuffer(memory, _strided(table._leaves, stride), table.max_entries)["element"]
+    return found
+
+
+def html_table(table: Table, shown: int = 20) -> str:
+    """The first entries as an HTML table, for notebooks."""
+    from html import escape
+    from itertools import islice
+
+    rows = [f"<tr><td>{escape(_cell(key))}</td><td>{escape(_cell(leaf))}</td></tr>" for key, leaf in islice(table.items(), shown)]
+    count = len(table)
+    more = f"<tr><td colspan=2>... {count - shown} more</td></tr>" if count > shown else ""
+    title = f"{escape(table.name)}: {escape(table.map_type_name)}, {count} of at most {table.max_entries} entries"
+    return f"<table><caption>{title}</caption><tr><th>key</th><th>value</th></tr>{''.join(rows)}{more}</table>"
+
+
+def _cell(value: Any) -> str:
+    if isinstance(value, ctypes._SimpleCData):
+        shown = value.value
+        return shown.decode(errors="replace") if isinstance(shown, bytes) else str(shown)
+    if isinstance(value, ctypes.Array):
+        raw = getattr(value, "value", None)
+        return raw.decode(errors="replace") if isinstance(raw, bytes) else f"[{', '.join(map(_cell_item, value))}]"
+    names = [field[0] for field in value._fields_ if not field[0].startswith("__pad_")]
+    return f"{{{', '.join(f'{name}: {_cell_item(getattr(value, name))}' for name in names)}}}"
+
+
+def _cell_item(value: Any) -> str:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return _cell(value) if isinstance(value, (ctypes.Array, ctypes.Structure, ctypes.Union)) else str(value)

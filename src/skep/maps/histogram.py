@@ -1,0 +1,153 @@
+"""Histograms of maps as text: BCC's layout, byte for byte, and its JSON-like dictionaries.
+
+In: a view whose keys are slots, or structs of a bucket and a slot. Out: printed lines.
+"""
+
+from __future__ import annotations
+
+import ctypes
+
+from skep.errors import MapIndexError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+    from typing import Any
+
+    from skep.maps.table import Table
+
+_STARS = 40
+_LOG2_SLOTS, _LINEAR_SLOTS = 65, 1025  # as many as BCC takes: 64 bits and zero; 0 to 1024
+_NARROW_SLOTS = 32  # up to here the limits of the slots have ten digits
+
+
+class Histogram:
+    """The slots of one section: `bucket` is None when the map has no sections."""
+
+    __slots__ = ("bucket", "counts")
+
+    def __init__(self, bucket: Any, counts: list[int]) -> None:
+        self.bucket = bucket
+        self.counts = counts
+
+
+def read(
+    table: Table, slots: int, bucket_fn: Callable[[Any], Any] | None, bucket_sort_fn: Callable[[list[Any]], Iterable[Any]] | None
+) -> list[Histogram]:
+    """The map's histograms, in the order in which their buckets are met, or in that of `bucket_sort_fn(buckets)`."""
+    if not issubclass(table.Key, ctypes.Structure):
+        counts = [0] * slots
+        for key, leaf in table.items():
+            counts[_slot(table, key.value, slots)] = _count(leaf)
+        return [Histogram(None, counts)]
+    fields = [field[0] for field in table.Key._fields_ if not field[0].startswith("__pad_")]
+    if len(fields) < 2:
+        raise MapIndexError(f"map {table.name!r}: a key with one member has no room for a bucket and a slot", map_name=table.name)
+    sections: dict[Any, list[int]] = {}
+    for key, leaf in table.items():
+        bucket = getattr(key, fields[0])
+        if bucket_fn is not None:
+            bucket = bucket_fn(bucket)
+        counts = sections.setdefault(bucket, [0] * slots)
+        counts[_slot(table, getattr(key, fields[1]), slots)] = _count(leaf)
+    buckets: Iterable[Any] = sections if bucket_sort_fn is None else bucket_sort_fn(list(sections))
+    return [Histogram(bucket, sections[bucket]) for bucket in buckets]
+
+
+def _count(leaf: Any) -> int:
+    value: int = leaf.value if isinstance(leaf, ctypes._SimpleCData) else sum(leaf)  # of all CPUs
+    return value
+
+
+def _slot(table: Table, slot: int, slots: int) -> int:
+    if not 0 <= slot < slots:
+        kind = "print_linear_hist" if slots == _LINEAR_SLOTS else "print_log2_hist"
+        raise MapIndexError(f"Index in {kind}() of {slot} exceeds max of {slots}.", map_name=table.name)
+    return slot
+
+
+def log2_lines(counts: list[int], val_type: str, strip_leading_zero: object) -> list[str]:
+    """A table of powers of two; slot 0 is not shown."""
+    last = max((slot for slot, count in enumerate(counts) if count > 0), default=-1)
+    if last < 1:
+        return []
+    narrow = last <= _NARROW_SLOTS
+    number, stars = (10, _STARS) if narrow else (20, _STARS // 2)
+    indent, title = (5, 19) if narrow else (15, 29)
+    lines = [f"{'':{indent}}{val_type!s:<{title}} : count     distribution"]
+    highest = max(counts)
+    for slot in range(_first(counts, strip_leading_zero, 1), last + 1):
+        low, high = (1 << slot) >> 1, (1 << slot) - 1
+        low -= low == high
+        bar = _bar(counts[slot], highest, stars)
+        lines.append(f"{low:>{number}} -> {high:<{number}} : {counts[slot]:<8} |{bar}|")
+    return lines
+
+
+def linear_lines(counts: list[int], val_type: str, strip_leading_zero: object) -> list[str]:
+    """A table of numbers from 0 on."""
+    last = max((slot for slot, count in enumerate(counts) if count > 0), default=-1)
+    if last < 0:
+        return []
+    lines = [f"     {val_type!s:<13} : count     distribution"]
+    highest = max(counts)
+    for slot in range(_first(counts, strip_leading_zero, 0), last + 1):
+        lines.append(f"        {slot:<10} : {counts[slot]:<8} |{_bar(counts[slot], highest, _STARS)}|")
+    return lines
+
+
+def _first(counts: list[int], strip_leading_zero: object, first: int) -> int:
+    if not strip_leading_zero:
+        return first
+    return next(slot for slot, count in enumerate(counts) if slot >= first and count)
+
+
+def _bar(count: int, highest: int, width: int) -> str:
+    return ("*" * min(int(width * count / highest), width)).ljust(width)
+
+
+def print_sections(
+    table: Table,
+    lines: Callable[[list[int], str, object], list[str]],
+    val_type: str,
+    section_header: str,
+    section_print_fn: Callable[[Any], Any] | None,
+    bucket_fn: Callable[[Any], Any] | None,
+    strip_leading_zero: object,
+    bucket_sort_fn: Callable[[list[Any]], Iterable[Any]] | None,
+) -> None:
+    """Print each histogram of the map, with the section's name before it where the map has sections."""
+    slots = _LINEAR_SLOTS if lines is linear_lines else _LOG2_SLOTS
+    for histogram in read(table, slots, bucket_fn, bucket_sort_fn):
+        if issubclass(table.Key, ctypes.Structure):
+            name = section_print_fn(histogram.bucket) if section_print_fn is not None else repr(histogram.bucket)
+            print(f"\n{section_header} = {name}")
+        for line in lines(histogram.counts, val_type, strip_leading_zero):
+            print(line)
+
+
+def dictionaries(
+    table: Table,
+    val_type: str,
+    section_header: str,
+    section_print_fn: Callable[[Any], Any] | None,
+    bucket_fn: Callable[[Any], Any] | None,
+    bucket_sort_fn: Callable[[list[Any]], Iterable[Any]] | None,
+) -> list[dict[str, Any]]:
+    """The histograms as BCC's print_json_hist shows them: slots as intervals, up to the last that is not empty."""
+    from time import strftime
+
+    found = []
+    for histogram in read(table, _LOG2_SLOTS, bucket_fn, bucket_sort_fn):
+        counts = histogram.counts
+        last = max((slot for slot, count in enumerate(counts) if count), default=0)
+        data = [
+            {"interval-start": 1 << slot - 1 if slot > 1 else 0, "interval-end": (1 << slot) - 1, "count": int(counts[slot])}
+            for slot in range(1, last + 1)
+        ]
+        entry: dict[str, Any] = {"ts": strftime("%Y-%m-%d %H:%M:%S"), "val_type": val_type, "data": data}
+        if issubclass(table.Key, ctypes.Structure):
+            name = section_print_fn(histogram.bucket) if section_print_fn is not None else histogram.bucket
+            entry[section_header] = name
+        found.append(entry)
+    return found

@@ -1,0 +1,167 @@
+"""Views of the kinds whose values are kernel objects: programs, cgroups, maps, devices, CPUs, sockets.
+
+A value goes in as an fd, or as a Python object that stands for one; what comes out is the kernel's id of it, where it tells.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+
+from skep.errors import MapError
+from skep.maps.array import Array
+from skep.maps.table import Table
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import Any
+
+
+class Slots(Array):
+    """An array whose slots may be empty: what all kinds of this module with an index share."""
+
+    def __delitem__(self, key: Any) -> None:
+        if not self.handle.delete(self._pack_key(key)):
+            raise self._missing(key)
+
+    clearitem = __delitem__
+
+    def __contains__(self, key: Any) -> bool:
+        return Array.__contains__(self, key) and self.handle.lookup(self._pack_key(key)) is not None
+
+    def _walk(self) -> Iterator[bytes]:
+        for key in Array._walk(self):
+            if self.handle.lookup(key) is not None:
+                yield key
+
+    def _read(self) -> None:
+        return None  # batch calls of these kinds, where there are any, stop at the first empty slot
+
+    _mapped_values = _read
+
+    def _all_keys(self) -> list[Any]:
+        return [self._keys.unpack(key) for key in self._walk()]
+
+    def clear(self) -> None:
+        for key in Array._walk(self):
+            try:
+                self.handle.delete(key)
+            except MapError as error:
+                if error.errno != errno.EINVAL:  # an empty slot of a sockmap
+                    raise
+
+    zero = clear
+
+
+class ProgArray(Slots):
+    """Programs by index, for tail calls. A program goes in as what `load_func` returns, or as its fd; its id comes out."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        fd = getattr(leaf, "fd", leaf)
+        if isinstance(fd, (str, bytes)) or fd is None:
+            raise MapError(
+                f"{self.name!r} holds programs: give what load_func() returns, or its fd, not {fd!r}", map_name=self.name
+            )
+        return self._leaves.pack(fd)
+
+
+class CgroupArray(Slots):
+    """Cgroups by index, for `check_current_task`. A cgroup goes in as its directory's path, or as an fd of it (Linux 4.8).
+
+    The kernel does not give them back: slots can be set and deleted, not read.
+    """
+
+    def __setitem__(self, key: Any, cgroup: Any) -> None:
+        if not isinstance(cgroup, (str, bytes, os.PathLike)):
+            super().__setitem__(key, getattr(cgroup, "fileno", lambda: cgroup)())
+            return
+        try:
+            fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise MapError(f"map {self.name!r}: cannot open cgroup {cgroup!r}: {error.strerror}", map_name=self.name) from error
+        try:
+            super().__setitem__(key, fd)
+        finally:
+            os.close(fd)
+
+
+class ArrayOfMaps(Slots):
+    """Maps by index. A map goes in as a view or as its fd; its id comes out, which `skep.maps.from_id` opens. Linux 4.12."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return self._leaves.pack(getattr(leaf, "map_fd", leaf))
+
+
+class HashOfMaps(Table):
+    """Maps by key. A map goes in as a view or as its fd; its id comes out, which `skep.maps.from_id` opens. Linux 4.12."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return self._leaves.pack(getattr(leaf, "map_fd", leaf))
+
+
+class DevMap(Slots):
+    """Network devices by index, for `redirect_map` (Linux 4.14). A device goes in by name or number; its number comes out."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return pack_device(self, leaf)
+
+
+class DevMapHash(Table):
+    """Network devices by key (Linux 5.4)."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return pack_device(self, leaf)
+
+
+def pack_device(table: Table, leaf: Any) -> bytes:
+    """A device's index, and behind it, where the map has room (5.8), the fd of an XDP program: `(device, program)`."""
+    device, program = leaf if isinstance(leaf, tuple) else (leaf, 0)
+    if isinstance(device, (str, bytes)):
+        try:
+            device = socket.if_nametoindex(device if isinstance(device, str) else device.decode())
+        except OSError:
+            raise MapError(f"map {table.name!r}: there is no network device {device!r}", map_name=table.name) from None
+    return _with_program(table, device, program)
+
+
+class CpuMap(Slots):
+    """CPUs by number, for `redirect_map` (Linux 4.15). The value is the size of the CPU's queue, or (size, XDP program) (5.9)."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        size, program = leaf if isinstance(leaf, tuple) else (leaf, 0)
+        return _with_program(self, size, program)
+
+
+def _with_program(table: Table, number: Any, program: Any) -> bytes:
+    if isinstance(number, int) and table.handle.value_size == 8:
+        return struct.pack("=Ii", number, getattr(program, "fd", program))
+    return table._leaves.pack(number)
+
+
+class XskMap(Slots):
+    """AF_XDP sockets by queue, for `redirect_map` (Linux 4.18); a socket or its fd goes in, none comes out."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return pack_socket(self, leaf)
+
+
+class SockMap(Slots):
+    """Sockets by index (Linux 4.14); a socket or its fd goes in, its cookie comes out where values have 8 bytes."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return pack_socket(self, leaf)
+
+
+class SockHash(Table):
+    """Sockets by key (Linux 4.18); a socket or its fd goes in, its cookie comes out where values have 8 bytes."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        return pack_socket(self, leaf)
+
+
+def pack_socket(table: Table, leaf: Any) -> bytes:
+    fileno = getattr(leaf, "fileno", None)
+    return table._leaves.pack(leaf if fileno is None else fileno())
