@@ -357,3 +357,31 @@ def test_static_variables_stay_whole_and_are_read() -> None:
     with BPF(text=text, globals={"never_written_in_c": 10, "program.step": 5, "whole": (7, (1,))}) as bpf:
         run(bpf)
         assert (bpf.globals["sum"], bpf.globals["whole"].a) == (15, 8)
+
+
+def test_a_program_for_another_hook_uses_the_same_variables() -> None:
+    text = """
+    u64 calls; static u64 result = 5;
+    int first(struct pt_regs *ctx) { calls++; return 0; }
+    int second(struct pt_regs *ctx) { static int n = 1; calls++; result = PT_REGS_PARM1(ctx); return n++; }
+    """
+    with BPF(text=text) as bpf:
+        bpf.attach_kprobe(event=bpf.get_syscall_fnname("umask"), fn_name="second")
+        os.umask(os.umask(0o22))
+        assert bpf.globals["calls"] >= 2
+        assert bpf.globals["second.n"] == 1 + bpf.globals["calls"]
+
+
+def test_variables_at_other_places_are_not_mixed_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "u64 calls = %d; int first(struct pt_regs *ctx) { return PT_REGS_PARM1(ctx) + calls; }"
+    with BPF(text=text % 1) as bpf:
+        other = skep.compile(text % 2)
+        monkeypatch.setattr("skep.build.build", lambda *_, **options: other)
+        with pytest.raises(SkepError, match=r"program 'first' cannot be attached as .* its global variables are at other places"):
+            bpf.load_func("first", BPF.TRACEPOINT)
+
+
+@pytest.mark.parametrize("option", ["globals", "maps"])
+def test_what_is_no_dict_is_refused(compiled, option: str) -> None:
+    with pytest.raises(SkepError, match=rf"BPF\({option}=5\): {option} is a dict by name, not int"):
+        BPF(object=compiled, **{option: 5})

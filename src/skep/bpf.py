@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import atexit
 import sys
+from _collections_abc import Mapping
 from _weakref import ref
 
 from skep.arguments import as_text, near, source_of
@@ -20,7 +21,7 @@ from skep.object.model import Object, ProgramKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
     from skep.engine import Engine, MapHandle, ProgramHandle
@@ -107,6 +108,9 @@ class BPF(Attaching):
             raise UnsupportedError(f"device={as_text(device)!r}: programs cannot be loaded into network hardware", needs="BCC")
         if isinstance(cflags, (str, bytes)):
             raise SkepError(f"BPF(cflags={cflags!r}): cflags is a list of flags, such as [{as_text(cflags)!r}]")
+        for what, given in (("globals", globals), ("maps", maps)):
+            if given is not None and not isinstance(given, Mapping):
+                raise SkepError(f"BPF({what}={given!r}): {what} is a dict by name, not {type(given).__name__}")
         self._cflags = [as_text(flag, "a flag of cflags") for flag in cflags]
         if object is None:
             self._text, self._file = source_of(as_text(src_file, "src_file"), text)
@@ -284,6 +288,11 @@ class BPF(Attaching):
                 # the hook's context is no pt_regs: the same C, compiled for what it is
                 owner = build(self._text, file=self._file, cflags=self._cflags, contexts={name: kind.context})
                 spec = owner.programs[name]
+                if _data_sections(owner) != _data_sections(self.object):  # its code would read other variables in our maps
+                    raise SkepError(
+                        f"program {name!r} cannot be attached as {kind.name} beside the others: compiled for that, its global "
+                        "variables are at other places; give it a BPF object of its own"
+                    )
             with Uninterrupted():
                 self._freeze_constants()
                 handle = self._programs[name, kind] = self.engine.load_program(spec, kind, self._maps, owner)
@@ -394,6 +403,10 @@ class BPF(Attaching):
         if name.endswith(_NOT_YET):
             raise AttributeError(f"BCC's BPF.{name} is not there yet: this Skep has no such part", name=name, obj=self)
         raise AttributeError(f"'BPF' object has no attribute {name!r}", name=name, obj=self)
+
+
+def _data_sections(object: Object) -> dict[str, bytes]:
+    return {spec.name: spec.initial for spec in object.maps.values() if spec.initial is not None}
 
 
 def _close_at_exit(reference: ref[BPF]) -> None:
