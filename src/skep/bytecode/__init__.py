@@ -1,4 +1,4 @@
-"""BPF bytecode: decode, encode, and print in the kernel's syntax."""
+"""BPF bytecode: decode, encode, print in the kernel's syntax; `assembler` makes it of text."""
 
 from __future__ import annotations
 
