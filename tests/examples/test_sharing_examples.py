@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING
 
 import pytest
-from support import ROOT
+from support import FIRST_UID, ROOT
 
 if TYPE_CHECKING:
-    from support import Skep
+    from support import Skep, Workload
 
 pytestmark = pytest.mark.kernel
 
@@ -36,3 +37,20 @@ def test_two_programs_share_a_map(skep: Skep) -> None:
     found = re.fullmatch(r"sleep 0.2 lived (\d+) ms\n", run(skep, "examples/two_programs.py"))
     assert found
     assert int(found[1]) >= 200
+
+
+def test_another_process_reads_the_counts_by_the_maps_id(skep: Skep, workload: Workload) -> None:
+    counter = subprocess.Popen(
+        [sys.executable, "examples/shared_map.py"], cwd=ROOT, env=skep.environment, text=True, stdout=subprocess.PIPE
+    )
+    try:
+        assert counter.stdout is not None
+        id = counter.stdout.readline().split()[-1]
+        for _ in range(3):
+            workload.run("true", uid=FIRST_UID)
+        assert f"user id {FIRST_UID}: 3 programs\n" in run(skep, "examples/shared_map.py", id)
+        counter.send_signal(signal.SIGINT)
+        assert counter.wait(timeout=20) == 0
+    finally:
+        counter.kill()
+        counter.communicate()
