@@ -81,7 +81,7 @@ def chibicc(folder: Path) -> tuple[dict[Path, Result | None], tuple[str, ...]]:
         "#define ASSERT(x, y) assert(x, y, #y)\nvoid assert(int expected, int actual, char *code);\n"
     )
     common = made / "common.c"
-    common.write_text((source / "common").read_text())
+    common.write_text((source / "common").read_text().replace("exit(1);", ""))  # all of its assertions, not the first that fails
     library = made / "common.so"
     subprocess.run([system_compilers()[-1], "-w", "-fPIC", "-shared", "-o", library, common], check=True)
     ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)

@@ -417,6 +417,16 @@ class Calls:
         assert isinstance(node.function, ast.Name)
         return tree.CallBuiltin(node.first, node.last, ct.VOID, node.function.name[10:], [])
 
+    def _alloca(self, node: ast.Call) -> tree.Node:
+        if self.c.bpf:
+            self.c.error("BPF's stack is fixed at load: give a variable a constant size", node, code="alloca")
+            return self.e.poison(node)
+        args = self.take(node, 1)
+        if args is None:
+            return self.e.poison(node)
+        size = self.e.assignable(args[0], ct.ULONG, "the size", node)
+        return tree.CallBuiltin(node.first, node.last, PointerType(ct.VOID), "alloca", [size])
+
     def _packet_load(self, node: ast.Call) -> tree.Node:
         """LD_ABS and LD_IND: a number of the packet's in host order; outside of the packet the program ends with 0."""
         assert isinstance(node.function, ast.Name)
@@ -439,7 +449,7 @@ class Calls:
     _special = {  # noqa: RUF012
         "expect": _expect, "constant_p": _constant_p, "choose_expr": _choose, "preserve_access_index": _same,
         "unreachable": _stop, "bpf_load_byte": _packet_load, "bpf_load_half": _packet_load, "bpf_load_word": _packet_load,
-        "trap": _stop, "va_start": _va, "va_end": _va, "va_copy": _va,
+        "trap": _stop, "alloca": _alloca, "va_start": _va, "va_end": _va, "va_copy": _va,
     }  # fmt: skip
 
     def _atomic(self, node: ast.Call, name: str) -> tree.Node | None:
@@ -472,6 +482,13 @@ class Calls:
             return tree.CallBuiltin(node.first, node.last, result, "cmpxchg", [args[0], value(1), value(2)])
         if what == "compare_exchange_n" and len(args) >= 3:
             return tree.CallBuiltin(node.first, node.last, ct.BOOL, "compare_exchange", [args[0], args[1], value(2)])
+        if what == "compare_exchange" and len(args) >= 3:
+            wanted = args[2]
+            if not isinstance(wanted.type, PointerType) or wanted.type.to.size != type.size:
+                self.c.error(f"argument 3 of {name}() is a pointer to the new value", node, code="arguments")
+                return self.e.poison(node)
+            place = tree.Deref(wanted.token, wanted.last, type, wanted)
+            return tree.CallBuiltin(node.first, node.last, ct.BOOL, "compare_exchange", [args[0], args[1], place])
         if what in ("load_n",):
             return tree.CallBuiltin(node.first, node.last, type, "atomic_load", [args[0]])
         if what in ("load", "exchange", "store"):

@@ -135,19 +135,17 @@ class Expressions(Conversions):
         return self.string(node).data
 
     def string(self, node: ast.String) -> tree.StringData:
-        prefix = ""
+        prefix = next((p for token in node.tokens if (p := token.text.partition('"')[0])), "")
         elements: list[int] = []
         for token in node.tokens:
             try:
-                own, value = decode_string(token)
+                own, value = decode_string(token, prefix)
                 self._literal_warnings(token)
             except ValueError as error:
                 self.c.error(str(error), token, code="escape")
                 continue
-            if own and own != prefix:
-                if prefix:
-                    self.c.error(f"a string with prefix {own} is joined to one with {prefix}", token, code="string")
-                prefix = own
+            if own != prefix:
+                self.c.error(f"a string with prefix {own} is joined to one with {prefix}", token, code="string")
             elements += value
         of = _ELEMENT[prefix]
         elements.append(0)
@@ -534,6 +532,10 @@ class Expressions(Conversions):
     def comma(self, node: ast.Comma) -> tree.Node:
         left = self.value(node.left)
         right = self.value(node.right)
+        if type(left) is tree.Const and type(right) is tree.Const:
+            if node.left.first.expansion is None:
+                self.c.warning("the value of this expression is not used", node.left, code="unused-value")
+            return tree.Const(node.first, node.last, right.type.unqualified(), right.value)  # clang folds it, too
         return tree.Comma(node.first, node.last, right.type.unqualified(), left, right)
 
     # --- others

@@ -195,12 +195,14 @@ def _utf8(code: int) -> bytes:
     return chr(code).encode("utf-8", "surrogateescape")
 
 
-def decode_string(token: Token) -> tuple[str, bytes | list[int]]:
+def decode_string(token: Token, joined: str = "") -> tuple[str, bytes | list[int]]:
     """Prefix and content of one string literal, without a final zero: bytes for "" and u8, else a list of elements.
 
-    Raises ValueError, with a message for the user, for a bad escape sequence.
+    `joined`: the prefix of the literals beside it, which one without a prefix takes (C11 6.4.5p5). Raises ValueError,
+    with a message for the user, for a bad escape sequence.
     """
     prefix, body = _split_literal(token.text)
+    prefix = prefix or joined
     if prefix in ("", "u8"):
         if "\\" not in body:
             return prefix, body.encode("utf-8", "surrogateescape")
