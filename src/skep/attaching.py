@@ -5,7 +5,7 @@ from __future__ import annotations
 from skep.arguments import as_text
 from skep.attachments import Attachment, Attachments
 from skep.engine import Hook
-from skep.errors import AttachError, SkepError, UnsupportedError
+from skep.errors import AttachError, SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
 # The hook families that a program's name or section attaches by itself at construction
 _AUTOLOAD = {
     "kprobe": "kprobe", "kretprobe": "kretprobe", "tracepoint": "tracepoint", "tp": "tracepoint",
-    "raw_tracepoint": "raw_tracepoint", "raw_tp": "raw_tracepoint",
+    "raw_tracepoint": "raw_tracepoint", "raw_tp": "raw_tracepoint", "fentry": "fentry", "fexit": "fexit", "lsm": "lsm",
+    "tp_btf": "tp_btf",
 }  # fmt: skip
+
+
+_OUTSIDE = ("uprobe", "uretprobe", "raw_socket", "perf_event")  # their places are no names in the kernel
 
 
 class Attaching:
@@ -56,10 +60,31 @@ class Attaching:
         self._attach_functions("kretprobe", event, event_re, fn_name, **options)
 
     def attach_tracepoint(self, tp: Text = "", tp_re: Text = "", fn_name: Text = "") -> None:
-        """Run `fn_name` at a tracepoint, "category:event" (Linux 4.7)."""
-        if tp_re:
-            raise UnsupportedError("attach_tracepoint(tp_re=...): not there yet, name the tracepoint", needs="a newer Skep")
-        self._attach(Hook("tracepoint", as_text(tp, "tp")), as_text(fn_name, "fn_name"))
+        """Run `fn_name` at a tracepoint, "category:event"; `tp_re` means all that it matches at their start (Linux 4.7)."""
+        function = as_text(fn_name, "fn_name")
+        if not tp_re:
+            self._attach(Hook("tracepoint", as_text(tp, "tp")), function)
+            return
+        self._program(function)
+        names = sorted(self.get_tracepoints(tp_re))
+        for name in names:
+            self._attach(Hook("tracepoint", name.decode()), function)
+        if not names:
+            raise AttachError(f"cannot attach {function!r}: no tracepoint matches tp_re={as_text(tp_re)!r}")
+
+    @staticmethod
+    def get_tracepoints(tp_re: Text) -> list[bytes]:
+        """Tracepoints, "category:event", that a regular expression matches at their start."""
+        from skep.functions import tracepoints
+
+        return [name.encode() for name in tracepoints(as_text(tp_re, "tp_re"))]
+
+    @staticmethod
+    def tracepoint_exists(category: Text, event: Text) -> bool:
+        """Whether this kernel has a tracepoint."""
+        from skep.functions import tracepoint_exists
+
+        return tracepoint_exists(as_text(category), as_text(event))
 
     def attach_raw_tracepoint(self, tp: Text = "", fn_name: Text = "") -> None:
         """Run `fn_name` at a raw tracepoint, which has the tracepoint's own arguments (Linux 4.17)."""
@@ -117,7 +142,7 @@ class Attaching:
     def _attach(self, hook: Hook, function: str) -> None:
         self._program(function)
         self._require_open()
-        if not (hook.target.isascii() and hook.target.isprintable() and hook.target):
+        if hook.family not in _OUTSIDE and not (hook.target.isascii() and hook.target.isprintable() and hook.target):
             raise AttachError(
                 f"cannot attach {function!r} to {hook.family} {hook.target!r}: "
                 + ("no such name can be in a kernel" if hook.target else "the name of the place to attach to is missing")
@@ -137,7 +162,7 @@ class Attaching:
             if family and found and target:
                 if family == "tracepoint":
                     target = target.replace(separator, ":", 1)
-                elif family != "raw_tracepoint":
+                elif family in ("kprobe", "kretprobe"):
                     target = self.fix_syscall_fnname(target).decode()
                 return Hook(family, target)
         return None

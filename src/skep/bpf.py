@@ -16,8 +16,10 @@ from skep.attachments import Attachments, close_all
 from skep.buffers.poller import Poller
 from skep.engine.choose import open_engine
 from skep.errors import MapKeyError, SkepError, UnsupportedError
+from skep.hooking import Hooking
 from skep.interrupts import Uninterrupted
 from skep.object.model import Object, ProgramKind
+from skep.symbols.names import SymbolNames
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,14 +35,12 @@ if TYPE_CHECKING:
 
 _DEFAULT_CONTEXT = "kprobe"  # what the compiler takes a context for when neither name nor section says more
 
-# What BCC's BPF has and this one does not, by the ends of the names
-_NOT_YET = ("uprobe", "uretprobe", "perf_event", "xdp", "kfunc", "kretfunc", "lsm", "sym", "symname", "raw_socket")
 
 
 class LoadedFunction:
     """A loaded program, as `load_func` returns it."""
 
-    __slots__ = ("bpf", "handle", "name")
+    __slots__ = ("bpf", "handle", "name", "sock")
 
     def __init__(self, bpf: BPF, name: str, handle: ProgramHandle) -> None:
         self.bpf = bpf
@@ -52,7 +52,7 @@ class LoadedFunction:
         return self.handle.fd
 
 
-class BPF(Attaching):
+class BPF(Attaching, Hooking, SymbolNames):
     """Compiles a text, makes its maps, loads and attaches its programs, and takes all of it away again.
 
     A context manager; what is not closed by hand is closed when the object goes or the process ends. Names may be str or bytes.
@@ -400,8 +400,6 @@ class BPF(Attaching):
         raise SkepError("a BPF object cannot be copied or pickled: it owns programs in the kernel; make one where it is needed")
 
     def __getattr__(self, name: str) -> Any:
-        if name.endswith(_NOT_YET):
-            raise AttributeError(f"BCC's BPF.{name} is not there yet: this Skep has no such part", name=name, obj=self)
         raise AttributeError(f"'BPF' object has no attribute {name!r}", name=name, obj=self)
 
 

@@ -65,3 +65,31 @@ def _first_file(paths: Iterable[str]) -> list[str] | None:
         except OSError:
             continue
     return None
+
+
+def tracepoints(pattern: str) -> list[str]:
+    """Tracepoints, "category:event", whose names a regular expression matches at their start; by name."""
+    import re
+
+    from skep.engine.kernel.tracefs import Tracefs
+
+    try:
+        matches = re.compile(pattern).match
+    except re.error as error:
+        raise SkepError(f"tp_re={pattern!r} is no regular expression: {error}") from None
+    tracefs = Tracefs()
+    try:
+        return sorted(name for name in tracefs.tracepoints() if matches(name))
+    finally:
+        tracefs.close()
+
+
+def tracepoint_exists(category: str, event: str) -> bool:
+    """Whether this kernel has a tracepoint."""
+    from skep.engine.kernel.tracefs import Tracefs
+
+    tracefs = Tracefs()
+    try:
+        return tracefs.exists(f"events/{category}/{event}/id")
+    finally:
+        tracefs.close()

@@ -127,7 +127,9 @@ if TYPE_CHECKING:
 class Hook:
     """A place to attach to: `family` is a hook family's name, `target` the place, `options` what the family takes.
 
-    Families: "kprobe" and "kretprobe" (function; option offset), "tracepoint" ("category:event"), "raw_tracepoint" (name).
+    Families: "kprobe" and "kretprobe" (function; option offset), "tracepoint" ("category:event"), "raw_tracepoint" (name),
+    "uprobe" and "uretprobe" ("PATH:0xOFFSET"), "perf_event" ("TYPE:CONFIG"), "raw_socket", "xdp", "tc_ingress" and
+    "tc_egress" (device), "fentry", "fexit", "fmod_ret" and "lsm" (function), "tp_btf" (name).
     """
 
     __slots__ = ("family", "options", "target")

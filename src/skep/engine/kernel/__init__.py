@@ -27,12 +27,18 @@ if TYPE_CHECKING:
 
 __all__ = ["FAMILIES", "KernelEngine", "KernelLink", "KernelMap", "KernelProgram", "PerfRing", "Ring", "TracePipe", "Tracefs"]
 
+# what most scripts use; MORE_FAMILIES are modules that are imported when one of theirs is asked for
 FAMILIES = {
     "kprobe": kprobe.attach,
     "kretprobe": kprobe.attach,
     "tracepoint": tracepoint.attach,
     "raw_tracepoint": raw_tracepoint.attach,
 }
+MORE_FAMILIES = {
+    "uprobe": "uprobe", "uretprobe": "uprobe", "perf_event": "perf_event", "raw_socket": "socket_filter", "xdp": "device",
+    "tc_ingress": "device", "tc_egress": "device", "fentry": "bound", "fexit": "bound", "fmod_ret": "bound", "lsm": "bound",
+    "tp_btf": "bound",
+}  # fmt: skip
 
 
 class KernelEngine:
@@ -91,9 +97,7 @@ class KernelEngine:
 
     def attach(self, hook: Hook, load: Callable[[ProgramKind], ProgramHandle]) -> KernelLink:
         """Climb the family's ladder; `load` is asked for the program as the kind that a rung needs."""
-        family = FAMILIES.get(hook.family)
-        if family is None:
-            raise AttachError(f"cannot attach to {hook}: the kernel engine has the hook families {', '.join(FAMILIES)}")
+        family = FAMILIES.get(hook.family) or _more_families(hook)
         return family(self, hook, load)
 
     def open_perf_ring(self, map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1, time: bool = False) -> PerfRing:
@@ -142,3 +146,15 @@ class KernelEngine:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _more_families(hook: Hook) -> Callable[[KernelEngine, Hook, Callable[[ProgramKind], ProgramHandle]], KernelLink]:
+    module = MORE_FAMILIES.get(hook.family)
+    if module is None:
+        known = ", ".join([*FAMILIES, *MORE_FAMILIES])
+        raise AttachError(f"cannot attach to {hook}: the kernel engine has the hook families {known}")
+    from importlib import import_module
+
+    attach: Callable[[KernelEngine, Hook, Callable[[ProgramKind], ProgramHandle]], KernelLink]
+    attach = import_module(f"skep.engine.kernel.{module}").attach
+    return attach

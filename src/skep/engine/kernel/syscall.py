@@ -159,6 +159,7 @@ def perf_event_open(
     wakeup_events: int = 1,
     config1: int = 0,
     config2: int = 0,
+    group: int = -1,
     flags: int = 0,
     clock: int = -1,
 ) -> int:
@@ -184,7 +185,7 @@ def perf_event_open(
         ),
         _PERF_ATTR_SIZE,
     )
-    return _checked(_PERF_EVENT_OPEN, attr, pid, cpu, -1, _PERF_FLAG_FD_CLOEXEC)
+    return _checked(_PERF_EVENT_OPEN, attr, pid, cpu, group, _PERF_FLAG_FD_CLOEXEC)
 
 
 def ioctl(fd: int, request: int, argument: int = 0) -> int:
