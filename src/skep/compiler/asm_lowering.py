@@ -108,9 +108,10 @@ class AsmLowering:
         return places
 
     def _fill(self, index: int, value: str, type: ct.Type, *, constant: bool) -> None:
-        if self.operands[index].kind == "w":
-            value = self._opaque_half(self.v.resize(value, ct.integer(type).bits, 32, ct.integer(type).signed))
-            self.f.emit(f"store i64 {self.f.value(f'zext i32 {value} to i64')}, ptr {self.cells[index]}, align 8")
+        if self.operands[index].kind == "w":  # only its lower half is looked at: no instruction extends it
+            value = self.v.resize(value, ct.integer(type).bits, 32, ct.integer(type).signed)
+            value = self.f.value(f'call i64 asm {self.effects}"", "=r,0"(i32 {value}) nomerge nounwind memory(none)')
+            self.f.emit(f"store i64 {value}, ptr {self.cells[index]}, align 8")
             return
         value = self._widened(value, type, signed=False)
         if not constant:
@@ -163,9 +164,10 @@ class AsmLowering:
         where = f"{{r{register.number}}}" if register is not None and not register.operand else "r"
         return self.f.value(f'call i64 asm {self.effects}"", "={where},0"(i64 {value}) nomerge nounwind memory(none)')
 
-    def _opaque_half(self, value: str) -> str:
-        """The same for 32 bits: a register's half stays one, its extension is one instruction (w1 = w2)."""
-        return self.f.value(f'call i32 asm {self.effects}"", "=w,0"(i32 {value}) nomerge nounwind memory(none)')
+    def _opaque_right(self, value: str, bits: int) -> str:
+        """The same for a second operand. (Not for results: LLVM takes it for granted that what writes w1 clears the rest.)"""
+        name = "w" if bits == 32 else "r"
+        return self.f.value(f'call i{bits} asm {self.effects}"", "={name},0"(i{bits} {value}) nomerge nounwind memory(none)')
 
     def _hidden(self, value: str, bits: int = 64) -> str:
         """The value, as LLVM cannot know it until its back end begins: this costs no instruction and pins nothing."""
@@ -312,10 +314,12 @@ class AsmLowering:
         left, right = self._read(item.to, item.bits), self._source(item)
         if item.op in _COMMUTATIVE and isinstance(item.value, Register):
             left = self._hidden(left, item.bits)  # the younger of two values is the one that LLVM adds to
+        elif item.op not in _COMMUTATIVE and item.value == item.to:
+            right = self._opaque_right(right, item.bits)  # LLVM would know that x / x is 1, also for 0, and x s>> x not negative
         elif item.op in _DIVISIONS and isinstance(item.value, Register):
             right = self._hidden(right, item.bits)  # BPF divides by zero; LLVM would conclude that it never does
         elif item.op in _DIVISIONS and item.bits == 32:
-            right = self._opaque_half(right)  # no multiplication instead
+            right = self._opaque_right(right, 32)  # no multiplication instead
         if item.op in ("s/", "s%"):
             result = self.v.signed_division(item.op[1], left, right, type)
         else:
@@ -324,10 +328,7 @@ class AsmLowering:
 
     def _move(self, item: Instruction) -> None:
         assert item.to is not None
-        value = self._source(item)
-        if item.bits == 32 and isinstance(item.value, Register):
-            value = self._opaque_half(value)
-        self._write(item.to, value, item.bits)
+        self._write(item.to, self._source(item), item.bits)
 
     def _wide(self, item: Instruction) -> None:
         assert item.to is not None

@@ -147,7 +147,8 @@ class OpaqueAsm:
         results: list[tuple[tree.Node, str]] = []
         tied: list[tuple[int, tree.Node]] = []
         for i, (_, constraint, value) in enumerate(node.outputs):
-            letters = checked[i].kind if checked is not None else constraint.lstrip("=+&")
+            # "w" would tell LLVM that the upper half is zero
+            letters = checked[i].kind.replace("w", "r") if checked is not None else constraint.lstrip("=+&")
             early = "&" if "&" in constraint else ""
             if letters == "m":
                 constraints.append("=*m")
@@ -158,7 +159,7 @@ class OpaqueAsm:
             if "+" in constraint:
                 tied.append((i, value))
         for i, (_, constraint, value) in enumerate(node.inputs, len(node.outputs)):
-            letters = checked[i].kind if checked is not None and not checked[i].is_tied else constraint
+            letters = checked[i].kind.replace("w", "r") if checked is not None and not checked[i].is_tied else constraint
             if letters == "m":
                 constraints.append("*m")
                 args.append(f"ptr elementtype({v.ltype(value.type)}) {v.lvalue_address(value)}")

@@ -262,6 +262,7 @@ def _compare_strings(calls: Calls, node: ast.Call) -> tree.Node | None:
 
 
 _METHODS = {
-    "strcmp": _compare_strings, "object_size": _object_size, "dynamic_object_size": _object_size, "preserve_field_info": _field_info,
+    "strcmp": _compare_strings,
+    "object_size": _object_size, "dynamic_object_size": _object_size, "preserve_field_info": _field_info,
     "preserve_type_info": _type_info, "preserve_enum_value": _enum_value,
 }  # fmt: skip
