@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 import os
+import random
+import signal
 import subprocess
 
 import numpy
@@ -14,6 +17,7 @@ from support import open_files
 import skep
 from skep import BPF
 from skep.errors import MapError, MapKeyError, SkepError
+from skep.llvm_server import release
 from skep.maps import globals as globals_module
 
 pytestmark = pytest.mark.kernel
@@ -260,6 +264,7 @@ def test_numpy_arrays_lie_in_the_programs_memory(bpf: BPF) -> None:
 
 
 def test_what_outlives_the_object_keeps_the_last_values(compiled) -> None:
+    release()  # the compiler's kept process has fds of its own
     before = open_files()
     bpf = BPF(object=compiled)
     table, config, numbers = bpf.globals["table"], bpf.globals["config"], bpf.globals.to_numpy("numbers")
@@ -385,3 +390,43 @@ def test_variables_at_other_places_are_not_mixed_up(monkeypatch: pytest.MonkeyPa
 def test_what_is_no_dict_is_refused(compiled, option: str) -> None:
     with pytest.raises(SkepError, match=rf"BPF\({option}=5\): {option} is a dict by name, not int"):
         BPF(object=compiled, **{option: 5})
+
+
+def test_interrupts_at_any_moment_lose_nothing(compiled) -> None:
+    chance = random.Random(11)
+    armed = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal armed
+        if armed:
+            armed = False
+            raise KeyboardInterrupt
+
+    release()  # the compiler's kept process has fds of its own
+    before = open_files()
+    handler = signal.signal(signal.SIGALRM, interrupt)
+    interrupted = 0
+    try:
+        for _ in range(60):
+            bpf = None
+            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.006))
+            armed = True
+            try:
+                bpf = BPF(object=compiled, globals={"wanted": 3, "hits": 1})
+                bpf.globals["table"][1].y = 5
+                run(bpf)
+                bpf.globals.to_numpy("numbers")
+                armed = False
+            except KeyboardInterrupt:
+                interrupted += 1
+            finally:
+                armed = False
+                signal.setitimer(signal.ITIMER_REAL, 0)
+            if bpf is not None:
+                bpf.cleanup()
+    finally:
+        signal.signal(signal.SIGALRM, handler)
+    bpf = None
+    gc.collect()
+    assert interrupted
+    assert open_files() == before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import shutil
 import subprocess
@@ -14,7 +15,9 @@ from support import ROOT, open_files
 
 import skep
 from skep import BPF
+from skep.engine.kernel import syscall
 from skep.errors import CompileError, MapError, MapKeyError
+from skep.llvm_server import release
 
 OWNER = 'BPF_TABLE_PUBLIC("array", int, int, shared, 10);'
 USER = """
@@ -27,13 +30,19 @@ SEC("raw_tp") int program(void *ctx) { u32 key = KEY; counts.increment(key); ret
 """
 
 
+def kept_files() -> dict[int, str]:
+    """What is open, without the compiler's kept process."""
+    release()
+    return open_files()
+
+
 def run(bpf: BPF) -> None:
     bpf.load_func("program", BPF.RAW_TRACEPOINT).handle.test_run()
 
 
 @pytest.mark.kernel
 def test_a_public_table_is_another_objects_extern_table() -> None:
-    before = open_files()
+    before = kept_files()
     with BPF(text=OWNER) as owner:
         with BPF(text=USER) as user:
             theirs = user[b"shared"]
@@ -43,7 +52,7 @@ def test_a_public_table_is_another_objects_extern_table() -> None:
         ours = owner[b"shared"]
         assert [ours[i].value for i in range(4)] == [0, 10, 5, 1]
         assert len(ours) == 10
-    assert open_files() == before
+    assert kept_files() == before
 
 
 @pytest.mark.kernel
@@ -71,6 +80,40 @@ def test_a_table_is_public_while_its_owner_lives() -> None:
         assert second["shared"][0].value == 2
     with pytest.raises(MapError, match="no object of this process has a public map"):
         BPF(text=USER)
+
+
+@pytest.mark.kernel
+def test_a_failure_of_any_step_leaves_no_map_open_or_public(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = OWNER + OWNER.replace("shared", "second") + "BPF_HASH(third); u64 variable;"
+    compiled = skep.compile(text)
+    real = syscall.bpf
+    before = kept_files()
+    left = 0
+
+    def bpf(command: int, attr: syscall.Buffer) -> int:
+        nonlocal left
+        left -= 1
+        if not left:
+            raise KeyboardInterrupt
+        return real(command, attr)
+
+    monkeypatch.setattr(syscall, "bpf", bpf)
+    steps = 0
+    done = False
+    while not done:
+        steps += 1
+        left = steps
+        try:
+            BPF(object=compiled, globals={"variable": 1}).cleanup()
+            done = True
+        except KeyboardInterrupt:
+            gc.collect()
+            assert kept_files() == before
+            left = 0
+            with pytest.raises(MapError, match="no object of this process has a public map"):
+                BPF(text=USER)
+    assert steps > 4
+    assert kept_files() == before
 
 
 @pytest.mark.kernel
