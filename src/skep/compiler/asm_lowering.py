@@ -240,12 +240,6 @@ class AsmLowering:
             base = self.f.value(f"add i64 {base}, {value.value}")
         return base if bits == 64 else self.f.value(f"trunc i64 {base} to i{bits}")
 
-    def _source(self, item: Instruction) -> str:
-        """The second operand of arithmetic and comparisons: a number has 32 bits with a sign."""
-        if isinstance(item.value, Immediate) and item.value.operand < 0 and item.value.value >> 31 == 1:
-            return self._value(Immediate(item.value.value - (1 << 32)), item.bits)
-        return self._value(item.value, item.bits)
-
     def _write(self, register: Register, value: str, bits: int = 64) -> None:
         if bits < 64:
             value = self.f.value(f"zext i{bits} {value} to i64")
@@ -311,7 +305,7 @@ class AsmLowering:
     def _alu(self, item: Instruction) -> None:
         assert item.to is not None
         type = f"i{item.bits}"
-        left, right = self._read(item.to, item.bits), self._source(item)
+        left, right = self._read(item.to, item.bits), self._value(item.value, item.bits)
         if item.op in _COMMUTATIVE and isinstance(item.value, Register):
             left = self._hidden(left, item.bits)  # the younger of two values is the one that LLVM adds to
         elif item.op not in _COMMUTATIVE and item.value == item.to:
@@ -328,7 +322,7 @@ class AsmLowering:
 
     def _move(self, item: Instruction) -> None:
         assert item.to is not None
-        self._write(item.to, self._source(item), item.bits)
+        self._write(item.to, self._value(item.value, item.bits), item.bits)
 
     def _wide(self, item: Instruction) -> None:
         assert item.to is not None
@@ -422,7 +416,7 @@ class AsmLowering:
     def _if(self, item: Instruction) -> None:
         assert isinstance(item.left, Register)
         type = f"i{item.bits}"
-        left, right = self._read(item.left, item.bits), self._source(item)
+        left, right = self._read(item.left, item.bits), self._value(item.value, item.bits)
         op = item.op
         if op == "&":
             left, right, op = self.f.value(f"and {type} {left}, {right}"), "0", "!="

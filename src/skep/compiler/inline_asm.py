@@ -288,8 +288,10 @@ class Reader:
                 if isinstance(found.value, Register) or found.bits != 64:
                     self._fail("'ll' is for a constant in a register of 64 bits", self.tokens[self.at - 1])
                 found.kind = "wide"
-            elif isinstance(found.value, Immediate) and found.value.operand < 0:
-                self._narrow(found.value.value, start)
+                if isinstance(found.value, Immediate) and not -(1 << 63) <= found.value.value < 1 << 64:
+                    raise AsmError("the number does not fit into 64 bits", start, self.tokens[self.at - 1][3])
+            elif isinstance(found.value, Immediate):
+                found.value = self._narrow(found.value, start)
 
     def _check_immediate(self, found: Instruction, token: tuple[str, str, int, int]) -> None:
         assert isinstance(found.value, Immediate)
@@ -298,13 +300,14 @@ class Reader:
             raise AsmError("division by zero", token[2], self.tokens[self.at - 1][3])
         if found.op in ("<<", ">>", "s>>") and not 0 <= number < found.bits:
             raise AsmError(f"a shift of {found.bits} bits by {number}", token[2], self.tokens[self.at - 1][3])
-        self._narrow(number, token[2])
 
-    def _narrow(self, number: int, start: int) -> None:
+    def _narrow(self, value: Immediate, start: int) -> Immediate:
+        """A number as instructions hold it: 32 bits, and its sign is extended."""
+        number = value.value
         if not -(1 << 31) <= number < 1 << 32:
-            raise AsmError(
-                f"{number:#x} does not fit into 32 bits: load it with r1 = {number:#x} ll", start, self.tokens[self.at - 1][3]
-            )
+            end = self.tokens[self.at - 1][3]
+            raise AsmError(f"{number:#x} does not fit into 32 bits: load it with r1 = {number:#x} ll", start, end)
+        return Immediate(number - (1 << 32) if number >> 31 == 1 else number, value.operand)
 
     def _extend(self, found: Instruction) -> None:
         self._expect("(", "")
@@ -413,7 +416,7 @@ class Reader:
             number = self._take()
             if number[0] != "num":
                 self._fail("expected the number of instructions to jump over", number)
-            self.jumps.append((found, "by", str(int(number[1], 0) * (-1 if text == "-" else 1)), start, number[3]))
+            self.jumps.append((found, "by", str(self._number(*number[1:]) * (-1 if text == "-" else 1)), start, number[3]))
         elif kind in ("id", "near", "ref"):
             self.jumps.append((found, kind, text, start, end))
         else:
@@ -514,7 +517,7 @@ class Reader:
             if kind == "id" and wide:
                 raise AsmError(f"'{text}' is not known here: give it as an operand, [{text}]\"i\"(&{text})", start, end)
             self._fail(f"expected a {'32-bit register (w0 to w9)' if bits == 32 else 'register'} or a number")
-        return self._constant()
+        return self._constant() if wide else self._narrow(self._constant(), start)
 
     def _constant(self) -> Immediate:
         """Numbers and "i" operands, added."""
@@ -524,16 +527,12 @@ class Reader:
                 sign = -sign if self._take()[1] == "-" else sign
             kind, text, start, end = self._take()
             if kind == "num":
-                octal = len(text) > 1 and text[0] == "0" and text.isdecimal()
-                try:
-                    number = int(text, 8 if octal else 0)
-                except ValueError:
-                    raise AsmError(f"'{text}' is no number", start, end) from None
+                number = self._number(text, start, end)
                 while self._accept("*"):
                     factor = self._take()
                     if factor[0] != "num":
                         self._fail("expected a number", factor)
-                    number *= int(factor[1], 0)
+                    number *= self._number(*factor[1:])
                 total += sign * number
             elif kind == "ref":
                 index = self._operand(text, start, end)
@@ -550,6 +549,13 @@ class Reader:
                 break
             sign = 1
         return Immediate(total, operand)
+
+    @staticmethod
+    def _number(text: str, start: int, end: int) -> int:
+        try:
+            return int(text, 8 if len(text) > 1 and text[0] == "0" and text.isdecimal() else 0)
+        except ValueError:
+            raise AsmError(f"'{text}' is no number", start, end) from None
 
     def _type(self, *, star: bool = True) -> tuple[int, bool]:
         """`*(u32 *)`; without the star `u32 *)`, as in atomic_fetch_add((u32 *)...)."""
