@@ -102,8 +102,6 @@ class BPF(Attaching, Hooking, SymbolNames):
         self.ring_buffers = Poller("ring buffer", 'b["name"].open_ring_buffer(callback)')
         if hdr_file:
             raise UnsupportedError(f"hdr_file={as_text(hdr_file)!r}: not there; #include it in the text", needs="an #include")
-        if usdt_contexts:
-            raise UnsupportedError("usdt_contexts: this Skep has no USDT probes yet", needs="a newer Skep")
         if device is not None:
             raise UnsupportedError(f"device={as_text(device)!r}: programs cannot be loaded into network hardware", needs="BCC")
         if isinstance(cflags, (str, bytes)):
@@ -120,6 +118,10 @@ class BPF(Attaching, Hooking, SymbolNames):
             raise SkepError("BPF(...): give text, src_file or object, and only one of them")
         else:
             self._text = self._file = ""
+        if usdt_contexts:
+            from skep import usdt
+
+            self._text = usdt.prefix(usdt_contexts, self._file) + self._text
         self.engine = self._opened_engine = open_engine(engine)
         try:
             if object is None:
@@ -135,6 +137,8 @@ class BPF(Attaching, Hooking, SymbolNames):
             if globals:
                 self.globals.update(globals)
             self._fill_maps()
+            if usdt_contexts:
+                usdt.attach(usdt_contexts, self, attach_usdt_ignore_pid)
             for program in object.programs.values():
                 hook = self._autoload_hook(program)
                 if hook is not None:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-__all__ = ["BPF", "BPFAttachType", "BPFProgType", "PerfHWConfig", "PerfSWConfig", "PerfType", "XDPAction", "XDPFlags", "install"]
+__all__ = [
+    "BPF", "USDT", "BPFAttachType", "BPFProgType", "PerfHWConfig", "PerfSWConfig", "PerfType", "USDTException", "XDPAction",
+    "XDPFlags", "install",
+]  # fmt: skip
 
 
 def _constants(name: str, words: str, first: int = 0) -> type:
@@ -91,3 +94,10 @@ def install() -> None:
     """Make `import bcc` mean `skep.bcc` in this process, also where the real BCC is installed. Twice is once."""
     if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _Finder())
+
+
+def __getattr__(name: str) -> object:
+    """USDT and its exception, which most scripts do without, are imported when they are asked for."""
+    if name in ("USDT", "USDTException"):
+        return getattr(import_module("skep.usdt"), name)
+    raise AttributeError(f"module 'bcc' has no attribute {name!r}")

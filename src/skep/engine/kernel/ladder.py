@@ -129,16 +129,23 @@ def climb(
     raise AttachError(text, attempts=attempts, candidates=candidates)
 
 
-def link_perf_event(program: ProgramHandle, perf_fd: int, how: str, cleanup: Callable[[], None] | None = None) -> KernelLink:
-    """Bind a program to a perf event (owned from now on): a bpf link (5.15), or the two ioctls of older kernels."""
+def link_perf_event(
+    program: ProgramHandle, perf_fd: int, how: str, cleanup: Callable[[], None] | None = None, cookie: int | None = None
+) -> KernelLink:
+    """Bind a program to a perf event (owned from now on): a bpf link (5.15), or the two ioctls of older kernels.
+
+    `cookie` is what bpf_get_attach_cookie() gives; only the link has one.
+    """
     event = KernelLink(f"{how}, ioctl)", (perf_fd,), cleanup)
     try:
-        attr = create_string_buffer(struct.pack("=IIII", program.fd, perf_fd, _BPF_PERF_EVENT, 0), 24)
+        attr = create_string_buffer(struct.pack("=IIIIQ", program.fd, perf_fd, _BPF_PERF_EVENT, 0, cookie or 0), 24)
         link = syscall.bpf(syscall.LINK_CREATE, attr)
         if link >= 0:
             event.bind(link, f"{how}, bpf link)")
             return event
-        result = syscall.ioctl(perf_fd, syscall.PERF_EVENT_IOC_SET_BPF, program.fd)
+        result = link
+        if cookie is None:
+            result = syscall.ioctl(perf_fd, syscall.PERF_EVENT_IOC_SET_BPF, program.fd)
         if result == 0:
             result = syscall.ioctl(perf_fd, syscall.PERF_EVENT_IOC_ENABLE)
             if result == 0:

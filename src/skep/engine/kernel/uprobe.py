@@ -24,7 +24,8 @@ PMU = "/sys/bus/event_source/devices/uprobe"
 def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], ProgramHandle]) -> KernelLink:
     """Attach to a place in a file: `hook.target` is "PATH:0xOFFSET", with " of process PID" for one process alone.
 
-    Option `semaphore`: the file offset of a counter that is above 0 while the probe is there (4.20).
+    Option `semaphore`: the file offset of a counter that is above 0 while the probe is there (4.20); `cookie`:
+    what the program is told with bpf_get_attach_cookie() (5.15).
     """
     place, _, pid = hook.target.partition(" of process ")
     path, _, offset = place.rpartition(":")
@@ -63,4 +64,5 @@ def _attach_pmu(program: ProgramHandle, hook: Hook, path: str, offset: int, pid:
         }.get(fd)
         text = syscall.errno_text(fd)
         raise Refused(f"{reason}: {text}" if reason else text)
-    return link_perf_event(program, fd, f"{hook.family} {hook.target} (perf uprobe PMU")
+    how = f"{hook.family} {hook.target} (perf uprobe PMU"
+    return link_perf_event(program, fd, how, cookie=hook.options.get("cookie"))
