@@ -46,6 +46,7 @@ DECLARATIONS = [
     ("BPF_PERCPU_HASH(m)", "percpu_hash", 8, 8, 10240, 0),
     ("BPF_PERCPU_HASH(m, int, int, 7)", "percpu_hash", 4, 4, 7, 0),
     ("BPF_LRU_HASH(m, u32, u64, 100)", "lru_hash", 4, 8, 100, 0),
+    ("BPF_LRU_PERCPU_HASH(m, u32, u64, 100)", "lru_percpu_hash", 4, 8, 100, 0),
     ("BPF_LPM_TRIE(m, struct {u32 length; u32 data;}, u64, 16)", "lpm_trie", 8, 8, 16, NO_PREALLOC),
     ("BPF_ARRAY(m)", "array", 4, 8, 10240, 0),
     ("BPF_ARRAY(m, u32)", "array", 4, 4, 10240, 0),
@@ -67,6 +68,10 @@ DECLARATIONS = [
     ("BPF_QUEUE(m, u64, 10)", "queue", 0, 8, 10, 0),
     ("BPF_STACK(m, struct {int a[3];}, 10, 0)", "stack", 0, 12, 10, 0),
     ("BPF_DEVMAP(m, 4)", "devmap", 4, 4, 4, 0),
+    ("BPF_DEVMAP_HASH(m, 4)", "devmap_hash", 4, 4, 4, 0),
+    ("BPF_BLOOM_FILTER(m, u64, 10)", "bloom_filter", 0, 8, 10, 0),
+    ("BPF_USER_RINGBUF(m, 2)", "user_ringbuf", 0, 0, 8192, 0),
+    ("BPF_CGRP_STORAGE(m, u32)", "cgrp_storage", 4, 4, 0, NO_PREALLOC),
     ("BPF_CPUMAP(m, 2)", "cpumap", 4, 4, 2, 0),
     ("BPF_XSKMAP(m, 4)", "xskmap", 4, 4, 4, 0),
     ("BPF_SOCKMAP(m, 4)", "sockmap", 4, 4, 4, 0),
@@ -347,6 +352,14 @@ def test_check_current_task_knows_the_cgroup(program: Callable[..., Any]) -> Non
 
 # methods that need a socket, an inode or a cgroup around them: the verifier's judgement is the test
 LOADED = {
+    "lookup_percpu": (
+        "tc", "BPF_PERCPU_HASH(m, u32, u64);", "struct __sk_buff", "u32 k = 1; u64 *v = m.lookup_percpu(&k, 0); return v ? *v : 0;",
+    ),
+    "cgrp_storage_get cgrp_storage_delete": (
+        "tp_btf/sys_enter", "BPF_CGRP_STORAGE(m, u64);", "u64",
+        "u64 z = 0, *v = m.cgrp_storage_get(bpf_get_current_task_btf()->cgroups->dfl_cgrp, &z, 1);"
+        "if (v) *v += 1; return m.cgrp_storage_delete(bpf_get_current_task_btf()->cgroups->dfl_cgrp);",
+    ),
     "sock_map_update sock_hash_update": (
         "sockops",
         "BPF_SOCKMAP(m, 4); BPF_SOCKHASH(h);",

@@ -37,7 +37,7 @@ class MapDeclarations:
             if "key" not in args:
                 key, plain = ct.INT, True
             kind = "array" if plain else "hash"
-        if kind == "ringbuf":
+        if kind in ("ringbuf", "user_ringbuf"):
             size *= 4096
         elif kind == "perf_event_array" and "size" not in args:
             size = 0  # one slot per possible CPU, known when the map is made

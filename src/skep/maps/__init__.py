@@ -37,7 +37,7 @@ MAP_VIEWS: dict[int, tuple[str, str]] = {
     16: ("objects", "CpuMap"),
     17: ("objects", "XskMap"),
     18: ("objects", "SockHash"),
-    19: ("storage", "CgroupStorage"),
+    19: ("table", "Table"),  # cgroup_storage
     20: ("objects", "SockMap"),  # reuseport_sockarray
     21: ("percpu", "PerCpuHash"),  # percpu_cgroup_storage
     22: ("queues", "QueueStack"),

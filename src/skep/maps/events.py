@@ -195,6 +195,14 @@ class PerfEventArray(Events, Array):
                 self.bpf.engine, self.handle, self.poller.readers, poller, callback, page_cnt, lost_cb, wakeup_events, time
             )
 
+    def open_perf_event(self, typ: int, config: int, pid: int = -1) -> None:
+        """Let programs read a counter with `perf_read` and `perf_counter_value`: of type and config as perf_event_open(2) has
+        them, of all tasks or of `pid`, on each online CPU. Linux 4.3.
+        """
+        from skep.maps.counters import open_counters
+
+        open_counters(self, typ, config, pid)
+
     def close_perf_buffer(self) -> None:
         """Close the buffer; records that nobody has read are gone."""
         if self.buffer is not None:

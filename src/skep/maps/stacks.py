@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from skep.errors import MapError
+from skep.maps.codec import Codec
 from skep.maps.table import Table
 
 TYPE_CHECKING = False
@@ -46,10 +47,29 @@ class StackTrace(Table):
             found = getattr(stack, name, None)
             if found is not None:
                 return found
-        if isinstance(stack, ctypes.Array):  # of a libbpf-style text: __uint(value_size, 127 * sizeof(u64))
-            raw = bytes(stack)
-            return list(memoryview(raw).cast("Q"))
         raise MapError(
             f"the values of stack map {self.name!r} are {type(stack).__name__}: give get_table a leaftype with a member `ip`",
             map_name=self.name,
         )
+
+    def _leaf_codec(self, leaf_type: Any) -> Codec:
+        size = self.handle.spec.value_size
+        if not self.handle.spec.value_type and getattr(leaf_type, "_type_", None) is ctypes.c_ubyte:  # it takes no BTF
+            leaf_type = _with_build_ids(size) if self.flags & self.BPF_F_STACK_BUILD_ID else stack_type(size)
+        return Codec(leaf_type, size, self.name, "value")
+
+
+class bpf_stack_build_id(ctypes.Structure):
+    """A frame as include/uapi/linux/bpf.h has it; `ip` is there instead of `offset` when status is BPF_STACK_BUILD_ID_IP."""
+
+    _fields_ = (("status", ctypes.c_int32), ("build_id", ctypes.c_ubyte * 20), ("offset", ctypes.c_uint64))
+
+
+def stack_type(size: int) -> Any:
+    """BCC's struct bpf_stacktrace, for values of `size` bytes."""
+    return type("bpf_stacktrace", (ctypes.Structure,), {"_fields_": (("ip", ctypes.c_uint64 * (size // 8)),)})
+
+
+def _with_build_ids(size: int) -> Any:
+    frames = bpf_stack_build_id * (size // ctypes.sizeof(bpf_stack_build_id))
+    return type("bpf_stacktrace_buildid", (ctypes.Structure,), {"_fields_": (("trace", frames),)})

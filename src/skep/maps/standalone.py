@@ -163,16 +163,14 @@ def _side(type: int, side: str, given: Any) -> tuple[Any, int]:
         elif type in _FDS:
             return ctypes.c_uint, 4
         elif type == MAP_TYPES["stack_trace"]:
-            return _Stack, 8 * _DEPTH
+            from skep.maps.stacks import stack_type
+
+            return stack_type(8 * _DEPTH), 8 * _DEPTH
         kind = next(name for name, number in MAP_TYPES.items() if number == type)
         raise MapError(f"a map of kind {kind} needs the type of its {side}: {side}=ctypes.c_uint64, for example")
     if isinstance(given, int):
         return ctypes.c_ubyte * given, given
     return given, ctypes.sizeof(given)
-
-
-class _Stack(ctypes.Structure):
-    _fields_ = (("ip", ctypes.c_uint64 * _DEPTH),)
 
 
 def _template(inner: Any) -> MapSpec | None:

@@ -12,7 +12,6 @@ from skep.maps.table import Table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Any
 
 
@@ -38,6 +37,10 @@ class Storage(Table):
     def __contains__(self, key: Any) -> bool:
         with _Opened(self, key) as fd:
             return Table.__contains__(self, fd)
+
+    def pop(self, key: Any, *default: Any) -> Any:
+        with _Opened(self, key) as fd:
+            return Table.pop(self, fd, *default)
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise MapError(
@@ -93,10 +96,3 @@ _WHAT = {
     _TASK: "process id",
     _CGRP: "a cgroup directory's fd or path",
 }
-
-
-class CgroupStorage(Table):
-    """Values by cgroup and attach type, for programs on cgroups (Linux 4.19); the key is (cgroup inode id, attach type)."""
-
-    def _walk(self) -> Iterator[bytes]:
-        return Table._walk(self)

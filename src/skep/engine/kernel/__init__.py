@@ -5,6 +5,7 @@ A hook family is a row of FAMILIES and a file with an `attach` function.
 
 from __future__ import annotations
 
+import errno
 import os
 
 from skep.engine.kernel import kprobe, map_create, programs, raw_tracepoint, rings, syscall, tracepoint
@@ -107,6 +108,14 @@ class KernelEngine:
     def map_ring(self, map: MapHandle) -> Ring:
         """A ring buffer's memory."""
         return rings.map_ring(map)
+
+    def open_counter(self, type: int, config: int, pid: int, cpu: int) -> int:
+        """The fd of a perf counter of one CPU; OSError with the reason."""
+        fd = syscall.perf_event_open(type, config, cpu=cpu, pid=pid, sample_type=0, sample_period=0, wakeup_events=0)
+        if fd < 0:
+            hint = {-errno.ENOENT: "; this machine has no such counter", -errno.EINVAL: "; no such type and config"}.get(fd, "")
+            raise OSError(-fd, f"perf_event_open(type {type}, config {config}, CPU {cpu}): {syscall.errno_text(fd)}{hint}")
+        return fd
 
     def map_user_ring(self, map: MapHandle) -> UserRing:
         """A user ring buffer's memory, for its producer (6.1)."""
