@@ -65,7 +65,8 @@ class AsmLowering:
         self.effects = "sideeffect " if node.volatile or not simple else ""
         self._deepen(instructions)
         memory = "memory" in node.clobbers
-        places = self._load_operands()
+        compared = [r for i in instructions if i.kind == "if" for r in (i.left, i.value) if isinstance(r, Register) and r.operand]
+        places = self._load_operands({register.number for register in compared})
         if memory:
             self._fence()
         self._run(instructions)
@@ -80,8 +81,8 @@ class AsmLowering:
 
     # --- operands
 
-    def _load_operands(self) -> list[Any]:
-        """Fill the operands' slots; gives the place of each output."""
+    def _load_operands(self, compared: set[int]) -> list[Any]:
+        """Fill the operands' slots; gives the place of each output, and of each variable that the assembly compares."""
         places: list[Any] = []
         self.cells = {}
         for i, operand in enumerate(self.operands):
@@ -101,7 +102,7 @@ class AsmLowering:
                 self.cells[i] = self._widened(self.v.scalar(operand.value), operand.value.type, signed=True)
             elif operand.kind in "rw" and not operand.is_tied:
                 self.cells[i] = self.f.alloca(8, 8)
-                if operand.is_place:
+                if operand.is_place and i in compared:
                     place = self.v.place(operand.value)
                 self._fill(i, self.v.scalar(operand.value), operand.value.type, constant=operand.maybe_constant)
             places.append(place)
