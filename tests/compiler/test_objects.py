@@ -113,3 +113,48 @@ def test_bpftool_reads_the_types(compiled: Path) -> None:
 
 def test_equal_texts_make_equal_objects(compiled: Path) -> None:
     assert compile_source(TEXT, file="sample.c").data == compiled.read_bytes()
+
+
+EVERYTHING = """
+extern const void vfs_read __ksym;
+extern const void no_such_symbol __ksym __weak;
+extern const int no_such_variable __ksym __weak;
+extern struct task_struct *bpf_task_from_pid(int pid) __ksym __weak;
+extern void bpf_task_release(struct task_struct *p) __ksym;
+extern int no_such_kfunc(int) __ksym __weak;
+struct state { u32 a; u64 b; };
+const volatile int limit = 5;
+const char greeting[] = "hello";
+static const u16 table[4] = {10, 20, 30, 40};
+int hits;
+static u64 total = 3;
+struct state state = {.b = 9};
+struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 16); __type(key, struct state); __type(value, u64); } out
+    SEC(".maps");
+__weak int helper(int x) { return x + limit; }
+SEC("tc") int f(struct __sk_buff *skb) {
+    hits++; total += table[skb->len & 3] + greeting[skb->len & 3]; state.a = helper(total);
+    struct state k = state;
+    u64 v = (u64)&vfs_read + (u64)&no_such_symbol + bpf_ksym_exists(&no_such_variable);
+    if (bpf_ksym_exists(no_such_kfunc)) v += no_such_kfunc(3);
+    if (bpf_ksym_exists(bpf_task_from_pid)) v++;
+    bpf_map_update_elem(&out, &k, &v, 0);
+    return 0;
+}
+"""
+
+
+@pytest.mark.kernel
+def test_libbpf_loads_maps_global_data_and_what_the_kernel_has(tmp_path: Path) -> None:
+    """With bpftool, in a mount namespace of its own that has a bpffs."""
+    bpftool, unshare = shutil.which("bpftool", path="/usr/sbin:/usr/bin:/sbin:/bin"), shutil.which("unshare")
+    if bpftool is None or unshare is None:
+        pytest.skip("bpftool or unshare is not installed")
+    (tmp_path / "x.o").write_bytes(compile_source(EVERYTHING).data)
+    (tmp_path / "bpffs").mkdir()
+    script = 'mount -t bpf bpf "$1" && "$2" prog load "$3" "$1/f" >/dev/null && "$2" prog show pinned "$1/f"'
+    words = ("sh", "-c", script, "sh", str(tmp_path / "bpffs"), bpftool, str(tmp_path / "x.o"))
+    done = subprocess.run([unshare, "--mount", *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "sched_cls  name f " in done.stdout
+    assert len(done.stdout.partition("map_ids ")[2].split()[0].split(",")) == 5  # out, .bss, .data, .rodata, .rodata.cst8

@@ -34,6 +34,7 @@ class DebugInfo:
         self.unit = self.reserve()
         self.file = self.source_file(main)
         self.globals: list[str] = []
+        self._prototype = False  # is it of a function of the kernel's?
         self._depth = 0  # how many pointers lead to the type at hand
         self.whole: frozenset[str] = frozenset()  # kernel structs that are described whole behind pointers too
 
@@ -115,8 +116,11 @@ class DebugInfo:
         """A function that is elsewhere: LLVM makes BTF of the declared functions that are called."""
         file, _, line, _ = where(token)
         where_ = self.source_file(file)
+        self._prototype = True
+        signature = self._plain(type)
+        self._prototype = False
         return self.node(
-            f"!DISubprogram(name: {quote(name)}, scope: {where_}, file: {where_}, line: {line}, type: {self._plain(type)}, "
+            f"!DISubprogram(name: {quote(name)}, scope: {where_}, file: {where_}, line: {line}, type: {signature}, "
             "flags: DIFlagPrototyped, spFlags: DISPFlagOptimized)"
         )
 
@@ -238,8 +242,9 @@ class DebugInfo:
         tag = "structure" if record.kind == "struct" else "union"
         if not record.defined or (record.from_kernel and self._depth and record.tag not in self.whole):
             # a kernel type behind a pointer: its name is enough, its members would pull half the kernel in
-            text = f"!DICompositeType(tag: DW_TAG_{tag}_type, name: {quote(record.tag)}, file: {self.file}, flags: DIFlagFwdDecl)"
-            return self.node(text)
+            # libbpf compares a kernel function's prototype by kinds, and a forward declaration is no struct to it
+            kind = f"size: 0, elements: {self.node('!{}')}" if self._prototype and record.from_kernel else "flags: DIFlagFwdDecl"
+            return self.node(f"!DICompositeType(tag: DW_TAG_{tag}_type, name: {quote(record.tag)}, file: {self.file}, {kind})")
         found = self._records[id(record)] = self.reserve()
         self._keep.append(record)
         entries = []
