@@ -1,4 +1,4 @@
-"""Traces commands and processes: a thread that runs the tracing loop (runtime/tracer.c), and methods to tell it what.
+"""Traces commands and processes: the process that runs the tracing loop (runtime/tracer.c), and methods to tell it what.
 
 In: commands, pids, programs with their events. Out: what happened. Linux 5.3 (PTRACE_GET_SYSCALL_INFO), x86-64.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import _thread
 import ctypes
+import mmap
 import os
 import select
 import time
@@ -14,20 +15,19 @@ import time
 # `signal` imports `enum`, which costs 5 ms at start-up
 from _signal import (  # type: ignore[import-not-found]
     SIG_BLOCK,
-    SIG_SETMASK,
-    SIGCHLD,
     SIGKILL,
     SIGTERM,
-    pthread_kill,
+    pidfd_send_signal,
     pthread_sigmask,
     valid_signals,
 )
 
 from skep.engine.user import tracer_layout as layout
 from skep.engine.user.events import END, ENTER, EXEC, EXIT, FORK, TIMER
-from skep.engine.user.tracer_errors import attach_error, errno_text, exec_error, start_error
+from skep.engine.user.tracer_errors import attach_error, errno_text, exec_error, own_thread, start_error
 from skep.engine.user.tracer_filter import WATCHED, make_filter
-from skep.errors import SkepError, UnsupportedError
+from skep.errors import AttachError, SkepError, UnsupportedError
+from skep.interrupts import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,11 @@ if TYPE_CHECKING:
 
 # PTRACE_O_*: TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP; TRACEEXIT when programs want it
 _OPTIONS, _TRACE_EXIT = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x80, 0x40
-_KICK = 0.002  # seconds: a signal that comes just before the loop waits is lost, so it is sent again
+_KICK = 0.002  # seconds between two signals to the keeper
+_STACK = 1 << 20
+_SIGSET = 128  # bytes of glibc's and musl's sigset_t
+_EVENTFD = os.EFD_CLOEXEC | os.EFD_NONBLOCK
+_LOOK = 0.05  # seconds
 _PATIENCE = 2.0  # seconds from SIGTERM to SIGKILL
 _RESTORED = 1 << 13 - 1 | 1 << 25 - 1  # Python ignores SIGPIPE and SIGXFSZ; a command shall not
 
@@ -67,59 +71,71 @@ class Happening:
 class Program:
     """A program attached to an event: machine code at `entry`."""
 
-    __slots__ = ("_past", "_row", "entry", "event", "needs_cpu")
+    __slots__ = ("_past", "entry", "event", "id", "needs_cpu", "row")
 
-    def __init__(self, event: Event, entry: int, needs_cpu: bool) -> None:
+    def __init__(self, event: Event, entry: int, needs_cpu: bool, id: int) -> None:
         self.event = event
         self.entry = entry
         self.needs_cpu = needs_cpu
-        self._row: Any = None
+        self.id = id
+        self.row: layout.HookRow | None = None
         self._past = 0
 
     @property
     def runs(self) -> int:
         """How often it ran."""
-        return self._past + (self._row.runs if self._row is not None else 0)
+        return self._past + (self.row.runs if self.row is not None else 0)
+
+    def settle(self) -> None:
+        """Keep the count: the row belongs to tables that are used no more."""
+        self._past, self.row = self.runs, None
 
 
 class Tracer:
     """Runs programs at the events of processes that it starts or attaches to; `fd` is readable when something happened.
 
-    One thread of its own does it all, as ptrace wants it; methods may be called from any thread. What was started ends with the
-    tracer, since a filtered system call fails without one; what was attached to goes on, also when this process is killed.
+    The loop is a process of its own that shares this one's memory. What was started ends with the tracer, since a filtered system
+    call fails without one; what was attached to goes on, also when this process is killed. Methods may be called from any thread.
     """
 
     def __init__(self, env: Env) -> None:
         self._process = os.getpid()
-        self._functions = _functions()
-        self._memory = ctypes.create_string_buffer(self._functions["size"]())
-        self._state = layout.State.from_buffer(self._memory)
-        self._address = ctypes.addressof(self._memory)
+        size, self._serve = _functions()
+        self._memory = ctypes.create_string_buffer(size())
+        # private: a child that is forked on it must have a copy
+        self._stack = mmap.mmap(-1, _STACK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        self._state = state = layout.State.from_buffer(self._memory)
         self._env = env
-        self._state.env = ctypes.addressof(env)
-        self._state.cpus = os.cpu_count() or 1
-        env.owner = self._address
+        env.owner = ctypes.addressof(self._memory)
+        state.env = ctypes.addressof(env)
+        state.cpus = os.cpu_count() or 1
+        state.stack_end = ctypes.addressof(ctypes.c_char.from_buffer(self._stack)) + _STACK
         self._programs: list[Program] = []
-        self._tables: tuple[Any, ...] = ()  # what the loop reads
+        self._ids = 0
         self._filters: list[frozenset[int] | None] = []
-        self._period = 0
-        self._beginnings: dict[int, tuple[_Answer, str]] = {}  # commands whose execve has not come
+        self._tables = self._make_tables([])
+        state.tables = ctypes.addressof(self._tables.head)
+        self._starting: dict[int, int | None] = {}  # commands whose execve has been seen: None, or how they ended instead
         self._owned: dict[int, bool] = {}  # commands that have not ended: whether they lead a process group
         self._happened: list[Happening] = []
-        self._work: list[Callable[[], None]] = []
-        self._lock = _thread.allocate_lock()
-        self._closing = False
-        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._idle = os.eventfd(0, os.EFD_CLOEXEC)
-        self._ended = _Answer()
-        self._set_tables()
-        opened = _Answer()
-        _thread.start_new_thread(self._main, (opened,))
-        try:
-            opened.wait()
-        except BaseException:
+        self._lock = _thread.allocate_lock()  # of requests
+        self._news = _thread.allocate_lock()  # of what happened
+        self._ended: int | None = None  # the keeper's wait status, or a negated errno
+        self._closed = False
+        with Uninterrupted():
+            self.fd, self._answer, self._idle, self._keeper = os.eventfd(0, _EVENTFD), os.eventfd(0), os.eventfd(0), -1
+            state.happened_fd, state.answer_fd, state.idle_fd = self.fd, self._answer, self._idle
+            joined = _thread.allocate_lock()
+            joined.acquire()
+            self._joined = joined
+            _thread.start_new_thread(self._lend, ())
+            while not state.keeper and self._ended is None:
+                time.sleep(_KICK / 20)
+            if self._ended is None:
+                self._keeper = os.pidfd_open(state.keeper)
+        if self._keeper < 0:
             self._close_fds()
-            raise
+            raise UnsupportedError(f"no process for the tracer: {errno_text(-(self._ended or 0))}", needs="clone(2)")
 
     @property
     def tracees(self) -> int:
@@ -130,8 +146,6 @@ class Tracer:
     def stops(self) -> int:
         """How often a tracee stopped."""
         return int(self._state.stops)
-
-    # ---- what may be asked for, in any thread
 
     def start(
         self,
@@ -146,14 +160,26 @@ class Tracer:
 
         `group`: in a process group of its own. Without `filter` (or seccomp) every system call stops it: slower, the same events.
         """
-        path = find_command(argv[0])
-        start, kept = _start(path, argv, os.environ if environment is None else environment, directory, group)
-        pid, answer = self._do(lambda: self._fork(start, kept, argv[0], filter))
-        status = answer.wait_for_result()
+        calls = _wanted(self._programs)
+        begin = _Start(find_command(argv[0]), argv, os.environ if environment is None else environment, directory, group)
+        if filter:
+            begin.set_filter(make_filter(calls))
+            self._filters.append(calls)
+        pid = self._request(layout.START, ctypes.addressof(begin.head))
+        if pid < 0:
+            raise start_error(argv[0], -pid)
+        self._owned[pid] = group
+        while pid not in self._starting:
+            self._collect()
+            if pid not in self._starting:
+                self._poll(self.fd, _LOOK)  # another thread's wait() may take the news
+        status = self._starting.pop(pid)
         if status is None:
-            return int(pid)
+            return pid
+        del self._owned[pid]
         code = status >> 8 & 0xFF if not status & 0x7F else layout.EXIT_NO_TRACER
         if code == layout.EXIT_NO_FILTER and filter:
+            self._filters.pop()
             return self.start(argv, environment=environment, directory=directory, group=group, filter=False)
         if code == layout.EXIT_NO_DIRECTORY:
             raise SkepError(f"cannot start {argv[0]!r}: its folder {directory!r} cannot be entered")
@@ -163,48 +189,51 @@ class Tracer:
 
     def attach(self, pid: int, *, follow: bool = True) -> None:
         """Attach to a process: all of its threads, and with `follow` the processes below it, those of now and of later."""
-        self._do(lambda: self._seize(pid, follow))
+        if own_thread(pid):
+            raise AttachError(f"cannot trace process {pid}: it is this one, and a process cannot trace itself: start a command")
+        for process in [pid, *(descendants(pid) if follow else ())]:
+            flags = (layout.FOLLOW if follow else 0) | (layout.ROOT if process == pid else 0)
+            found = True
+            while found:  # threads may begin meanwhile; those of traced threads are traced already
+                found = False
+                for thread in _threads(process):
+                    result = self._request(layout.ATTACH, thread, flags if thread == process else flags & ~layout.ROOT)
+                    if result < 0 and thread == pid:
+                        raise attach_error(pid, -result, self._state.keeper)
+                    found |= result == 0
 
     def attach_program(self, event: Event, entry: int, *, needs_cpu: bool = False) -> Program:
         """Run the machine code at `entry` at each `event` from now on; it is u64 entry(void *ctx, struct skep_env *env)."""
-        program = Program(event, entry, needs_cpu)
-        self._do(lambda: self._change([*self._programs, program]))
+        self._ids += 1
+        program = Program(event, entry, needs_cpu, self._ids)
+        self._change([*self._programs, program])
         return program
 
     def detach_program(self, program: Program) -> None:
         """Run it no more: when this returns, it is not running."""
         if program in self._programs:
-            self._do(lambda: self._change([other for other in self._programs if other is not program]))
+            self._change([other for other in self._programs if other is not program])
 
     def wait(self, timeout: float | None = None) -> list[Happening]:
         """What happened since the last call; waits for the first of it at most `timeout` seconds (None: for ever)."""
-        poll = select.poll()
-        poll.register(self.fd, select.POLLIN)
-        if poll.poll(None if timeout is None else timeout * 1000):
-            try:
-                os.eventfd_read(self.fd)
-            except BlockingIOError:
-                pass
-        with self._lock:
+        self._collect()
+        if not self._happened:
+            self._poll(self.fd, timeout)
+            self._collect()
+        with self._news:
             found, self._happened = self._happened, []
         return found
 
     def close(self) -> None:
-        """End what was started (SIGTERM, SIGKILL after 2 s), detach from all else, wait for the thread."""
-        if self.fd < 0:
+        """End what was started (SIGTERM, SIGKILL after 2 s), detach from all else, end the keeper."""
+        if self._closed:
             return
-        if os.getpid() == self._process and not self._ended.is_given():
+        if os.getpid() == self._process and self._ended is None:
             self._end_owned()
-            self._closing = True
-            self._wake(self._ended)
-            # the kernel detaches when the thread is gone, not when Python is done with it
-            while os.path.exists(f"/proc/self/task/{self._state.thread}"):
-                time.sleep(_KICK / 10)
-            for pid in self._owned:
-                try:
-                    os.waitpid(pid, 0)
-                except ChildProcessError:
-                    pass
+            self._request(layout.CLOSE)
+            with self._joined:
+                pass
+        self._closed = True
         self._close_fds()
 
     def __enter__(self) -> Tracer:
@@ -213,204 +242,93 @@ class Tracer:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    # ---- the thread, and how others speak to it
-
-    def _main(self, opened: _Answer) -> None:
+    def _lend(self) -> None:
+        """The thread whose local storage the keeper uses: it waits for the keeper's end, as vfork(2)'s parent would."""
         try:
-            # SIGCHLD stays open: blocked here, each stop of a tracee would wake another thread for nothing (kernel/signal.c)
-            blocked = valid_signals() - {SIGCHLD}
-            self._mask = _sigset(pthread_sigmask(SIG_BLOCK, blocked))
-            kick = self._functions["open"](self._address)
-            if kick < 0:
-                raise SkepError(f"the tracer finds no signal for itself: {errno_text(-kick)}")
-            pthread_sigmask(SIG_SETMASK, blocked - {kick})
-            self._ident = _thread.get_ident()
-        except BaseException as error:
-            opened.give(error)
-            self._ended.give()
-            return
-        opened.give()
-        try:
-            self._serve()
-        except BaseException as error:
-            self._ended.give(error)
-        else:
-            self._ended.give()
+            pthread_sigmask(SIG_BLOCK, valid_signals())
+            self._ended = self._serve(ctypes.addressof(self._memory))
+        finally:
+            self._joined.release()
 
-    def _serve(self) -> None:
+    def _request(self, kind: int, *arguments: int) -> int:
+        """Have the keeper do something: its result."""
         state = self._state
-        while not self._closing:
-            with self._lock:
-                work, self._work = self._work, []
-                state.stop = 0
-            for piece in work:
-                piece()
-            if work:
-                continue
-            if not state.tracees:
-                os.eventfd_read(self._idle)
-                continue
-            result = self._functions["run"](self._address)
-            if result < 0:
-                raise SkepError(f"the tracer cannot wait for its processes: {errno_text(-result)}")
-            self._collect()
-
-    def _do(self, function: Callable[[], Any]) -> Any:
-        """Have the thread call a function; its result."""
-        if self._closing or os.getpid() != self._process:
-            raise SkepError("this tracer is closed, or belongs to the process that this one was forked from")
-        answer = _Answer()
-
-        def piece() -> None:
-            try:
-                answer.give(result=function())
-            except BaseException as error:
-                answer.give(error)
-
         with self._lock:
-            self._work.append(piece)
-            self._state.stop = 1
-        self._wake(answer)
-        if not answer.is_given():
-            raise SkepError("this tracer was closed meanwhile")
-        return answer.wait_for_result()
+            if self._closed or os.getpid() != self._process:
+                raise SkepError("this tracer is closed, or belongs to the process that this one was forked from")
+            state.arguments[:] = (*arguments, 0, 0)[:2]
+            state.request = kind
+            os.eventfd_write(self._idle, 1)
+            while True:
+                try:
+                    # a signal that comes just before the keeper waits is lost, so it is sent until there is an answer
+                    pidfd_send_signal(self._keeper, layout.KICK)
+                except ProcessLookupError:
+                    pass
+                if kind == layout.CLOSE:
+                    if self._joined.acquire(True, _KICK):
+                        self._joined.release()
+                        return 0
+                elif self._poll(self._answer, _KICK):
+                    os.eventfd_read(self._answer)
+                    return int(state.result)
 
-    def _wake(self, answer: _Answer) -> None:
-        os.eventfd_write(self._idle, 1)
-        while not answer.is_given() and not self._ended.is_given():
-            self._state.stop = 1
-            pthread_kill(self._ident, self._state.kick_signal)
-            answer.wait_at_most(_KICK)
-        if not answer.is_given():
-            self._ended.wait()
+    def _poll(self, fd: int, timeout: float | None) -> bool:
+        """Whether an eventfd became readable in time; SkepError when the keeper has ended."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        poll.register(self._keeper, select.POLLIN)
+        ready = {number for number, _ in poll.poll(None if timeout is None else timeout * 1000)}
+        if ready == {self._keeper}:
+            with self._joined:
+                pass
+            raise SkepError(f"the tracer's process ended: {_ending(self._ended or 0)}; what it traced goes on or ended with it")
+        return fd in ready
 
     def _collect(self) -> None:
+        """Take over what the keeper has written down."""
         state = self._state
-        found = []
-        for item in state.happened[: state.happened_count]:
-            if item.kind in (layout.BEGAN, layout.NOT_STARTED):
-                answer, _ = self._beginnings.pop(item.pid)
-                if item.kind == layout.NOT_STARTED:
-                    del self._owned[item.pid]
-                answer.give(result=item.a if item.kind == layout.NOT_STARTED else None)
-            elif item.kind == layout.ENDED:
-                self._owned.pop(item.pid, None)
-                found.append(Happening("ended", item.pid, item.a))
-            elif item.kind == layout.FAULT:
-                program = self._programs[item.pid - 1]
-                found.append(Happening("fault", 0, program=program, detail=(item.a, item.b, item.c, item.d)))
-            else:
-                found.append(Happening("compat", item.pid))
-        if state.happened_lost:
-            found.append(Happening("lost", 0, state.happened_lost))
-        state.happened_count = state.happened_lost = 0
-        if found:
-            with self._lock:
-                self._happened += found
-            os.eventfd_write(self.fd, 1)
+        with self._news:
+            try:
+                os.eventfd_read(self.fd)
+            except BlockingIOError:
+                return
+            while state.happened_tail != state.happened_head:
+                self._take(state.happened[state.happened_tail % layout.HAPPENED])
+                state.happened_tail += 1
+            if state.happened_lost:
+                self._happened.append(Happening("lost", 0, state.happened_lost))
+                state.happened_lost = 0
 
-    # ---- what the thread does
-
-    def _fork(self, start: layout.Start, kept: tuple[Any, ...], command: str, filter: bool) -> tuple[int, _Answer]:
-        calls = self._wanted()
-        program = make_filter(calls)
-        code = ctypes.create_string_buffer(program, len(program))
-        header = _SockFilterProgram(len(program) // 8, ctypes.addressof(code))
-        start.filter = ctypes.addressof(header) if filter else None
-        start.mask = ctypes.addressof(self._mask)
-        pid = self._functions["start"](self._address, ctypes.byref(start))
-        if pid < 0:
-            raise start_error(command, -pid)
-        if filter:
-            self._filters.append(calls)
-        self._set_covers()
-        answer = _Answer()
-        self._beginnings[pid] = (answer, command)
-        self._owned[pid] = bool(start.group)
-        return pid, answer
-
-    def _seize(self, pid: int, follow: bool) -> None:
-        for process in [pid, *(descendants(pid) if follow else ())]:
-            flags = (layout.FOLLOW if follow else 0) | (layout.ROOT if process == pid else 0)
-            found = True
-            while found:  # threads may begin meanwhile; those of traced threads are traced already
-                found = False
-                try:
-                    threads = sorted(int(name) for name in os.listdir(f"/proc/{process}/task"))
-                except FileNotFoundError:
-                    threads = [process]
-                for thread in threads:
-                    result = self._functions["attach"](
-                        self._address, thread, flags if thread == process else flags & ~layout.ROOT
-                    )
-                    if result < 0 and process == pid and thread == pid:
-                        raise attach_error(pid, -result)
-                    found |= result == 0
+    def _take(self, item: layout.HappeningRow) -> None:
+        if item.kind == layout.BEGAN:
+            self._starting[item.pid] = None
+        elif item.kind == layout.NOT_STARTED:
+            self._starting[item.pid] = item.a
+        elif item.kind == layout.ENDED:
+            self._owned.pop(item.pid, None)
+            self._happened.append(Happening("ended", item.pid, item.a))
+        elif item.kind == layout.FAULT:
+            program = next((program for program in self._programs if program.id == item.pid), None)
+            self._happened.append(Happening("fault", 0, program=program, detail=(item.a, item.b, item.c, item.d)))
+        else:
+            self._happened.append(Happening("compat", item.pid))
 
     def _change(self, programs: list[Program]) -> None:
-        covered, options = self._state.filter_covers, self._state.options
-        self._programs = programs
-        self._set_tables()
-        self._set_covers()
-        if self._state.tracees and (covered, options) != (self._state.filter_covers, self._state.options):
-            self._functions["interrupt"](self._address)
+        tables = self._make_tables(programs)
+        result = self._request(layout.TABLES, ctypes.addressof(tables.head))
+        for program in self._programs:  # the old rows are not written any more
+            program.settle()
+        for row, program in zip(tables.rows[1:], programs, strict=True):
+            program.row = row
+        self._programs, self._tables = programs, tables
+        if result < 0:
+            raise UnsupportedError(f"no timer for samples: {errno_text(-result)}", needs="timer_create(2)")
 
-    def _set_tables(self) -> None:
-        rows = (layout.HookRow * (len(self._programs) + 1))()
-        lists: list[int] = [0]
-        places: dict[tuple[int, ...], int] = {(): 0}
-
-        def place(numbers: list[int]) -> int:
-            key = tuple(numbers)
-            if key not in places:
-                places[key] = len(lists)
-                lists.extend((*key, 0))
-            return places[key]
-
-        for number, program in enumerate(self._programs, 1):
-            row = rows[number]
-            row.entry, row.context, row.flags = program.entry, program.event.context, layout.NEEDS_CPU * program.needs_cpu
-            row.period = program.event.period
-        numbered = [(number, program.event) for number, program in enumerate(self._programs, 1)]
-        tables = []
-        for point in (ENTER, EXIT):
-            table = (ctypes.c_uint16 * layout.CALLS)()
-            mine = [(number, event.calls) for number, event in numbered if event.point == point]
-            everywhere = place([number for number, calls in mine if calls is None])
-            special = {call for _, calls in mine if calls is not None for call in calls}
-            for call in range(layout.CALLS):
-                table[call] = everywhere
-            for call in special:
-                table[call] = place([number for number, calls in mine if calls is None or call in calls])
-            tables.append(table)
-        single = [place([number for number, event in numbered if event.point == point]) for point in (EXEC, FORK, END, TIMER)]
-        places_of_lists = (ctypes.c_uint16 * len(lists))(*lists)
-        state = self._state
-        for number, program in enumerate(self._programs, 1):
-            program._past = program.runs
-            program._row = rows[number]
-        state.hooks, state.lists = ctypes.addressof(rows), ctypes.addressof(places_of_lists)
-        state.enter, state.exit = (ctypes.addressof(table) for table in tables)
-        state.on_exec, state.on_fork, state.on_end, state.on_timer = single
-        state.options = _OPTIONS | (_TRACE_EXIT if state.on_end else 0)
-        self._tables = (rows, places_of_lists, *tables)
-        period = min((event.period for _, event in numbered if event.point == TIMER), default=0)
-        if period != self._period:
-            result = self._functions["timer"](self._address, period)
-            if result < 0:
-                raise UnsupportedError(f"no timer for samples: {errno_text(-result)}", needs="timer_create(2)")
-            self._period = period
-
-    def _wanted(self) -> frozenset[int] | None:
-        """Numbers of the system calls that programs are attached to; None: all."""
-        events = [program.event for program in self._programs if program.event.point in (ENTER, EXIT)]
-        if any(event.calls is None for event in events):
-            return None
-        return WATCHED.union(*(event.calls for event in events if event.calls is not None))
-
-    def _set_covers(self) -> None:
-        wanted = self._wanted()
-        self._state.filter_covers = all(calls is None or (wanted is not None and wanted <= calls) for calls in self._filters)
+    def _make_tables(self, programs: list[Program]) -> _Tables:
+        wanted = _wanted(programs)
+        covers = all(calls is None or (wanted is not None and wanted <= calls) for calls in self._filters)
+        return _Tables(programs, covers)
 
     def _end_owned(self) -> None:
         deadline = time.monotonic() + _PATIENCE
@@ -422,47 +340,101 @@ class Tracer:
                     os.kill(pid, SIGTERM)
             except ProcessLookupError:
                 pass
-        while self._owned and time.monotonic() < deadline and not self._ended.is_given():
-            time.sleep(_KICK)
-        if self._owned and not self._ended.is_given():
-            self._do(lambda: self._functions["signal"](self._address, SIGKILL))
+        while self._owned and time.monotonic() < deadline:
+            self._poll(self.fd, deadline - time.monotonic())
+            self._collect()
+        self._request(layout.SIGNAL, SIGKILL)
+        while self._owned:
+            self._poll(self.fd, _LOOK)
+            self._collect()
 
     def _close_fds(self) -> None:
-        os.close(self.fd)
-        os.close(self._idle)
-        self.fd = self._idle = -1
+        for fd in (self.fd, self._answer, self._idle, self._keeper):
+            if fd >= 0:
+                os.close(fd)
+        self.fd = self._keeper = -1
 
 
-class _Answer:
-    """A result that one thread waits for and another gives, or an exception."""
+class _Tables:
+    """Programs by event, as the loop reads them (struct tables)."""
 
-    __slots__ = ("_error", "_lock", "_result")
+    __slots__ = ("_kept", "head", "rows")
 
-    def __init__(self) -> None:
-        self._lock = _thread.allocate_lock()
-        self._lock.acquire()
-        self._error: BaseException | None = None
-        self._result: Any = None
+    def __init__(self, programs: list[Program], covers: bool) -> None:
+        self.rows = (layout.HookRow * (len(programs) + 1))()
+        for row, program in zip(self.rows[1:], programs, strict=True):
+            event = program.event
+            row.entry, row.context, row.flags = program.entry, event.context, layout.NEEDS_CPU * program.needs_cpu
+            row.period, row.id = event.period, program.id
+        numbered = [(number, program.event) for number, program in enumerate(programs, 1)]
+        lists: list[int] = [0]
+        places: dict[tuple[int, ...], int] = {(): 0}
 
-    def give(self, error: BaseException | None = None, result: Any = None) -> None:
-        self._error, self._result = error, result
-        self._lock.release()
+        def place(numbers: list[int]) -> int:
+            key = tuple(numbers)
+            if key not in places:
+                places[key] = len(lists)
+                lists.extend((*key, 0))
+            return places[key]
 
-    def is_given(self) -> bool:
-        return not self._lock.locked()
+        tables = []
+        for point in (ENTER, EXIT):
+            mine = [(number, event.calls) for number, event in numbered if event.point == point]
+            everywhere = place([number for number, calls in mine if calls is None])
+            table = (ctypes.c_uint16 * layout.CALLS)(*(everywhere,) * layout.CALLS)
+            for call in {call for _, calls in mine if calls is not None for call in calls}:
+                table[call] = place([number for number, calls in mine if calls is None or call in calls])
+            tables.append(table)
+        single = [place([number for number, event in numbered if event.point == point]) for point in (EXEC, FORK, END, TIMER)]
+        array = (ctypes.c_uint16 * len(lists))(*lists)
+        self._kept = (array, *tables)
+        self.head = layout.Tables(
+            ctypes.addressof(self.rows),
+            *(ctypes.addressof(kept) for kept in self._kept),
+            *single,
+            _OPTIONS | (_TRACE_EXIT if single[2] else 0),
+            covers,
+            min((event.period for _, event in numbered if event.point == TIMER), default=0),
+        )
 
-    def wait_at_most(self, seconds: float) -> None:
-        if self._lock.acquire(True, seconds):
-            self._lock.release()
 
-    def wait(self) -> None:
-        with self._lock:
-            if self._error is not None:
-                raise self._error
+def _wanted(programs: list[Program]) -> frozenset[int] | None:
+    """Numbers of the system calls that programs are attached to; None: all."""
+    events = [program.event for program in programs if program.event.point in (ENTER, EXIT)]
+    if any(event.calls is None for event in events):
+        return None
+    return WATCHED.union(*(event.calls for event in events if event.calls is not None))
 
-    def wait_for_result(self) -> Any:
-        self.wait()
-        return self._result
+
+class _Start:
+    """What a command starts with (struct start), and the memory that it points to."""
+
+    __slots__ = ("_kept", "head")
+
+    def __init__(
+        self, path: str, argv: Sequence[str], environment: Mapping[str, str], directory: str | None, group: bool
+    ) -> None:
+        words = [os.fsencode(word) for word in argv]
+        pairs = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
+        arrays = [(ctypes.c_char_p * (len(texts) + 1))(*texts, None) for texts in (words, pairs)]
+        mask = sum(1 << number - 1 for number in pthread_sigmask(SIG_BLOCK, ()))
+        kept = ctypes.create_string_buffer(mask.to_bytes(_SIGSET, "little"), _SIGSET)
+        self._kept: list[Any] = [*arrays, kept]
+        self.head = layout.Start(
+            os.fsencode(path),
+            *(ctypes.cast(array, ctypes.POINTER(ctypes.c_char_p)) for array in arrays),
+            None if directory is None else os.fsencode(directory),
+            None,
+            ctypes.addressof(kept),
+            _RESTORED,
+            group,
+        )
+
+    def set_filter(self, program: bytes) -> None:
+        code = ctypes.create_string_buffer(program, len(program))
+        filter = _SockFilterProgram(len(program) // 8, ctypes.addressof(code))
+        self._kept += (code, filter)
+        self.head.filter = ctypes.addressof(filter)
 
 
 class _SockFilterProgram(ctypes.Structure):
@@ -496,42 +468,22 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def _start(
-    path: str, argv: Sequence[str], environment: Mapping[str, str], directory: str | None, group: bool
-) -> tuple[layout.Start, tuple[Any, ...]]:
-    words = [os.fsencode(word) for word in argv]
-    pairs = [os.fsencode(f"{name}={value}") for name, value in environment.items()]
-    arrays = [(ctypes.c_char_p * (len(texts) + 1))(*texts, None) for texts in (words, pairs)]
-    start = layout.Start(
-        os.fsencode(path),
-        *(ctypes.cast(array, ctypes.POINTER(ctypes.c_char_p)) for array in arrays),
-        None if directory is None else os.fsencode(directory),
-        None,
-        None,
-        _RESTORED,
-        group,
-    )
-    return start, tuple(arrays)
+def _threads(pid: int) -> list[int]:
+    try:
+        return sorted(int(name) for name in os.listdir(f"/proc/{pid}/task"))
+    except OSError:
+        return [pid]
 
 
-def _sigset(numbers: set[int]) -> Any:
-    mask = sum(1 << number - 1 for number in numbers)
-    return ctypes.create_string_buffer(mask.to_bytes(128, "little"), 128)
+def _ending(status: int) -> str:
+    return f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
 
 
-def _functions() -> dict[str, Callable[..., int]]:
+def _functions() -> tuple[Callable[[], int], Callable[[int], int]]:
     from skep.native import load
 
     code = load(os.path.join(os.path.dirname(__file__), "runtime", "tracer.c"))
-    address, number = ctypes.c_uint64, ctypes.c_int32
-    arguments: dict[str, tuple[Any, ...]] = {
-        "size": (),
-        "open": (address,),
-        "start": (address, ctypes.c_void_p),
-        "attach": (address, number, ctypes.c_uint32),
-        "signal": (address, number),
-        "interrupt": (address,),
-        "timer": (address, ctypes.c_uint64),
-        "run": (address,),
-    }
-    return {name: code.function(f"skep_tracer_{name}", ctypes.c_int64, *types) for name, types in arguments.items()}
+    return (
+        code.function("skep_tracer_size", ctypes.c_int64),
+        code.function("skep_tracer_serve", ctypes.c_int64, ctypes.c_uint64),
+    )

@@ -11,13 +11,18 @@ _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _CAP_SYS_PTRACE = 19
 
 
+def own_thread(pid: int) -> bool:
+    """Whether this is the number of a thread of this process."""
+    return os.path.exists(f"/proc/self/task/{pid}")
+
+
 def errno_text(number: int) -> str:
     """`EPERM (Operation not permitted)`."""
     return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
 
 
-def attach_error(pid: int, number: int) -> SkepError:
-    """What to raise when PTRACE_SEIZE of a process failed with this errno."""
+def attach_error(pid: int, number: int, keeper: int) -> SkepError:
+    """What to raise when PTRACE_SEIZE of a process, by the keeper, failed with this errno."""
     said = f"cannot trace process {pid}: {errno_text(number)}"
     if number == errno.ESRCH:
         return AttachError(f"{said}; there is no such process")
@@ -25,10 +30,8 @@ def attach_error(pid: int, number: int) -> SkepError:
         return AttachError(said)
     status = _status(pid)
     tracer = status.get("TracerPid", "0")
-    if tracer != "0":
+    if tracer not in ("0", str(keeper)):
         return AttachError(f"{said}; process {tracer} traces it already, and a process has one tracer")
-    if pid == os.getpid() or status.get("Tgid") == str(os.getpid()):
-        return AttachError(f"{said}; a process cannot trace itself: give the pid of another, or start a command with -c")
     if not _command_line(pid) and status.get("PPid") in ("0", "2"):
         return AttachError(f"{said}; it is a thread of the kernel")
     if _has_ptrace_capability():

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from ctypes import POINTER, Structure, c_char_p, c_int32, c_uint32, c_uint64, c_void_p
+from ctypes import POINTER, Structure, c_char_p, c_int32, c_int64, c_uint32, c_uint64, c_void_p
 
 CALLS = 512  # places of a table of system calls; the last is for numbers that are none
+HAPPENED = 64
+KICK = 10
+START, ATTACH, TABLES, SIGNAL, CLOSE = range(1, 6)
 BEGAN, NOT_STARTED, ENDED, FAULT, IS_COMPAT = range(1, 6)
 ROOT, FOLLOW = 2, 4  # flags of a tracee
 # How a command that could not be started ends; below 200 it is execve's errno
@@ -23,7 +26,7 @@ class HookRow(Structure):
         ("period", c_uint64),
         ("due", c_uint64),
         ("is_due", c_uint32),
-        ("pad", c_uint32),
+        ("id", c_uint32),
     ]
 
 
@@ -40,11 +43,10 @@ class HappeningRow(Structure):
     ]
 
 
-class State(Structure):
-    """The first part of struct tracer; what follows is the loop's own."""
+class Tables(Structure):
+    """struct tables: which programs run when."""
 
     _fields_ = [
-        ("env", c_void_p),
         ("hooks", c_void_p),
         ("lists", c_void_p),
         ("enter", c_void_p),
@@ -55,17 +57,32 @@ class State(Structure):
         ("on_timer", c_uint32),
         ("options", c_uint32),
         ("filter_covers", c_uint32),
-        ("inherited", c_uint32),
+        ("period", c_uint64),
+    ]
+
+
+class State(Structure):
+    """The first part of struct tracer; what follows is the loop's own."""
+
+    _fields_ = [
+        ("env", c_void_p),
+        ("tables", c_void_p),
+        ("stack_end", c_uint64),
+        ("answer_fd", c_int32),
+        ("happened_fd", c_int32),
+        ("idle_fd", c_int32),
         ("cpus", c_uint32),
-        ("stop", c_uint32),
-        ("kick_signal", c_uint32),
-        ("thread", c_int32),
-        ("tracees", c_uint32),
-        ("happened_count", c_uint32),
-        ("happened_lost", c_uint32),
+        ("request", c_uint32),
+        ("keeper", c_int32),
+        ("arguments", c_uint64 * 2),
+        ("result", c_int64),
+        ("happened_tail", c_uint64),
+        ("happened_head", c_uint64),
+        ("happened_lost", c_uint64),
         ("stops", c_uint64),
         ("calls", c_uint64),
-        ("happened", HappeningRow * 64),
+        ("tracees", c_uint64),
+        ("happened", HappeningRow * HAPPENED),
     ]
 
 

@@ -1,439 +1,32 @@
 /* The tracing loop: waits for stops of traced processes, runs the programs of the event, lets the process go on.
  *
- * tracer.py owns the thread that calls this: ptrace requests and waits are a thread's, not a process's. Each function
- * returns a negated errno on failure. ptrace(2), seccomp(2) and wait(2) are the facts; numbers are those of x86-64's uapi.
+ * It runs in a process of its own, the keeper, which shares all memory and files with Python's (clone(2): CLONE_VM). As a thread
+ * it would share children: any waitpid of the script's would take the stops of tracees, and each stop would be a SIGCHLD to it.
+ * ptrace(2), seccomp(2) and wait(2) are the facts; numbers are those of x86-64's uapi.
  */
-#include "tracer.h"
+#include "events.h"
 
 /* What a stop of a tracee is, from its wait status: the signal in bits 8-15, the ptrace event above. */
 #define STOP_SIGNAL(status) ((status) >> 8 & 0xff)
 #define STOP_EVENT(status) ((u32)(status) >> 16)
 #define HAS_ENDED(status) (((status) & 0xff) != 0x7f)
 
-#define BUCKET(m, tid) (&(m)->buckets[(tid) & (BUCKETS - 1)])
-
-static struct tracee *find(struct tracer *m, s32 tid)
-{
-	struct tracee *t = *BUCKET(m, tid);
-	while (t && t->tid != tid)
-		t = t->next;
-	return t;
-}
-
-static void insert(struct tracer *m, struct tracee *t)
-{
-	struct tracee **bucket = BUCKET(m, t->tid);
-	t->next = *bucket;
-	*bucket = t;
-}
-
-static void take_out(struct tracer *m, struct tracee *t)
-{
-	struct tracee **place = BUCKET(m, t->tid);
-	while (*place != t)
-		place = &(*place)->next;
-	*place = t->next;
-}
-
-static struct tracee *add(struct tracer *m, s32 tid)
-{
-	struct tracee *t = calloc(1, sizeof(*t));
-	if (!t)
-		return 0;
-	t->tid = tid;
-	t->task.pid = tid;
-	t->task.tgid = tid;
-	t->task.reader = tid;
-	insert(m, t);
-	m->tracees++;
-	return t;
-}
-
-static void drop(struct tracer *m, struct tracee *t)
-{
-	take_out(m, t);
-	m->tracees--;
-	if (m->env->task == &t->task)
-		m->env->task = &m->nobody;
-	free(t);
-}
-
-/* ---- facts about a task, from /proc: read at attach and when a system call may have changed them */
-
-static long read_file(s32 tid, const char *name, char *to, long size)
-{
-	char path[64];
-	char digits[12];
-	int n = 0, count = 0;
-	const char *head = "/proc/";
-
-	while (*head)
-		path[n++] = *head++;
-	do
-		digits[count++] = '0' + tid % 10;
-	while (tid /= 10);
-	while (count)
-		path[n++] = digits[--count];
-	path[n++] = '/';
-	while (*name)
-		path[n++] = *name++;
-	path[n] = 0;
-
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -1;
-	long got = read(fd, to, size - 1);
-	close(fd);
-	to[got < 0 ? 0 : got] = 0;
-	return got;
-}
-
-static void read_comm(struct tracee *t)
-{
-	char text[sizeof(t->task.comm) + 2];
-	long got = read_file(t->tid, "comm", text, sizeof(text));
-	if (got <= 0)
-		return;
-	__builtin_memset(t->task.comm, 0, sizeof(t->task.comm));
-	for (int i = 0; i < (int)sizeof(t->task.comm) - 1 && text[i] && text[i] != '\n'; i++)
-		t->task.comm[i] = text[i];
-}
-
-/* The first number after a line's name in /proc/PID/status, or `otherwise`. */
-static u32 status_number(const char *text, const char *name, u32 otherwise)
-{
-	for (const char *line = text; *line; line++) {
-		int i = 0;
-		while (name[i] && line[i] == name[i])
-			i++;
-		if (!name[i]) {
-			u32 value = 0;
-			for (line += i; *line == ' ' || *line == '\t'; line++)
-				;
-			for (; *line >= '0' && *line <= '9'; line++)
-				value = value * 10 + (*line - '0');
-			return value;
-		}
-		while (*line && *line != '\n')
-			line++;
-		if (!*line)
-			break;
-	}
-	return otherwise;
-}
-
-static void read_status(struct tracee *t)
-{
-	char text[4096];
-	if (read_file(t->tid, "status", text, sizeof(text)) <= 0)
-		return;
-	t->task.tgid = status_number(text, "Tgid:", t->task.tgid);
-	t->task.parent = status_number(text, "PPid:", t->task.parent);
-	t->task.uid = status_number(text, "Uid:", t->task.uid);
-	t->task.gid = status_number(text, "Gid:", t->task.gid);
-}
-
-static void refresh(struct tracee *t)
-{
-	if (t->stale & STALE_IDS)
-		read_status(t);
-	if (t->stale & STALE_COMM)
-		read_comm(t);
-	t->stale = 0;
-}
-
-/* ---- reading a tracee's memory */
-
-static long copy_from(s32 tid, void *to, u64 size, u64 address)
-{
-	struct { void *base; u64 size; } local = {to, size}, remote = {(void *)address, size};
-	return process_vm_readv(tid, &local, 1, &remote, 1, 0);
-}
-
-/* A text of at most size - 1 bytes: its length; 0 when it cannot be read. */
-static u32 copy_text(s32 tid, char *to, u32 size, u64 address)
-{
-	u32 length = 0;
-	while (length + 1 < size) {
-		u64 piece = 4096 - ((address + length) & 4095); /* a read that crosses into a page that is not there fails as a whole */
-		if (piece > size - 1 - length)
-			piece = size - 1 - length;
-		long got = copy_from(tid, to + length, piece, address + length);
-		if (got <= 0)
-			break;
-		for (long i = 0; i < got; i++, length++)
-			if (!to[length])
-				return length;
-	}
-	to[length] = 0;
-	return length;
-}
-
-/* The CPU that a stopped task ran on last, from its restartable sequence area (5.13: PTRACE_GET_RSEQ_CONFIGURATION). */
-static void read_cpu(struct tracer *m, struct tracee *t)
-{
-	struct rseq_configuration configuration;
-	u32 cpu;
-
-	if (!t->rseq) {
-		t->rseq = NO_RSEQ;
-		if (ptrace(PTRACE_GET_RSEQ_CONFIGURATION, t->tid, (void *)sizeof(configuration), &configuration) > 0 &&
-		    configuration.area)
-			t->rseq = configuration.area;
-	}
-	if (t->rseq == NO_RSEQ || copy_from(t->tid, &cpu, sizeof(cpu), t->rseq + 4) != sizeof(cpu) || cpu >= m->cpus) {
-		t->rseq = 0; /* a thread that just began registers it later */
-		cpu = sched_getcpu();
-	}
-	t->task.cpu = cpu;
-}
-
-/* ---- contexts and programs */
-
-static void happened(struct tracer *m, u32 kind, s32 pid, u64 a, u64 b, u64 c, u64 d)
-{
-	if (m->happened_count == HAPPENED) {
-		m->happened_lost++;
-		return;
-	}
-	struct happening *h = &m->happened[m->happened_count++];
-	h->kind = kind;
-	h->pid = pid;
-	h->a = a;
-	h->b = b;
-	h->c = c;
-	h->d = d;
-}
-
-static void fetch_regs(struct tracer *m, struct tracee *t, u64 *to)
-{
-	if (!(m->ready & READY_REGS)) {
-		if (ptrace(PTRACE_GETREGS, t->tid, 0, m->user_regs))
-			__builtin_memset(m->user_regs, 0, sizeof(m->user_regs));
-		m->ready |= READY_REGS;
-	}
-	__builtin_memcpy(to, m->user_regs, REGS * 8);
-}
-
-/* The context of one shape for the event that m->record describes; made once a stop. */
-static void *context(struct tracer *m, struct tracee *t, u32 shape, u64 period)
-{
-	switch (shape) {
-	case CONTEXT_RAW: /* struct bpf_raw_tracepoint_args, the registers behind it */
-		if (!(m->ready & READY_RAW)) {
-			m->raw[0] = m->raw_args[0];
-			m->raw[1] = m->raw_args[1];
-			m->raw[2] = m->raw_args[2];
-			if (m->is_call) {
-				m->raw[0] = (u64)&m->raw[6];
-				fetch_regs(m, t, &m->raw[6]);
-			}
-			m->ready |= READY_RAW;
-		}
-		m->env->ctx_size = m->is_call ? sizeof(m->raw) : 6 * 8;
-		return m->raw;
-	case CONTEXT_CALL: /* the registers of a system call's function, whose argument is the caller's registers, behind them */
-		if (!(m->ready & READY_CALL)) {
-			fetch_regs(m, t, &m->call[REGS]);
-			__builtin_memcpy(m->call, &m->call[REGS], REGS * 8);
-			m->call[REG_DI] = (u64)&m->call[REGS];
-			m->ready |= READY_CALL;
-		}
-		m->env->ctx_size = sizeof(m->call);
-		return m->call;
-	case CONTEXT_SAMPLE: /* struct bpf_perf_event_data: registers, period, address */
-		fetch_regs(m, t, m->call);
-		m->call[REGS] = period;
-		m->call[REGS + 1] = 0;
-		m->env->ctx_size = (REGS + 2) * 8;
-		return m->call;
-	default:
-		m->env->ctx_size = m->record_size;
-		return m->record;
-	}
-}
-
-/* `first` is where the event's list of hooks begins in m->lists. */
-static void run_programs(struct tracer *m, struct tracee *t, u32 first)
-{
-	struct skep_env *env = m->env;
-
-	if (t->stale)
-		refresh(t);
-	env->task = &t->task;
-	m->ready = 0;
-	for (const u16 *list = m->lists + first; *list; list++) {
-		struct hook *hook = &m->hooks[*list];
-		if (!hook->entry || (hook->period && !hook->is_due))
-			continue;
-		if (hook->flags & HOOK_CPU)
-			read_cpu(m, t);
-		void *ctx = context(m, t, hook->context, hook->period);
-		env->deadline = 0;
-		env->tail_calls = 0;
-		hook->entry(ctx, env);
-		hook->runs++;
-		if (env->fault) { /* its maps are as it left them; it runs no more */
-			happened(m, FAULT, *list, env->fault, env->fault_insn, env->fault_address, env->fault_size);
-			env->fault = 0;
-			hook->entry = 0;
-		}
-	}
-	env->task = &m->nobody;
-}
-
-static void begin_record(struct tracer *m, struct tracee *t, u32 size)
-{
-	m->record[0] = (u64)(u32)t->tid << 32; /* common_type, common_flags, common_preempt_count, common_pid */
-	m->record_size = size;
-}
-
-static u32 hooks_of(const u16 *heads, s64 number)
-{
-	return heads[number >= 0 && number < CALLS - 1 ? number : CALLS - 1];
-}
-
-static void on_enter(struct tracer *m, struct tracee *t, s64 number, const u64 *args)
-{
-	u32 first = hooks_of(m->enter, number);
-
-	t->number = number;
-	t->exits = hooks_of(m->exit, number);
-	if (number == NR_EXECVE || number == NR_EXECVEAT)
-		t->flags &= ~HIDDEN;
-	if (t->flags & HIDDEN)
-		return;
-	m->calls++;
-	if (first) {
-		begin_record(m, t, 64);
-		m->is_call = 1;
-		m->raw_args[1] = m->record[1] = number;
-		__builtin_memcpy(&m->record[2], args, 48);
-		run_programs(m, t, first);
-	}
-	switch (number) { /* what may change facts that are kept */
-	case NR_SETUID: case NR_SETGID: case NR_SETREUID: case NR_SETREGID: case NR_SETRESUID: case NR_SETRESGID:
-		t->stale |= STALE_IDS;
-		break;
-	case NR_PRCTL:
-		if ((u32)args[0] == PR_SET_NAME)
-			t->stale |= STALE_COMM;
-	}
-}
-
-static void on_exit(struct tracer *m, struct tracee *t, s64 result)
-{
-	u32 first = t->exits;
-	s64 number = t->number;
-
-	t->exits = 0;
-	t->number = -1;
-	if (t->flags & HIDDEN || !first)
-		return;
-	begin_record(m, t, 24);
-	m->is_call = 1;
-	m->record[1] = number == NR_RT_SIGRETURN ? -1 : number; /* the kernel has lost the number by then */
-	m->raw_args[1] = m->record[2] = result;
-	run_programs(m, t, first);
-}
-
-static u32 append_text(struct tracer *m, const char *text, u32 length)
-{
-	u32 offset = m->record_size;
-	__builtin_memcpy((char *)m->record + offset, text, length);
-	((char *)m->record)[offset + length] = 0;
-	m->record_size += length + 1;
-	return (length + 1) << 16 | offset; /* a __data_loc */
-}
-
-static u32 comm_length(const struct tracee *t)
-{
-	u32 n = 0;
-	while (n < sizeof(t->task.comm) && t->task.comm[n])
-		n++;
-	return n;
-}
-
-static void on_exec(struct tracer *m, struct tracee *t, s32 former)
-{
-	char text[PATH_BYTES];
-	u64 auxiliary[2 * 64];
-	u32 *words = (u32 *)m->record;
-	u32 length = 0;
-
-	if (!m->on_exec || t->flags & HIDDEN)
-		return;
-	/* AT_EXECFN: execve's path as the caller wrote it, which is what the kernel's record has */
-	long got = read_file(t->tid, "auxv", (char *)auxiliary, sizeof(auxiliary));
-	text[0] = 0;
-	for (long i = 0; i + 1 < got / 8; i += 2)
-		if (auxiliary[i] == AT_EXECFN)
-			length = copy_text(t->tid, text, sizeof(text), auxiliary[i + 1]);
-	begin_record(m, t, 20);
-	m->is_call = 0;
-	m->raw_args[0] = m->raw_args[2] = 0;
-	m->raw_args[1] = former;
-	words[3] = t->tid;
-	words[4] = former;
-	words[2] = append_text(m, text, length);
-	run_programs(m, t, m->on_exec);
-}
-
-static void on_fork(struct tracer *m, struct tracee *t, s32 child)
-{
-	u32 *words = (u32 *)m->record;
-
-	if (!m->on_fork || t->flags & HIDDEN)
-		return;
-	if (t->stale)
-		refresh(t);
-	begin_record(m, t, 24);
-	m->is_call = 0;
-	m->raw_args[0] = m->raw_args[1] = m->raw_args[2] = 0;
-	words[3] = t->tid;
-	words[5] = child;
-	words[2] = append_text(m, t->task.comm, comm_length(t));
-	words[4] = append_text(m, t->task.comm, comm_length(t));
-	run_programs(m, t, m->on_fork);
-}
-
-/* The end of a thread: its EXIT stop, or its death when it came without one. */
-static void on_end(struct tracer *m, struct tracee *t)
-{
-	u32 *words = (u32 *)m->record;
-	u32 others = 0;
-
-	if (!m->on_end || t->flags & (HIDDEN | ENDING))
-		return;
-	t->flags |= ENDING;
-	for (u32 i = 0; i < BUCKETS; i++)
-		for (struct tracee *other = m->buckets[i]; other; other = other->next)
-			others += other->task.tgid == t->task.tgid && !(other->flags & ENDING);
-	if (t->stale)
-		refresh(t);
-	begin_record(m, t, 40);
-	m->is_call = 0;
-	m->raw_args[0] = m->raw_args[2] = 0;
-	m->raw_args[1] = !others;
-	__builtin_memcpy(&words[2], t->task.comm, 16);
-	words[6] = t->tid;
-	words[7] = 120; /* the priority of nice 0 */
-	words[8] = !others;
-	words[9] = 0;
-	run_programs(m, t, m->on_end);
-}
-
 /* ---- stops */
 
 static int covered(const struct tracer *m, const struct tracee *t)
 {
-	return t->flags & FILTERED && m->filter_covers;
+	return t->flags & FILTERED && m->tables->filter_covers;
+}
+
+static u32 options_of(const struct tracer *m, const struct tracee *t)
+{
+	return m->tables->options | (t->flags & OWNED ? PTRACE_O_EXITKILL : 0);
 }
 
 static void go_on(struct tracer *m, struct tracee *t, long signal)
 {
-	if (t->options != (m->options | (t->flags & OWNED ? PTRACE_O_EXITKILL : 0))) {
-		t->options = m->options | (t->flags & OWNED ? PTRACE_O_EXITKILL : 0);
+	if (t->options != options_of(m, t)) {
+		t->options = options_of(m, t);
 		ptrace(PTRACE_SETOPTIONS, t->tid, 0, (void *)(u64)t->options);
 	}
 	/* a tracee that was killed meanwhile answers ESRCH; its end is the next thing that is reported of it */
@@ -526,8 +119,8 @@ static void release_orphans(struct tracer *m)
 			read_status(t);
 			read_comm(t);
 			struct tracee *parent = find(m, t->task.parent);
-			t->flags |= parent ? parent->flags & (FILTERED | OWNED | FOLLOW) : m->inherited;
-			t->options = m->options | (t->flags & OWNED ? PTRACE_O_EXITKILL : 0);
+			t->flags |= parent ? parent->flags & (FILTERED | OWNED | FOLLOW) : FOLLOW;
+			t->options = options_of(m, t); /* it has its parent's */
 			release_held(m, t);
 		}
 }
@@ -561,7 +154,7 @@ static struct tracee *on_exec_stop(struct tracer *m, struct tracee *t)
 		struct tracee *caller = find(m, former);
 		if (caller) {
 			s32 tid = t->tid;
-			u32 roots = t->flags & ROOT;
+			u32 roots = t->flags & (ROOT | STARTED);
 			drop(m, t);
 			t = caller;
 			take_out(m, t);
@@ -587,14 +180,17 @@ static struct tracee *on_exec_stop(struct tracer *m, struct tracee *t)
 
 static void on_death(struct tracer *m, struct tracee *t, int status)
 {
+	u32 flags = t->flags;
+	s32 tid = t->tid;
+
 	on_end(m, t);
-	if (t->flags & ROOT)
-		happened(m, t->flags & OWNED && !(t->flags & STARTED) ? NOT_STARTED : ENDED, t->tid, (u32)status, 0, 0, 0);
-	if (t->flags & HELD)
+	if (flags & HELD)
 		m->held--;
 	drop(m, t);
 	if (m->held)
 		release_orphans(m);
+	if (flags & ROOT)
+		happened(m, flags & OWNED && !(flags & STARTED) ? NOT_STARTED : ENDED, tid, (u32)status, 0, 0, 0);
 }
 
 static int is_stop_signal(int signal)
@@ -619,7 +215,7 @@ static void on_event_stop(struct tracer *m, struct tracee *t, int signal)
 	if (t->flags & SAMPLED) {
 		t->flags &= ~SAMPLED;
 		m->is_call = 0;
-		run_programs(m, t, m->on_timer);
+		run_programs(m, t, m->tables->on_timer);
 	}
 	go_on(m, t, 0);
 }
@@ -671,43 +267,14 @@ static void on_stop(struct tracer *m, s32 tid, int status)
 	go_on(m, t, 0);
 }
 
-/* ---- what tracer.py calls */
+/* ---- the keeper */
 
-/* Runs so that wait4 returns EINTR; a timer's signal carries the tracer that it belongs to. */
 static void on_kick(int signal, const struct signal_info *info, void *registers)
 {
-	(void)signal;
+	(void)signal; /* it is there so that a system call that waits returns EINTR */
 	(void)registers;
 	if (info->code == SI_TIMER)
 		((struct tracer *)info->value)->ticks = 1;
-}
-
-s64 skep_tracer_size(void)
-{
-	return sizeof(struct tracer);
-}
-
-/* Takes a real-time signal that nobody uses, for `kick`; its number, or a negated errno. */
-s64 skep_tracer_open(struct tracer *m)
-{
-	struct signal_action action, old;
-
-	for (int number = 64; number > 34; number--) {
-		if (sigaction(number, 0, &old))
-			return -errno_now;
-		if (old.handler && old.handler != on_kick)
-			continue;
-		__builtin_memset(&action, 0, sizeof(action));
-		action.handler = on_kick;
-		action.flags = SA_SIGINFO;
-		if (sigaction(number, &action, 0))
-			return -errno_now;
-		m->kick_signal = number;
-		m->thread = syscall(NR_GETTID);
-		m->env->task = &m->nobody;
-		return number;
-	}
-	return -EBUSY;
 }
 
 /* SPEC_ALLOW (4.17): without it, kernels before 5.16 slow down a process that has a filter. */
@@ -716,73 +283,75 @@ static long install(const void *filter)
 	return syscall(NR_SECCOMP, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, filter);
 }
 
-/* Start a command and trace it. Its tid, or a negated errno. A negated code of Skep's own comes later, as NOT_STARTED. */
-s64 skep_tracer_start(struct tracer *m, const struct start *start)
+/* The child of `start`, up to execve: only what is safe where another thread's locks are copied. */
+static void become_command(const struct start *start, int gate)
+{
+	char byte;
+
+	if (read(gate, &byte, 1) != 1)
+		_exit(EXIT_NO_TRACER);
+	if (start->group)
+		setpgid(0, 0);
+	if (start->directory && chdir(start->directory))
+		_exit(EXIT_NO_DIRECTORY);
+	for (int i = 0; i < 64; i++)
+		if (start->default_signals >> i & 1)
+			signal(i + 1, 0);
+	sigprocmask(SIG_SETMASK, start->mask, 0);
+	if (start->filter && install(start->filter)) {
+		/* without privilege a filter wants that no program down the tree can gain any (seccomp(2)) */
+		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || install(start->filter))
+			_exit(EXIT_NO_FILTER);
+	}
+	execve(start->path, start->words, start->environment);
+	_exit(errno_now);
+}
+
+/* Start a command and trace it: its pid, or a negated errno. Whether execve succeeds comes later, as BEGAN or NOT_STARTED. */
+static s64 start(struct tracer *m, const struct start *start)
 {
 	int gate[2];
 	char byte = 0;
+	s64 error = 0;
 
 	if (pipe2(gate, O_CLOEXEC))
 		return -errno_now;
-	s32 tid = fork();
-	if (tid < 0) {
-		s64 error = -errno_now;
-		close(gate[0]);
-		close(gate[1]);
-		return error;
-	}
+	s32 tid = syscall(NR_FORK);
 	if (tid == 0) {
-		/* only what is safe in the child of a process with threads: no memory, no locks */
-		close(gate[1]);
-		if (read(gate[0], &byte, 1) != 1)
-			_exit(EXIT_NO_TRACER);
-		if (start->group)
-			setpgid(0, 0);
-		if (start->directory && chdir(start->directory))
-			_exit(EXIT_NO_DIRECTORY);
-		for (int i = 0; i < 64; i++)
-			if (start->default_signals >> i & 1)
-				signal(i + 1, 0);
-		sigprocmask(SIG_SETMASK, start->mask, 0);
-		if (start->filter && install(start->filter)) {
-			/* without privilege a filter wants that no program down the tree can gain any (seccomp(2)) */
-			if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
-			    install(start->filter))
-				_exit(EXIT_NO_FILTER);
-		}
-		execve(start->path, start->words, start->environment);
-		_exit(errno_now);
+		/* this copy of the files has the other end, too: with it the read would wait for ever if the keeper died */
+		syscall(NR_CLOSE, gate[1]);
+		become_command(start, gate[0]);
 	}
+	error = tid < 0 ? -errno_now : 0;
 	close(gate[0]);
-	struct tracee *t = add(m, tid);
-	s64 error = t ? 0 : -ENOMEM;
+	struct tracee *t = error ? 0 : add(m, tid);
 	if (t) {
 		t->flags = OWNED | ROOT | FOLLOW | HIDDEN | (start->filter ? FILTERED : 0);
 		t->number = -1;
-		t->options = m->options | PTRACE_O_EXITKILL;
+		t->options = options_of(m, t);
 		if (ptrace(PTRACE_SEIZE, tid, 0, (void *)(u64)t->options))
 			error = -errno_now;
-		else if (!start->filter) /* no filter: every call stops from here on, but nothing shows before execve */
+		else if (!start->filter) /* every call stops from here on, but nothing shows before execve */
 			ptrace(PTRACE_INTERRUPT, tid, 0, 0);
 		read_status(t);
 		read_comm(t);
-	}
-	if (!error && write(gate[1], &byte, 1) != 1)
-		error = -errno_now;
+		if (!error && write(gate[1], &byte, 1) != 1)
+			error = -errno_now;
+	} else if (!error)
+		error = -ENOMEM;
 	close(gate[1]);
-	if (error) {
+	if (error && tid > 0) {
 		int status;
 		if (t)
 			drop(m, t);
 		kill(tid, SIGKILL);
 		wait4(tid, &status, WAIT_ALL, 0);
-		return error;
 	}
-	return tid;
+	return error ? error : tid;
 }
 
 /* Attach to one thread: 0, 1 when it is traced already, or a negated errno. */
-s64 skep_tracer_attach(struct tracer *m, s32 tid, u32 flags)
+static s64 attach(struct tracer *m, s32 tid, u32 flags)
 {
 	if (find(m, tid))
 		return 1;
@@ -791,7 +360,7 @@ s64 skep_tracer_attach(struct tracer *m, s32 tid, u32 flags)
 		return -ENOMEM;
 	t->flags = flags;
 	t->number = -1;
-	t->options = m->options;
+	t->options = options_of(m, t);
 	if (ptrace(PTRACE_SEIZE, tid, 0, (void *)(u64)t->options)) {
 		s64 error = -errno_now;
 		drop(m, t);
@@ -804,44 +373,67 @@ s64 skep_tracer_attach(struct tracer *m, s32 tid, u32 flags)
 	return 0;
 }
 
-/* Send a signal to every traced process that is Skep's own: how many there are. */
-s64 skep_tracer_signal(struct tracer *m, s32 signal)
+/* A signal to every traced process that is Skep's own. */
+static void signal_owned(struct tracer *m, s32 number)
 {
-	s64 count = 0;
 	for (u32 i = 0; i < BUCKETS; i++)
 		for (struct tracee *t = m->buckets[i]; t; t = t->next)
-			if (t->flags & OWNED && t->task.tgid == (u32)t->tid) {
-				kill(t->tid, signal);
-				count++;
-			}
-	return count;
+			if (t->flags & OWNED && t->task.tgid == (u32)t->tid)
+				kill(t->tid, number);
 }
 
-/* Stops all tracees once, so that a change of what is traced reaches threads that wait. */
-s64 skep_tracer_interrupt(struct tracer *m)
+/* Stops all tracees once, so that a change of what is traced reaches those that run. */
+static void interrupt(struct tracer *m)
 {
 	for (u32 i = 0; i < BUCKETS; i++)
 		for (struct tracee *t = m->buckets[i]; t; t = t->next)
 			if (!(t->flags & HELD))
 				ptrace(PTRACE_INTERRUPT, t->tid, 0, 0);
-	return 0;
 }
 
-/* A signal for this thread every `period` ns (timer_create(2)), 0: none any more. */
-s64 skep_tracer_timer(struct tracer *m, u64 period)
+/* A signal to the keeper every `period` ns (timer_create(2)), 0: none any more. */
+static s64 set_timer(struct tracer *m, u64 period)
 {
-	struct { u64 value; int signal; int notify; int thread; int pad[11]; } event = {(u64)m, m->kick_signal, SIGEV_THREAD_ID, m->thread, {0}};
+	struct { u64 value; int signal; int notify; int pad[12]; } event = {(u64)m, KICK, SIGEV_SIGNAL, {0}};
 	u64 times[4] = {period / 1000000000, period % 1000000000, period / 1000000000, period % 1000000000};
 
-	if (m->has_timer)
+	if (m->period == period)
+		return 0;
+	if (m->period)
 		syscall(NR_TIMER_DELETE, m->timer);
-	m->has_timer = 0;
+	m->period = 0;
 	if (!period)
 		return 0;
 	if (syscall(NR_TIMER_CREATE, CLOCK_MONOTONIC, &event, &m->timer))
 		return -errno_now;
-	m->has_timer = 1;
+	m->period = period;
 	return syscall(NR_TIMER_SETTIME, m->timer, 0, times, 0) ? -errno_now : 0;
+}
+
+static s64 set_tables(struct tracer *m, const struct tables *tables)
+{
+	int changed = m->tables->options != tables->options || m->tables->filter_covers != tables->filter_covers;
+
+	m->tables = tables;
+	if (changed)
+		interrupt(m);
+	return set_timer(m, tables->period);
+}
+
+static s64 obey(struct tracer *m)
+{
+	switch (m->request) {
+	case START:
+		return start(m, (const struct start *)m->arguments[0]);
+	case ATTACH:
+		return attach(m, m->arguments[0], m->arguments[1]);
+	case TABLES:
+		return set_tables(m, (const struct tables *)m->arguments[0]);
+	case SIGNAL:
+		signal_owned(m, m->arguments[0]);
+		return 0;
+	}
+	_exit(0); /* the kernel detaches, and kills what has EXITKILL */
 }
 
 /* Stops each tracee that runs at this moment; its programs run when the stop is reported. */
@@ -852,8 +444,8 @@ static void sample(struct tracer *m)
 
 	clock_gettime(CLOCK_MONOTONIC, now);
 	now[1] += now[0] * 1000000000;
-	for (const u16 *list = m->lists + m->on_timer; *list; list++) {
-		struct hook *hook = &m->hooks[*list];
+	for (const u16 *list = m->tables->lists + m->tables->on_timer; *list; list++) {
+		struct hook *hook = &m->tables->hooks[*list];
 		hook->is_due = now[1] >= hook->due;
 		if (hook->is_due)
 			hook->due = now[1] + hook->period - hook->period / 8; /* ticks come a little early or late */
@@ -872,20 +464,66 @@ static void sample(struct tracer *m)
 		}
 }
 
-/* Trace until `stop` is set, something happened, or nothing is traced any more. */
-s64 skep_tracer_run(struct tracer *m)
+static int keep(void *state)
 {
-	while (!*(volatile u32 *)&m->stop && !m->happened_count && m->tracees) {
+	struct tracer *m = state;
+	struct signal_action action;
+	u64 mask[16], word = 1;
+
+	/* when Python's process ends in any way, so does its thread that waits for this one */
+	prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+	if (syscall(NR_GETPPID) != m->parent)
+		_exit(0);
+	/* signal handlers are this process's own since the clone */
+	__builtin_memset(&action, 0, sizeof(action));
+	action.flags = SA_NOCLDSTOP;
+	sigaction(SIGCHLD, &action, 0);
+	action.handler = on_kick;
+	action.flags = SA_SIGINFO;
+	sigaction(KICK, &action, 0);
+	__builtin_memset(mask, 0xff, sizeof(mask)); /* all are blocked so far */
+	mask[0] &= ~(1ull << (KICK - 1) | FAULT_SIGNALS);
+	sigprocmask(SIG_SETMASK, mask, 0);
+	m->env->task = &m->nobody;
+	for (;;) {
 		int status;
-		if (m->ticks) {
-			m->ticks = 0;
-			sample(m);
+		if (__atomic_load_n(&m->request, __ATOMIC_ACQUIRE)) {
+			m->result = obey(m);
+			__atomic_store_n(&m->request, 0, __ATOMIC_RELEASE);
+			write(m->answer_fd, &word, sizeof(word));
+		} else if (!m->tracees) {
+			read(m->idle_fd, mask, sizeof(word));
+		} else {
+			if (m->ticks) {
+				m->ticks = 0;
+				sample(m);
+			}
+			s32 tid = wait4(-1, &status, WAIT_ALL, 0);
+			if (tid > 0)
+				on_stop(m, tid, status);
 		}
-		s32 tid = wait4(-1, &status, WAIT_ALL | WAIT_NO_THREAD, 0);
-		if (tid > 0)
-			on_stop(m, tid, status);
-		else if (errno_now != EINTR)
-			return -errno_now;
 	}
-	return 0;
+}
+
+/* ---- what tracer.py calls */
+
+s64 skep_tracer_size(void)
+{
+	return sizeof(struct tracer);
+}
+
+/* Runs the keeper until its end: its wait status, or a negated errno. Its caller lends it the thread's local storage. */
+s64 skep_tracer_serve(struct tracer *m)
+{
+	int status = 0;
+
+	m->parent = getpid();
+	/* no signal at its end: the script's waits do not see it (__WCLONE) */
+	s32 pid = clone(keep, (void *)m->stack_end, CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_PARENT_SETTID, m, &m->keeper);
+	if (pid < 0)
+		return -errno_now;
+	while (wait4(pid, &status, WAIT_ALL, 0) < 0)
+		if (errno_now != EINTR)
+			return -errno_now;
+	return status;
 }

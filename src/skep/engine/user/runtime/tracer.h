@@ -53,24 +53,26 @@ enum { REG_DI = 14, REG_CS = 17 };
 
 /* ---- arch/x86/entry/syscalls/syscall_64.tbl */
 enum {
-	NR_RT_SIGRETURN = 15, NR_EXECVE = 59, NR_SETUID = 105, NR_SETGID = 106, NR_SETREUID = 113, NR_SETREGID = 114,
-	NR_SETRESUID = 117, NR_SETRESGID = 119, NR_PRCTL = 157, NR_GETTID = 186, NR_TIMER_CREATE = 222, NR_TIMER_SETTIME = 223,
+	NR_CLOSE = 3, NR_RT_SIGRETURN = 15, NR_FORK = 57, NR_EXECVE = 59, NR_SETUID = 105, NR_SETGID = 106, NR_GETPPID = 110,
+	NR_SETREUID = 113, NR_SETREGID = 114, NR_SETRESUID = 117, NR_SETRESGID = 119, NR_PRCTL = 157, NR_TIMER_CREATE = 222, NR_TIMER_SETTIME = 223,
 	NR_TIMER_DELETE = 226, NR_SECCOMP = 317, NR_EXECVEAT = 322,
 };
 enum { PR_SET_NAME = 15, PR_SET_NO_NEW_PRIVS = 38, SECCOMP_SET_MODE_FILTER = 1, SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4, AT_EXECFN = 31 };
-enum { SIGTRAP = 5, SIGKILL = 9, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22, SIG_SETMASK = 2 };
-enum { EINTR = 4, ENOMEM = 12, EBUSY = 16 };
+enum { SIGTRAP = 5, SIGKILL = 9, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22, SIGCHLD = 17, SIG_SETMASK = 2 };
+#define KICK 10 /* SIGUSR1: to the keeper, which has handlers of its own */
+#define FAULT_SIGNALS (1ull << 3 | 1ull << 6 | 1ull << 7 | 1ull << 10) /* ILL, BUS, FPE, SEGV */
+enum { EINTR = 4, ENOMEM = 12 };
 #define O_RDONLY 0
 #define O_CLOEXEC 02000000
-#define WAIT_ALL 0x40000000       /* __WALL */
-#define WAIT_NO_THREAD 0x20000000 /* __WNOTHREAD: the children of other threads are the script's */
+#define WAIT_ALL 0x40000000 /* __WALL */
+enum { CLONE_VM = 0x100, CLONE_FS = 0x200, CLONE_FILES = 0x400, CLONE_PARENT_SETTID = 0x100000, PR_SET_PDEATHSIG = 1 };
 
 struct signal_info { /* siginfo_t, as a timer fills it */
 	int number, error, code, pad;
 	int timer, overrun;
 	void *value;
 };
-enum { SI_TIMER = -2, SIGEV_THREAD_ID = 4, SA_SIGINFO = 4, CLOCK_MONOTONIC = 1 };
+enum { SI_TIMER = -2, SIGEV_SIGNAL = 0, SA_NOCLDSTOP = 1, SA_SIGINFO = 4, CLOCK_MONOTONIC = 1 };
 
 struct signal_action { /* struct sigaction of glibc and musl on x86-64 */
 	void (*handler)(int, const struct signal_info *, void *);
@@ -83,7 +85,8 @@ extern long ptrace(long request, ...);
 extern long syscall(long number, ...);
 extern long process_vm_readv(s32 pid, const void *local, u64 locals, const void *remote, u64 remotes, u64 flags);
 extern s32 wait4(s32 pid, int *status, int options, void *usage);
-extern s32 fork(void);
+extern int clone(int (*function)(void *), void *stack_end, int flags, void *argument, ...);
+extern s32 getpid(void);
 extern int execve(const char *path, char *const *words, char *const *environment);
 extern int pipe2(int *fds, int flags);
 extern int open(const char *path, int flags, ...);
@@ -122,7 +125,7 @@ struct hook {
 	u64 period; /* ns, of timers */
 	u64 due;
 	u32 is_due;
-	u32 pad;
+	u32 id; /* Python's */
 };
 
 enum { BEGAN = 1, NOT_STARTED, ENDED, FAULT, IS_COMPAT };
@@ -166,31 +169,45 @@ struct tracee {
 
 enum { READY_REGS = 1, READY_RAW = 2, READY_CALL = 4 };
 
-struct tracer {
-	/* tracer.py writes these while nothing runs */
-	struct skep_env *env;
+struct tables {
 	struct hook *hooks; /* the first row is unused */
 	const u16 *lists; /* rows of `hooks`, each list ended by 0; the first list is empty */
 	const u16 *enter; /* where the list of each system call begins in `lists` */
 	const u16 *exit;
 	u32 on_exec, on_fork, on_end, on_timer;
 	u32 options;       /* of ptrace */
-	u32 filter_covers; /* the filter of started commands stops all calls that are in `enter` and `exit` */
-	u32 inherited;     /* flags of tracees whose parent is unknown */
+	u32 filter_covers; /* the filters of started commands stop all calls that are in `enter` and `exit` */
+	u64 period;        /* ns between two samples; 0: none */
+};
+
+enum { START = 1, ATTACH, TABLES, SIGNAL, CLOSE };
+
+struct tracer {
+	/* tracer.py writes these before `serve` */
+	struct skep_env *env;
+	const struct tables *tables;
+	u64 stack_end;
+	s32 answer_fd;   /* eventfds: a request is done, */
+	s32 happened_fd; /* something happened, */
+	s32 idle_fd;     /* there is a request for a keeper without tracees */
 	u32 cpus;
-	u32 stop; /* at any time, with a signal after it */
-	/* this writes these */
-	u32 kick_signal;
-	s32 thread;
-	u32 tracees;
-	u32 happened_count;
-	u32 happened_lost;
+	/* and one request at a time, followed by KICK */
+	u32 request;
+	s32 keeper;
+	u64 arguments[2];
+	s64 result;
+	u64 happened_tail;
+	/* the keeper writes these */
+	u64 happened_head;
+	u64 happened_lost;
 	u64 stops;
 	u64 calls;
+	u64 tracees;
 	struct happening happened[HAPPENED];
 	/* private */
+	u64 period;
+	s32 parent;
 	int timer;
-	u32 has_timer;
 	volatile u32 ticks;
 	u32 held;
 	u32 ready;

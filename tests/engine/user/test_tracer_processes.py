@@ -1,0 +1,468 @@
+"""Traced processes behave as untraced ones: signals, stops, ends, terminals. Nothing stays stopped, also when Skep is killed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import random
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from support import ROOT, own_children
+from tracing import Trace, eventually, exit_status, state, tracer_of
+
+from skep.engine.user.layout import Env
+from skep.engine.user.tracer import Tracer
+from skep.errors import AttachError, PrivilegeError, SkepError, UnsupportedError
+
+PYTHON = (sys.executable, "-S", "-c")
+GETPPID = "tracepoint/syscalls:sys_enter_getppid"
+# a process that makes a system call all the time, in two threads, and counts on a pipe what a signal handler sees
+BUSY = """
+import os, signal, sys, threading, time
+seen = []
+signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+def work():
+    while True: os.getppid(); time.sleep(0.0005)
+threading.Thread(target=work, daemon=True).start()
+print("ready", flush=True)
+end = time.monotonic() + 60
+count = 0
+while time.monotonic() < end:
+    os.getppid()
+    count += 1
+    if count % 100 == 0: print(count, len(seen), flush=True)
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_child_is_left():
+    before = own_children()
+    yield
+    assert own_children() <= before
+
+
+class Busy:
+    """A process that is not the tracer's own."""
+
+    def __init__(self):
+        self.process = subprocess.Popen([*PYTHON, BUSY], stdout=subprocess.PIPE, text=True)
+        self.pid = self.process.pid
+        assert self.process.stdout.readline() == "ready\n"
+
+    def progress(self):
+        """(rounds, signals seen) as it says next; it must not be stopped."""
+        assert select.select([self.process.stdout], [], [], 10)[0], (state(self.pid), tracer_of(self.pid))
+        return tuple(map(int, self.process.stdout.readline().split()))
+
+    def assert_untouched(self):
+        before = self.progress()
+        for _ in range(20):
+            after = self.progress()
+        assert after[0] > before[0]
+        assert tracer_of(self.pid) == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        self.process.stdout.close()
+
+
+@pytest.mark.parametrize(("command", "expected"), [("exit 7", 7), ("kill -TERM $$", -15), ("kill -SEGV $$", -11), ("true", 0)])
+def test_the_exit_status_is_passed_through(command, expected):
+    with Trace("tracepoint/sched:sched_process_exit") as trace:
+        assert exit_status(trace.run("sh", "-c", command)) == expected
+        assert [row.bytes[32] for row in trace.rows(0)] == [1] * len(trace.rows(0))
+
+
+def test_signals_arrive_with_what_they_carry():
+    text = """
+import os, signal
+got = []
+signal.signal(signal.SIGUSR1, lambda *_: got.append("usr1"))
+signal.signal(signal.SIGTRAP, lambda *_: got.append("trap"))
+for _ in range(50):
+    os.kill(os.getpid(), signal.SIGUSR1)
+os.kill(os.getpid(), signal.SIGTRAP)
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGRTMIN + 2])
+os.kill(os.getpid(), signal.SIGRTMIN + 2)
+info = signal.sigwaitinfo([signal.SIGRTMIN + 2])
+assert info.si_pid == os.getpid(), info
+assert got == ["usr1"] * 50 + ["trap"], got
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    for filter in (True, False):
+        with Trace("tracepoint/syscalls:sys_enter_kill") as trace:
+            assert exit_status(trace.run(*PYTHON, text, filter=filter)) == -9
+            assert trace.calls() == {"kill": 53}
+
+
+def test_a_stopped_command_waits_for_sigcont_and_its_parent_sees_it():
+    text = """
+import os, signal, time
+pid = os.fork()
+if pid == 0:
+    while True: os.getppid(); time.sleep(0.001)
+def wait(): return os.waitpid(pid, os.WUNTRACED | os.WCONTINUED)[1]
+for number in (signal.SIGSTOP, signal.SIGTSTP):
+    os.kill(pid, number)
+    status = wait()
+    assert os.WIFSTOPPED(status) and os.WSTOPSIG(status) == number, status
+    time.sleep(0.05)
+    assert os.waitpid(pid, os.WNOHANG | os.WUNTRACED) == (0, 0)
+    os.kill(pid, signal.SIGCONT)
+    assert os.WIFCONTINUED(wait())
+os.kill(pid, signal.SIGTERM)
+assert wait() == signal.SIGTERM
+"""
+    with Trace(GETPPID) as trace:
+        assert trace.run(*PYTHON, text) == 0
+        assert trace.programs[0].runs > 0
+
+
+def test_a_stop_holds_the_command_and_not_the_tracer():
+    with Trace(GETPPID) as trace:
+        pid = trace.tracer.start((*PYTHON, "import os\nwhile True: os.getppid()"))
+        eventually(lambda: trace.programs[0].runs > 100)
+        os.kill(pid, signal.SIGSTOP)
+        eventually(lambda: state(pid) in "Tt")
+        time.sleep(0.05)
+        runs = trace.programs[0].runs
+        assert trace.ended(trace.tracer.start(["true"])) == 0
+        assert trace.programs[0].runs == runs
+        os.kill(pid, signal.SIGCONT)
+        eventually(lambda: trace.programs[0].runs > runs)
+        os.kill(pid, signal.SIGKILL)
+        assert exit_status(trace.ended(pid)) == -9
+
+
+def test_killed_tracees_are_forgotten():
+    with Trace(GETPPID, "tracepoint/sched:sched_process_exit") as trace:
+        for _ in range(20):
+            pid = trace.tracer.start((*PYTHON, "import os\nwhile True: os.getppid()"))
+            time.sleep(random.random() / 50)
+            os.kill(pid, signal.SIGKILL)
+            assert exit_status(trace.ended(pid)) == -9
+        eventually(lambda: trace.tracer.tracees == 0)
+        assert trace.programs[1].runs == 20
+
+
+def test_what_was_attached_to_goes_on_when_the_tracer_closes():
+    with Busy() as busy:
+        for _ in range(5):
+            with Trace(GETPPID) as trace:
+                trace.tracer.attach(busy.pid)
+                assert trace.tracer.tracees == 2
+                assert tracer_of(busy.pid) != 0
+                eventually(lambda trace=trace: len({row.pid for row in trace.rows(0)}) == 2)
+                assert {row.tgid for row in trace.rows(0)} == {busy.pid}
+                for _ in range(10):
+                    before = busy.progress()[1]
+                    busy.process.send_signal(signal.SIGUSR1)
+                    eventually(lambda before=before: busy.progress()[1] == before + 1)
+            busy.assert_untouched()
+        assert busy.progress()[1] == 50
+
+
+def test_an_attached_process_that_ends_is_reported():
+    with Busy() as busy, Trace(GETPPID) as trace:
+        trace.tracer.attach(busy.pid)
+        busy.process.send_signal(signal.SIGTERM)
+        assert exit_status(trace.ended(busy.pid)) == -15
+        assert busy.process.wait() == -15
+
+
+def test_a_process_that_is_stopped_stays_so():
+    with Busy() as busy:
+        busy.process.send_signal(signal.SIGSTOP)
+        eventually(lambda: state(busy.pid) == "T")
+        with Trace(GETPPID) as trace:
+            trace.tracer.attach(busy.pid)
+            time.sleep(0.05)
+            assert state(busy.pid) in "tT"
+            assert trace.programs[0].runs == 0
+        eventually(lambda: state(busy.pid) == "T")
+        busy.process.send_signal(signal.SIGCONT)
+        busy.assert_untouched()
+
+
+def test_attaching_follows_descendants_only_when_asked():
+    text = """
+import os, time
+pid = os.fork()
+while True:
+    os.getppid()
+    time.sleep(0.001)
+    if pid:
+        child = os.fork()
+        if child == 0:
+            os.getppid()
+            os._exit(0)
+        os.waitpid(child, 0)
+"""
+    for follow in (True, False):
+        parent = subprocess.Popen([*PYTHON, text])
+        try:
+            eventually(lambda parent=parent: Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text())
+            with Trace(GETPPID) as trace:
+                trace.tracer.attach(parent.pid, follow=follow)
+                eventually(lambda trace=trace: trace.programs[0].runs > 50)
+                seen = {row.tgid for row in trace.rows(0)}
+            assert parent.pid in seen
+            assert len(seen) > 2 if follow else seen == {parent.pid}
+        finally:
+            for pid in [*Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split(), parent.pid]:
+                os.kill(int(pid), signal.SIGKILL)
+            parent.wait()
+
+
+def test_a_started_command_ends_with_the_tracer():
+    with Trace(GETPPID) as trace:
+        polite = trace.tracer.start(("sleep", "60"))
+        rude = trace.tracer.start(("sh", "-c", "trap '' TERM; sleep 60 & sleep 60"))
+        eventually(lambda: trace.tracer.tracees == 4)
+        children = [int(pid) for pid in Path(f"/proc/{rude}/task/{rude}/children").read_text().split()]
+        assert len(children) == 2
+    for pid in (polite, rude):
+        assert not Path(f"/proc/{pid}").exists()
+    eventually(lambda: not any(state(pid) not in ("", "Z") for pid in children))
+
+
+# ---- Skep is killed
+
+_KILLED = """
+import os, sys, time
+sys.path[:0] = {path!r}
+from tracing import Trace
+trace = Trace({hook!r}, "tracepoint/syscalls:sys_exit_getppid")
+if {pid}:
+    trace.tracer.attach({pid})
+    print({pid}, flush=True)
+else:
+    print(trace.tracer.start([sys.executable, "-S", "-c", "import os\\nos.fork()\\nwhile True: os.getppid()"]), flush=True)
+time.sleep(60)
+"""
+
+
+def killed_after(seconds, pid=0, hook=GETPPID):
+    """Start Skep in a process of its own, kill it while it traces; the pid that it traced and its descendants."""
+    text = _KILLED.format(path=[str(ROOT / "src"), str(ROOT / "tests")], hook=hook, pid=pid)
+    process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
+    traced = int(process.stdout.readline())
+    time.sleep(seconds)
+    children = [int(pid) for pid in Path(f"/proc/{traced}/task/{traced}/children").read_text().split()]
+    keeper = tracer_of(traced)
+    assert keeper
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    eventually(lambda: state(keeper) in ("", "Z"))
+    return traced, children
+
+
+def test_an_attached_process_goes_on_when_the_tracer_is_killed():
+    with Busy() as busy:
+        for i in range(8):
+            hook = ("tracepoint/raw_syscalls:sys_enter", GETPPID)[i % 2]
+            killed_after(0.02 + random.random() / 50, busy.pid, hook)
+            busy.assert_untouched()
+
+
+def test_a_started_command_ends_when_the_tracer_is_killed():
+    # a filter without a tracer makes each call that it stops fail with ENOSYS: better no process than a broken one
+    for _ in range(3):
+        traced, children = killed_after(0.05)
+        assert children
+        for pid in (traced, *children):
+            eventually(lambda pid=pid: state(pid) in ("", "Z"))
+
+
+# ---- what cannot be traced
+
+
+def test_a_tracee_cannot_be_traced_again():
+    text = "import ctypes; libc = ctypes.CDLL(None, use_errno=True); print(libc.ptrace(0, 0, 0, 0), ctypes.get_errno())"
+    with Trace(GETPPID) as trace, open_pipe() as (read, write):
+        start_with_output(trace, write, *PYTHON, text)
+        assert os.read(read, 100) == b"-1 1\n"  # PTRACE_TRACEME: EPERM
+
+
+class open_pipe:
+    def __enter__(self):
+        self.ends = os.pipe()
+        return self.ends
+
+    def __exit__(self, *_):
+        for fd in self.ends:
+            os.close(fd)
+
+
+def start_with_output(trace, fd, *argv):
+    """Run a command with its output to `fd`; its wait status."""
+    saved = os.dup(1)
+    os.dup2(fd, 1)
+    try:
+        pid = trace.tracer.start(argv)
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+    return trace.ended(pid)
+
+
+def test_errors_say_why_a_process_cannot_be_traced():
+    with Tracer(Env()) as tracer, Busy() as busy:
+        with pytest.raises(AttachError, match="no such process"):
+            tracer.attach(4_000_000)
+        with pytest.raises(AttachError, match="a process cannot trace itself"):
+            tracer.attach(os.getpid())
+        with Tracer(Env()) as other:
+            other.attach(busy.pid)
+            with pytest.raises(AttachError, match=r"process \d+ traces it already"):
+                tracer.attach(busy.pid)
+        tracer.attach(busy.pid)
+
+
+def test_processes_of_the_kernel_and_of_others_are_refused_with_the_reason():
+    with Tracer(Env()) as tracer:
+        if os.geteuid() == 0:
+            with pytest.raises(AttachError, match="it is a thread of the kernel"):
+                tracer.attach(2)
+        else:
+            with pytest.raises(PrivilegeError, match=f"it runs as user 0, this is user {os.geteuid()}"):
+                tracer.attach(1)
+
+
+def test_commands_that_cannot_run_are_errors():
+    with Tracer(Env()) as tracer:
+        with pytest.raises(SkepError, match="there is no command 'no-such-command'"):
+            tracer.start(["no-such-command"])
+        with pytest.raises(SkepError, match=r"cannot start '/etc/passwd': EACCES"):
+            tracer.start(["/etc/passwd"])
+        with pytest.raises(SkepError, match="its folder '/nowhere' cannot be entered"):
+            tracer.start(["true"], directory="/nowhere")
+        assert tracer.tracees == 0
+        assert tracer.wait(0) == []
+
+
+def test_under_another_tracer_starting_says_so():
+    if not Path("/usr/bin/strace").exists():
+        pytest.skip("strace is not installed")
+    text = (
+        f"import sys; sys.path[:0] = {[str(ROOT / 'src')]!r}\n"
+        "from skep.engine.user.layout import Env\nfrom skep.engine.user.tracer import Tracer\n"
+        "with Tracer(Env()) as tracer: tracer.start(['true'])"
+    )
+    result = subprocess.run(
+        ["strace", "-f", "-o", "/dev/null", sys.executable, "-c", text], capture_output=True, text=True, check=False
+    )
+    assert UnsupportedError.__name__ in result.stderr
+    assert "traces this one and all that it starts" in result.stderr
+
+
+# ---- files, terminals, surroundings
+
+
+def test_input_output_folder_and_environment_are_the_commands(tmp_path):
+    (tmp_path / "in").write_text("text")
+    with Trace(GETPPID) as trace, open_pipe() as (read, write):
+        saved = os.dup(0)
+        with open(tmp_path / "in") as file:
+            os.dup2(file.fileno(), 0)
+        try:
+            saved_out = os.dup(1)
+            os.dup2(write, 1)
+            try:
+                pid = trace.tracer.start(
+                    ("sh", "-c", "cat; pwd; echo $A; ls -l /proc/self/fd | grep -c eventfd; trap"),
+                    environment={"A": "b", "PATH": "/bin"},
+                    directory="/usr",
+                )
+            finally:
+                os.dup2(saved_out, 1)
+                os.close(saved_out)
+        finally:
+            os.dup2(saved, 0)
+            os.close(saved)
+        assert trace.ended(pid) == 0
+        assert os.read(read, 1000).decode().split() == ["text/usr", "b", "0"]
+
+
+def test_a_command_on_a_terminal_has_job_control():
+    text = (
+        f"import sys; sys.path[:0] = {[str(ROOT / 'src'), str(ROOT / 'tests')]!r}\n"
+        "from tracing import Trace, exit_status\n"
+        f"with Trace({GETPPID!r}) as trace: print('status', exit_status(trace.run('bash', '--norc', '-i')))"
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.environ["PS1"] = "ask "
+        os.execv(sys.executable, [sys.executable, "-c", text])
+    seen = b""
+
+    def expect(what):
+        nonlocal seen
+        end = time.monotonic() + 20
+        while what not in seen:
+            assert select.select([terminal], [], [], max(0, end - time.monotonic()))[0], seen
+            seen += os.read(terminal, 4096)
+        seen = seen[seen.index(what) + len(what) :]
+
+    def say(line):
+        os.write(terminal, line + b"\n")
+
+    try:
+        expect(b"ask ")
+        say(b"sleep 60")
+        time.sleep(0.3)
+        os.write(terminal, b"\x1a")  # Ctrl-Z
+        expect(b"Stopped")
+        say(b"jobs")
+        expect(b"Stopped")
+        say(b"fg")
+        time.sleep(0.3)
+        os.write(terminal, b"\x03")  # Ctrl-C ends sleep
+        expect(b"ask ")
+        say(b"echo code $?")
+        expect(b"code 130")
+        say(b"exit 3")
+        expect(b"status 3")
+        assert os.waitpid(pid, 0)[1] == 0
+        pid = 0
+    finally:
+        os.close(terminal)
+        if pid:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def test_children_of_the_script_are_the_scripts():
+    with Trace(GETPPID) as trace:
+        traced = trace.tracer.start((*PYTHON, "import os, time\nwhile True: os.getppid()"))
+        for code in range(20):
+            assert subprocess.run(["sh", "-c", f"exit {code}"], check=False).returncode == code
+        os.kill(traced, signal.SIGKILL)
+        assert exit_status(trace.ended(traced)) == -9
+
+
+def test_a_fork_of_the_script_leaves_the_tracer_alone():
+    with Trace(GETPPID) as trace:
+        traced = trace.tracer.start((*PYTHON, "import os\nwhile True: os.getppid()"))
+        pid = os.fork()
+        if pid == 0:
+            try:
+                trace.tracer.close()
+            finally:
+                os._exit(0)
+        assert os.waitpid(pid, 0)[1] == 0
+        runs = trace.programs[0].runs
+        eventually(lambda: trace.programs[0].runs > runs)
+        os.kill(traced, signal.SIGKILL)
+        assert exit_status(trace.ended(traced)) == -9
