@@ -16,6 +16,7 @@ from skep.engine.kernel.relocations import Relocated, Target
 from skep.engine.kernel.syscall import errno_text
 from skep.errors import SkepError, UnsupportedError
 from skep.object.kinds import program_type_name
+from skep.object.lines import source_line
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -249,16 +250,3 @@ def _refusal(spec: ProgramSpec, kind: ProgramKind, owner: Object, number: int, l
     from skep.engine.kernel.verifier import verifier_error
 
     return verifier_error(spec.name, kind.name, log, number, lambda insn: source_line(spec, owner, insn))
-
-
-def source_line(spec: ProgramSpec, owner: Object, insn: int) -> str:
-    """`text @ file:line` of the C line that an instruction comes from, or an empty string."""
-    found = None
-    for row in spec.lines:
-        if row[0] > insn:
-            break
-        found = row
-    if found is None or owner.btf is None:
-        return ""
-    _, file_offset, line_offset, line_column = found
-    return f"{owner.btf.string(line_offset).strip()} @ {owner.btf.string(file_offset)}:{line_column >> 10}"

@@ -245,7 +245,9 @@ class Analysis:
                         self.unwritten = True
                     elif size:
                         self.reads_stack(value, 0, size, state)
-                elif kind == tables.ANY and value.kind == STACK and insn.imm not in (tables.LOOP, tables.FOR_EACH):
+                elif (kind == tables.SOURCE and value.kind == STACK) or (
+                    kind == tables.ANY and value.kind == STACK and insn.imm not in (tables.LOOP, tables.FOR_EACH)
+                ):
                     self.unwritten = True
                 elif kind == tables.WRITE and (size is None or value.lo != value.hi):
                     self.unwritten = True  # a part of it may stay as it is

@@ -265,6 +265,10 @@ class Calls(Writer):
 
     def _helper(self, position: int, helper: tables.Helper) -> str:
         arguments = [self._argument(position, helper, number) for number in range(1, len(helper.arguments) + 1)]
+        if tables.SOURCE in helper.arguments:
+            arguments += ["0"] * (4 - len(arguments)) + [self._is_known(helper.arguments.index(tables.SOURCE) + 1)]
+        if helper.looks:
+            self._show_memory()
         if not helper.operation:
             return self._call_helper(helper, arguments)
         map, shape = self._map(position, 1)
@@ -303,9 +307,23 @@ class Calls(Writer):
                 raise self._refused(position, f"r{number} must be a reserved record that is not null, for bpf_{helper.name}()")
         elif kind == tables.CALLBACK:
             raise self._refused(position, f"callbacks of bpf_{helper.name}() are not supported")
-        elif kind not in (tables.ANY, tables.SIZE):
+        elif kind not in (tables.ANY, tables.SIZE, tables.SOURCE):
             self._check_argument(position, helper, number)
         return self.number(number)
+
+    def _show_memory(self) -> None:
+        """Tell the environment what the program may touch."""
+        size = f"i64 {FRAME * self.module.depth}"
+        for name, value in (("ctx", "ptr %ctx"), ("stack", "ptr %stack"), ("stack_size", size), ("regions", "ptr @regions")):
+            self.emit(f"store {value}, ptr {self.value(f'getelementptr i8, ptr %env, i64 {field(name)}')}")
+
+    def _is_known(self, number: int) -> str:
+        """Whether as many bytes as the argument before says lie in memory of the program's (an i64)."""
+        size = self.known(number - 1)
+        known = self.known(number)
+        if known.kind in POINTERS and size.hi <= FAR and self.analysis.proved(known, 0, size.hi, self.state):
+            return "1"
+        return self.value(f"zext i1 {self.allowed(self.number(number), self.number(number - 1))} to i64")
 
     def _check_argument(self, position: int, helper: tables.Helper, number: int) -> None:
         known = self.known(number)

@@ -59,9 +59,9 @@ class MapHeader(Structure):
 
 
 class Output(Structure):
-    """struct skep_output: lines that programs print."""
+    """struct skep_output: where lines that programs print go."""
 
-    _fields_ = [("head", c_uint64), ("tail", c_uint64), ("size", c_uint64), ("lost", c_uint64), ("data", c_void_p)]
+    _fields_ = [("fd", c_uint64), ("lost", c_uint64)]
 
 
 class Env(Structure):
@@ -82,5 +82,9 @@ class Env(Structure):
         ("fuel", c_uint64),
         ("output", POINTER(Output)),
         ("owner", c_void_p),
-        ("spare", c_uint64 * 8),
+        ("ctx", c_void_p),
+        ("stack", c_void_p),
+        ("stack_size", c_uint64),
+        ("regions", c_void_p),
+        ("spare", c_uint64 * 4),
     ]

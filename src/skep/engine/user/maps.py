@@ -8,9 +8,11 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+from _weakref import ref
 from ctypes import c_char_p, c_uint64, c_void_p
 from mmap import PAGESIZE, mmap
 
+from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader, Shape
 from skep.errors import MapError, UnsupportedError
 from skep.object.kinds import MAP_TYPES, map_type_name, map_types
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
     Data = bytes | bytearray | memoryview
 
 _PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash")
-_F_RDONLY_PROG, _F_MMAPABLE = 1 << 7, 1 << 10
+_VALUES_ARE_COPIED = map_types("queue stack")
 _END = (1 << 64) - 1
 _CHUNK = 4096  # elements that are copied while the map's lock is held
 _RUNTIME = os.path.join(os.path.dirname(__file__), "runtime")
@@ -43,37 +45,79 @@ def runtime(file: str) -> NativeCode:
     return code
 
 
-class UserMap:
-    """What all kinds share: the header that programs see, and the memory behind it. `fd` is -1: the kernel knows nothing of it.
+_FIRST_NUMBER = 1 << 20  # above what a process has as fds
+_HANDLES: dict[int, Any] = {}
 
-    `storage` is what the engine keeps for itself, `values` what programs may touch, in bytes; either may be 0.
-    """
+
+def new_number(handle: Any) -> int:
+    """A number that stands for a live map or program where BCC's interface has an fd."""
+    number = _FIRST_NUMBER + next(_IDS)
+    _HANDLES[number] = ref(handle)
+    return number
+
+
+def drop_number(number: int) -> None:
+    """The map or program is closed."""
+    _HANDLES.pop(number, None)
+
+
+def handle_of(number: int) -> Any:
+    """The live map or program that a number stands for; None when there is none."""
+    found = _HANDLES.get(number)
+    return None if found is None else found()
+
+
+class UserMap:
+    """What all kinds share: the header that programs see, and the memory behind it. `fd` is a number of this process's own."""
 
     __slots__ = (
-        "_frozen", "_memory", "fd", "header", "id", "key_size", "max_entries", "name", "spec", "type", "value_size",
+        "__weakref__", "_frozen", "_handles", "_memory", "fd", "header", "key_size", "max_entries", "name", "spec", "type",
+        "value_size",
     )  # fmt: skip
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         self.spec = spec
-        self.fd = -1
+        self.fd = new_number(self)
         self.name = spec.name
         self.type = spec.type
         self.key_size = spec.key_size
         self.max_entries = spec.max_entries
-        self.id = next(_IDS)
         self._frozen = False
         piece = (spec.value_size + 7) // 8 * 8
         self.value_size = piece * cpus if spec.type in _PER_CPU else spec.value_size
         stride = piece * cpus if spec.type in _PER_CPU else piece
         self.header = MapHeader(
-            shape=Shape(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, stride), id=self.id
+            shape=Shape(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, stride), id=self.fd
         )
         self._memory: list[mmap] = []
+        self._handles = [1]  # of this memory
 
     @property
     def address(self) -> int:
         """Of the header: what a program has for the map."""
         return ctypes.addressof(self.header)
+
+    @property
+    def facts(self) -> MapFacts:
+        """What programs are translated for; the content of a frozen array is constant."""
+        spec = self.spec
+        content = None
+        if self._frozen and spec.type == MAP_TYPES["array"] and spec.initial is not None:
+            content = self._memory[0][: self.value_size]
+        return MapFacts(
+            spec.type, spec.key_size, spec.value_size, self.max_entries,
+            flags=spec.flags, stride=int(self.header.shape.stride), content=content, inner=self._inner_facts(),
+        )  # fmt: skip
+
+    def _inner_facts(self) -> MapFacts | None:
+        return None
+
+    def regions(self) -> list[tuple[int, int, int, int]]:
+        """Memory that programs may touch: (address, bytes, stride, bytes of each stride)."""
+        header, piece = self.header, (self.spec.value_size + 7) // 8 * 8
+        if not header.values or self.type in _VALUES_ARE_COPIED:
+            return []
+        return [(header.values, header.values_size, piece, self.spec.value_size)]
 
     def _allocate(self, *, values: int = 0, storage: int = 0) -> None:
         header = self.header
@@ -149,15 +193,35 @@ class UserMap:
     def info(self) -> dict[str, int | str]:
         """id, type, sizes, max_entries, flags, name, bytes of memory, frozen."""
         return {
-            "type": self.type, "id": self.id, "key_size": self.key_size, "value_size": self.spec.value_size,
+            "type": self.type, "id": self.fd, "key_size": self.key_size, "value_size": self.spec.value_size,
             "max_entries": self.max_entries, "map_flags": self.spec.flags, "name": self.name,
             "memlock": sum(len(memory) for memory in self._memory), "frozen": int(self._frozen),
         }  # fmt: skip
 
+    def share(self, spec: MapSpec) -> UserMap:
+        """One more handle of the same memory, seen as `spec` says."""
+        self._check(bytes(self.key_size))
+        other = type(self).__new__(type(self))
+        for kind in type(self).__mro__:
+            for name in getattr(kind, "__slots__", ()):
+                if hasattr(self, name) and name != "__weakref__":
+                    setattr(other, name, getattr(self, name))
+        other.spec, other.fd = spec, new_number(other)
+        self._handles[0] += 1
+        return other
+
     def close(self) -> None:
-        """Unmap the memory: no program that uses the map may run any more."""
+        """Forget the memory; with the last handle it is unmapped, and no program that uses the map may run any more."""
         memories, self._memory = self._memory, []
-        self.header.values = self.header.storage = None
+        drop_number(self.fd)
+        self.fd = -1
+        if memories:
+            self._handles[0] -= 1
+            if not self._handles[0]:
+                self.header.values = self.header.storage = None
+                self._unmap(memories)
+
+    def _unmap(self, memories: list[mmap]) -> None:
         for memory in memories:
             memory.close()
 
@@ -208,8 +272,8 @@ class ArrayMap(UserMap):
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
-        self._allocate(values=self.max_entries * self.header.shape.stride)
-        self._view: memoryview | None = memoryview(self._memory[0])
+        self._allocate(values=self.max_entries * self.header.shape.stride, storage=8)  # storage: the index of an iteration
+        self._view = memoryview(self._memory[0])
 
     def _place(self, key: bytes, operation: str) -> int:
         index = int.from_bytes(key, "little")
@@ -222,14 +286,14 @@ class ArrayMap(UserMap):
         if int.from_bytes(key, "little") >= self.max_entries:
             return None
         place = self._place(key, "lookup")
-        return bytes(self._view[place : place + self.value_size])  # type: ignore[index]
+        return bytes(self._view[place : place + self.value_size])
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         self._check(key, value)
         if flags & 3 == 1:
             raise self._error("update", errno.EEXIST, key)
         place = self._place(key, "update")
-        self._view[place : place + self.value_size] = value  # type: ignore[index]
+        self._view[place : place + self.value_size] = value
 
     def delete(self, key: bytes) -> bool:
         self._check(key)
@@ -249,7 +313,7 @@ class ArrayMap(UserMap):
 
         keys = memoryview(array("I", range(self.max_entries))).cast("B")
         stride, size = int(self.header.shape.stride), self.value_size
-        values = bytes(self._view[: self.max_entries * stride])  # type: ignore[index]
+        values = bytes(self._view[: self.max_entries * stride])
         if stride != size:
             values = b"".join([values[at : at + size] for at in range(0, len(values), stride)])
         return keys, memoryview(values), self.max_entries
@@ -262,11 +326,9 @@ class ArrayMap(UserMap):
             raise PermissionError(errno.EPERM, f"map {self.name!r} may only be read: it is frozen")
         return self._memory[0]
 
-    def close(self) -> None:
-        if getattr(self, "_view", None) is not None:
-            self._view.release()  # type: ignore[union-attr]
-            self._view = None
-        super().close()
+    def _unmap(self, memories: list[mmap]) -> None:
+        self._view.release()
+        super()._unmap(memories)
 
 
 class TableMap(UserMap):

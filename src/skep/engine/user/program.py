@@ -12,7 +12,7 @@ from struct import Struct
 from skep.engine.user import layout
 from skep.engine.user.facts import MEMORY
 from skep.engine.user.jit import compile_program
-from skep.errors import InvalidInstruction, MemoryFault, TimeLimit
+from skep.errors import ExecutionError, InvalidInstruction, MemoryFault, TimeLimit
 from skep.native import NativeCode, load
 
 TYPE_CHECKING = False
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
     class LiveMap(Protocol):
         """A map in memory: what it is like, where its struct skep_map is, and which memory programs may touch."""
 
-        facts: MapFacts
-        address: int
-
+        @property
+        def facts(self) -> MapFacts: ...
+        @property
+        def address(self) -> int: ...
         def regions(self) -> Sequence[tuple[int, int, int, int]]: ...
 
 
@@ -89,7 +90,7 @@ class Program:
     Raises InvalidInstruction for bytecode that is not valid.
     """
 
-    __slots__ = ("_code", "_kept", "_regions", "_runner", "_source", "context", "entry", "environment", "maps", "run", "writes")
+    __slots__ = ("_code", "_kept", "_regions", "_runner", "source", "context", "entry", "environment", "maps", "run", "writes")
 
     def __init__(
         self,
@@ -106,7 +107,7 @@ class Program:
         self.context = context
         self.maps = list(maps)
         self.environment = environment or Environment()
-        self._source = source
+        self.source = source
         rows = [row for map in maps for row in map.regions()]
         self._regions = (ctypes.c_uint64 * (1 + 4 * len(rows)))(len(rows), *[word for row in rows for word in row])
         imports = {f"map_{index}": map.address for index, map in enumerate(maps)}
@@ -120,7 +121,7 @@ class Program:
     def _make_run(self) -> None:
         ways = _ways_in()
         scratch = ctypes.create_string_buffer(_SCRATCH) if self.writes else None
-        fault, other = _Failed(self.environment, self._source), self._run_other
+        fault, other = _Failed(self.environment, self.source), self._run_other
         probe = b"skep"
         assert ctypes.string_at(id(probe) + _BYTES_AT, 4) == probe
         self._runner = _RUNNER.pack(
@@ -160,7 +161,7 @@ class Program:
         function: Any = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)(self.entry)
         result: int = function(ctypes.addressof(buffer), self.environment.address)
         if env.fault:
-            raise_fault(env, self._source)
+            raise_fault(env, self.source)
         return result
 
     def run_batch(self, contexts: bytes | bytearray, size: int) -> array[int]:
@@ -188,7 +189,7 @@ class Program:
         batch = _ways_in().function("skep_batch", number, *[ctypes.c_void_p] * 2, *[number] * 3, ctypes.c_void_p)
         done = batch(id(self._runner) + _BYTES_AT, buffer, size, size, count, results.buffer_info()[0])
         if done < count:
-            raise_fault(self.environment.env, self._source)
+            raise_fault(self.environment.env, self.source)
         return results
 
     def close(self) -> None:
@@ -217,18 +218,24 @@ class _Failed:
 
 def raise_fault(env: layout.Env, source: Callable[[int], str] | None = None) -> None:
     """Raise what a run ended with, and clear it."""
-    fault, insn, address, size = int(env.fault), int(env.fault_insn), int(env.fault_address), int(env.fault_size)
+    detail = int(env.fault), int(env.fault_insn), int(env.fault_address), int(env.fault_size)
     env.fault = 0
+    raise fault_error(detail, env.time_limit, source)
+
+
+def fault_error(detail: tuple[int, ...], time_limit: int, source: Callable[[int], str] | None = None) -> ExecutionError:
+    """The error of a fault: enum skep_fault, instruction, address, size."""
+    fault, insn, address, size = detail
     line = source(insn) if source else ""
     where = f"instruction {insn}" + (f": {line}" if line else "")
     of = f"{size} bytes" if size else "memory"
     if fault == layout.TIME_OVER:
-        text = f"{where}: the program ran for longer than its limit of {env.time_limit / 1e9:g} s"
-        raise TimeLimit(text, insn=insn, source_line=line)
+        text = f"{where}: the program ran for longer than its limit of {time_limit / 1e9:g} s"
+        return TimeLimit(text, insn=insn, source_line=line)
     if fault == layout.BAD_CALL:
-        raise InvalidInstruction(f"{where}: a call of {address:#x}, which is no function", insn=insn, source_line=line)
+        return InvalidInstruction(f"{where}: a call of {address:#x}, which is no function", insn=insn, source_line=line)
     if fault == layout.MISALIGNED:
         text = f"{where}: atomic operation of {of} at {address:#x}, which is not a multiple of its size"
     else:
         text = f"{where}: access of {of} at {address:#x}, outside of everything that the program may touch"
-    raise MemoryFault(text, insn=insn, source_line=line, address=address)
+    return MemoryFault(text, insn=insn, source_line=line, address=address)

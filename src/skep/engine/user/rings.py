@@ -26,6 +26,7 @@ _PROT_READ_WRITE, _MAP_SHARED_FIXED = 3, 0x11
 _SAMPLE_TIME, _SAMPLE_CPU, _SAMPLE_RAW = 1 << 2, 1 << 7, 1 << 10
 # where struct perf_event_mmap_page keeps the place and size of the data
 _DATA_OFFSET = 1040
+_RING_AT = 64
 _LIBC: Any = ctypes.CDLL(None, use_errno=True)
 _LIBC.mmap.restype = ctypes.c_void_p
 _LIBC.mmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t, c_int, c_int, c_int, ctypes.c_long)
@@ -136,12 +137,12 @@ class RingMap(UserMap):
         state.consumer, state.producer, state.size = _address(self.ring.consumer), _address(self.ring.data), size
         state.data = state.producer + PAGESIZE
         state.wake = self.ring.fd
+        # the way from a record to its ring (ringbuf.c: RING_AT), behind the position that the reader looks at
+        self.ring.data[_RING_AT : _RING_AT + 8] = ctypes.addressof(state).to_bytes(8, "little")
 
-    def close(self) -> None:
-        ring = getattr(self, "ring", None)
-        if ring is not None:
-            ring.close()
-        super().close()
+    def _unmap(self, memories: list[mmap]) -> None:
+        self.ring.close()
+        super()._unmap(memories)
 
 
 class UserPerfRing(_Wake):

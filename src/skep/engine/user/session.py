@@ -8,7 +8,8 @@ from __future__ import annotations
 import _thread
 import os
 import sys
-from ctypes import addressof, create_string_buffer, pointer
+from ctypes import pointer
+from fcntl import fcntl
 
 from skep.engine.user.layout import Env, Output, Task
 from skep.engine.user.tracer import Tracer
@@ -24,7 +25,8 @@ if TYPE_CHECKING:
 
     Report = Callable[[tuple[int, ...]], SkepError]
 
-_LINES = 1 << 16  # bytes of lines that programs have printed and nobody has read
+_LINES = 1 << 20  # bytes of lines that programs have printed and nobody has read: what a user without privilege may have
+_SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, fcntl(2)
 TIME_LIMIT = 1_000_000_000  # ns that one run of a program may take
 
 
@@ -33,8 +35,9 @@ class Session:
 
     def __init__(self) -> None:
         self.task = Task()
-        self._lines = create_string_buffer(_LINES)
-        self.output = Output(size=_LINES, data=addressof(self._lines))
+        self.lines, fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        fcntl(fd, _SET_PIPE_SIZE, _LINES)
+        self.output = Output(fd=fd)
         self.env = Env(
             task=pointer(self.task),
             output=pointer(self.output),
@@ -95,6 +98,8 @@ class Session:
         if not self._closed:
             self._closed = True
             self.tracer.close()
+            os.close(self.output.fd)
+            os.close(self.lines)
 
     def _listen(self) -> None:
         try:

@@ -37,12 +37,12 @@ NEVER u64 bloom_test(struct skep_map *map, const u8 *value)
 	return 0;
 }
 
-ALWAYS u64 bloom_push(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 flags, u64 c)
+HOT u64 bloom_push(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 flags, u64 c)
 {
 	return bloom_add(map, (const u8 *)value, flags);
 }
 
-ALWAYS u64 bloom_peek(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
+HOT u64 bloom_peek(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
 {
 	return bloom_test(map, (const u8 *)value);
 }

@@ -91,13 +91,10 @@ struct skep_element {
 	void *value;
 };
 
-/* Lines for Python (trace_printk): records of a u32 length and its bytes, each begun at a multiple of 8; size is a power of 2. */
+/* Lines for Python (trace_printk), written into a pipe whole or not at all. */
 struct skep_output {
-	u64 head; /* bytes ever written */
-	u64 tail; /* bytes ever read */
-	u64 size;
-	u64 lost; /* records that found no room */
-	u8 *data;
+	u64 fd;
+	u64 lost; /* lines that found no room */
 };
 
 struct skep_env {
@@ -115,7 +112,12 @@ struct skep_env {
 	u64 fuel; /* what is left of a loop's allowance while a program calls a function of its own */
 	struct skep_output *output;
 	void *owner; /* of whoever runs programs: the tracer's state */
-	u64 spare[8];
+	/* what a program may touch, set before helpers that look for themselves (Helper.looks) */
+	u8 *ctx;
+	u8 *stack;
+	u64 stack_size;
+	struct skep_regions *regions;
+	u64 spare[4];
 };
 
 #define SKEP_END (~0ULL)

@@ -39,12 +39,12 @@ ALWAYS u64 hash_find_value(struct skep_map *map, const struct skep_shape *shape,
 	return (u64)(hash_value(map, shape, found - 1) + (hash_is_per_cpu(shape) ? hash_cpu_offset(shape, cpu) : 0));
 }
 
-ALWAYS u64 hash_lookup(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
+HOT u64 hash_lookup(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
 {
 	return hash_find_value(map, shape, key, hash_is_per_cpu(shape) ? env->task->cpu : 0);
 }
 
-ALWAYS u64 hash_lookup_percpu(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 cpu, u64 c)
+HOT u64 hash_lookup_percpu(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 cpu, u64 c)
 {
 	return cpu < shape->stride / hash_piece(shape) ? hash_find_value(map, shape, key, cpu) : 0;
 }
@@ -66,7 +66,7 @@ ALWAYS u32 hash_place(struct skep_map *map, const struct skep_shape *shape, cons
 	return element;
 }
 
-ALWAYS u64 hash_update(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 value, u64 flags)
+HOT u64 hash_update(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 value, u64 flags)
 {
 	struct hash *h = map->storage;
 	u64 result = 0;
@@ -90,7 +90,7 @@ ALWAYS u64 hash_update(struct skep_env *env, struct skep_map *map, const struct 
 	return result;
 }
 
-NEVER u64 hash_delete(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
+COLD u64 hash_delete(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
 {
 	struct hash *h = map->storage;
 	u32 element;
@@ -102,7 +102,7 @@ NEVER u64 hash_delete(struct skep_env *env, struct skep_map *map, const struct s
 	return element ? 0 : FAILED(ENOENT);
 }
 
-NEVER u64 hash_iterate(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 position, u64 found, u64 c)
+COLD u64 hash_iterate(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 position, u64 found, u64 c)
 {
 	struct hash *h = map->storage;
 	struct skep_element *element = (struct skep_element *)found;

@@ -6,6 +6,9 @@
 
 #define ALWAYS __attribute__((always_inline)) static inline
 #define NEVER __attribute__((noinline)) static
+/* What programs call is no static function: the engine takes it out of the file by its name. */
+#define HOT __attribute__((always_inline))
+#define COLD __attribute__((noinline))
 
 enum { BPF_ANY, BPF_NOEXIST, BPF_EXIST, BPF_F_LOCK = 4 };
 enum { ENOENT = 2, E2BIG = 7, EAGAIN = 11, EEXIST = 17, EINVAL = 22, ENOSPC = 28 };

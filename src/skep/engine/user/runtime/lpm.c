@@ -127,7 +127,7 @@ NEVER u64 lpm_take(struct skep_map *map, const u8 *key, u8 *value)
 	return element ? 0 : FAILED(ENOENT);
 }
 
-NEVER u64 lpm_lookup(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
+COLD u64 lpm_lookup(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
 {
 	struct hash *h = map->storage;
 	u32 sequence, found;
@@ -138,12 +138,12 @@ NEVER u64 lpm_lookup(struct skep_env *env, struct skep_map *map, const struct sk
 	return found ? (u64)(map->values + (u64)(found - 1) * shape->stride) : 0;
 }
 
-ALWAYS u64 lpm_update(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 value, u64 flags)
+HOT u64 lpm_update(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 value, u64 flags)
 {
 	return lpm_put(map, (const u8 *)key, (const u8 *)value, flags);
 }
 
-ALWAYS u64 lpm_delete(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
+HOT u64 lpm_delete(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
 {
 	return lpm_take(map, (const u8 *)key, 0);
 }

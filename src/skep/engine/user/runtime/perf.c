@@ -51,7 +51,7 @@ ALWAYS u64 perf_time(struct skep_env *env)
 	return now[0] * 1000000000 + now[1];
 }
 
-NEVER u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64 flags, u64 data, u64 size)
+COLD u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64 flags, u64 data, u64 size)
 {
 	struct skep_map *map = (struct skep_map *)array;
 	u64 index = flags & CURRENT_CPU, context = CONTEXT_SIZE(flags), one = 1, words[3], head, room, whole, raw, padding;

@@ -61,17 +61,17 @@ NEVER u64 queue_take(struct skep_map *map, void *value, int removing)
 	return result;
 }
 
-ALWAYS u64 queue_push(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 flags, u64 c)
+HOT u64 queue_push(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 flags, u64 c)
 {
 	return queue_put(map, (const void *)value, flags);
 }
 
-ALWAYS u64 queue_pop(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
+HOT u64 queue_pop(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
 {
 	return queue_take(map, (void *)value, 1);
 }
 
-ALWAYS u64 queue_peek(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
+HOT u64 queue_peek(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
 {
 	return queue_take(map, (void *)value, 0);
 }

@@ -20,9 +20,11 @@ struct ringbuf {
 
 struct record {
 	u32 length;
-	u32 back; /* the kernel's way to its ring; not read by anyone */
+	u32 back; /* pages from the ring's first data to here: the way to struct ringbuf, which lies in the producer's page */
 	u8 data[];
 };
+
+enum { PAGE = 4096, RING_AT = 64 / 8 };
 
 extern long write(int fd, const void *from, u64 size);
 
@@ -37,7 +39,7 @@ ALWAYS struct record *ringbuf_make(struct ringbuf *ring, u64 size, u32 flags)
 	if (position + whole - __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE) <= ring->size - 1) {
 		made = (struct record *)(ring->data + (position & (ring->size - 1)));
 		made->length = size | flags;
-		made->back = 0;
+		made->back = ((u8 *)made - ring->data) / PAGE;
 		__atomic_store_n(ring->producer, position + whole, __ATOMIC_RELEASE);
 	}
 	give_lock(&ring->lock);
@@ -55,7 +57,7 @@ NEVER void ringbuf_commit(struct ringbuf *ring, struct record *done, u32 flags, 
 		write(ring->wake, &one, sizeof(one));
 }
 
-NEVER u64 helper_ringbuf_output(struct skep_env *env, u64 map, u64 data, u64 size, u64 flags, u64 e)
+COLD u64 helper_ringbuf_output(struct skep_env *env, u64 map, u64 data, u64 size, u64 flags, u64 e)
 {
 	struct ringbuf *ring = ((struct skep_map *)map)->storage;
 	struct record *made;
@@ -69,29 +71,32 @@ NEVER u64 helper_ringbuf_output(struct skep_env *env, u64 map, u64 data, u64 siz
 	return 0;
 }
 
-NEVER u64 helper_ringbuf_reserve(struct skep_env *env, u64 map, u64 size, u64 flags, u64 d, u64 e)
+COLD u64 helper_ringbuf_reserve(struct skep_env *env, u64 map, u64 size, u64 flags, u64 d, u64 e)
 {
 	struct record *made = flags ? 0 : ringbuf_make(((struct skep_map *)map)->storage, size, BUSY);
-	if (!made)
-		return 0;
-	made->back = ((struct skep_map *)map)->id;
-	return (u64)made->data;
+	return made ? (u64)made->data : 0;
 }
 
-/* Which ring a record is of: the engine passes the map that it came from as the third argument. */
-NEVER u64 helper_ringbuf_submit(struct skep_env *env, u64 record, u64 flags, u64 map, u64 d, u64 e)
+static struct ringbuf *ringbuf_of(u64 record)
 {
-	ringbuf_commit(((struct skep_map *)map)->storage, (struct record *)(record - HEADER), 0, flags);
+	struct record *header = (struct record *)(record - HEADER);
+	u64 first = ((u64)header & ~(u64)(PAGE - 1)) - (u64)header->back * PAGE;
+	return ((struct ringbuf **)(first - PAGE))[RING_AT];
+}
+
+COLD u64 helper_ringbuf_submit(struct skep_env *env, u64 record, u64 flags, u64 c, u64 d, u64 e)
+{
+	ringbuf_commit(ringbuf_of(record), (struct record *)(record - HEADER), 0, flags);
 	return 0;
 }
 
-NEVER u64 helper_ringbuf_discard(struct skep_env *env, u64 record, u64 flags, u64 map, u64 d, u64 e)
+COLD u64 helper_ringbuf_discard(struct skep_env *env, u64 record, u64 flags, u64 c, u64 d, u64 e)
 {
-	ringbuf_commit(((struct skep_map *)map)->storage, (struct record *)(record - HEADER), DISCARD, flags);
+	ringbuf_commit(ringbuf_of(record), (struct record *)(record - HEADER), DISCARD, flags);
 	return 0;
 }
 
-NEVER u64 helper_ringbuf_query(struct skep_env *env, u64 map, u64 what, u64 c, u64 d, u64 e)
+COLD u64 helper_ringbuf_query(struct skep_env *env, u64 map, u64 what, u64 c, u64 d, u64 e)
 {
 	struct ringbuf *ring = ((struct skep_map *)map)->storage;
 	u64 consumer = __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE);

@@ -1,0 +1,291 @@
+"""The user-space engine under the engine protocol: maps in this process's memory, programs as machine code, events by ptrace.
+
+A map kind is a row of _MAPS and a class; a program kind is a row of _CONTEXTS.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from ctypes import pointer
+
+from skep.engine.user import session
+from skep.engine.user.events import resolve
+from skep.engine.user.facts import SKB, XDP, Context
+from skep.engine.user.maps import ArrayMap, QueueMap, TableMap, UserMap, drop_number, new_number
+from skep.engine.user.nested import MapOfMaps, ProgramArray
+from skep.engine.user.program import Environment, Program, fault_error
+from skep.engine.user.rings import PerfMap, RingMap, UserPerfRing, UserRing
+from skep.errors import AttachError, InvalidInstruction, MapError, ObjectError, SkepError, UnsupportedError
+from skep.object.kinds import MAP_TYPES, map_type_name
+from skep.object.lines import source_line
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from skep.btf import Btf
+    from skep.engine import Hook, MapHandle, ProgramHandle
+    from skep.engine.user.session import Session
+    from skep.engine.user.tracer import Program as Attached
+    from skep.errors import ExecutionError
+    from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
+
+_CLASSES: dict[type[UserMap], str] = {
+    ArrayMap: "array percpu_array",
+    TableMap: "hash percpu_hash lru_hash lru_percpu_hash lpm_trie",
+    QueueMap: "queue stack bloom_filter",
+    RingMap: "ringbuf",
+    PerfMap: "perf_event_array",
+    ProgramArray: "prog_array",
+    MapOfMaps: "array_of_maps hash_of_maps",
+}
+_MAPS = {MAP_TYPES[name]: kind for kind, names in _CLASSES.items() for name in names.split()}
+
+_REGISTERS = 21 * 8  # struct pt_regs of x86-64
+# Bytes of context that are there for sure; what lies behind them is checked against the event's own size.
+_CONTEXTS = {
+    "kprobe": Context("kprobe", 2 * _REGISTERS),
+    "kretprobe": Context("kretprobe", 2 * _REGISTERS),
+    "tracepoint": Context("tracepoint"),
+    "raw_tracepoint": Context("raw_tracepoint", 2 * 8),
+    "perf_event": Context("perf_event", 2 * _REGISTERS),
+    "xdp": XDP,
+    "skb": SKB,
+}
+_LOAD_64 = 0x18
+_PSEUDO = {"map": 1, "map_value": 2}
+
+
+class UserProgram:
+    """A program in machine code, as `load_func` and program arrays know it. `fd` is a number of this process's own."""
+
+    __slots__ = ("__weakref__", "fd", "kind", "machine", "name")
+
+    def __init__(self, name: str, kind: ProgramKind, machine: Program) -> None:
+        self.name = name
+        self.kind = kind
+        self.machine = machine
+        self.fd = new_number(self)
+
+    @property
+    def entry(self) -> int:
+        """The address of u64 entry(void *context, struct skep_env *env)."""
+        return self.machine.entry
+
+    def close(self) -> None:
+        drop_number(self.fd)
+        self.machine.close()
+
+
+class UserLink:
+    """A program at an event of the tracer's."""
+
+    __slots__ = ("_attached", "_session", "how")
+
+    def __init__(self, session: Session, attached: Attached, how: str) -> None:
+        self._session = session
+        self._attached: Attached | None = attached
+        self.how = how
+
+    def close(self) -> None:
+        """The program is not running any more when this returns."""
+        attached, self._attached = self._attached, None
+        if attached is not None:
+            self._session.detach_program(attached)
+
+
+class UserTracePipe:
+    """Lines that programs of this process print."""
+
+    __slots__ = ("_buffer", "_session")
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._buffer = b""
+
+    def fileno(self) -> int:
+        """For select and poll."""
+        return self._session.lines
+
+    def readline(self, nonblocking: bool = False) -> bytes | None:
+        """The next line without its newline; None when nonblocking and there is no whole line yet."""
+        from select import POLLIN, poll
+
+        while True:
+            line, newline, rest = self._buffer.partition(b"\n")
+            if newline:
+                self._buffer = rest
+                return line
+            try:
+                self._buffer += os.read(self._session.lines, 65536)
+            except BlockingIOError:
+                if nonblocking:
+                    return None
+                waiting = poll()
+                waiting.register(self._session.lines, POLLIN)
+                waiting.poll(1000)
+
+    def close(self) -> None:
+        """The lines are the session's."""
+
+
+class UserEngine:
+    """Programs of this process, at events of the processes that it traces (Linux 5.3, x86-64)."""
+
+    name = "user"
+
+    def __init__(self) -> None:
+        if os.uname().machine != "x86_64":
+            raise UnsupportedError(f"the user engine does not know {os.uname().machine} yet", needs="x86-64")
+        self._session: Session | None = session.acquire()
+
+    @property
+    def session(self) -> Session:
+        """The process's tracer."""
+        if self._session is None:
+            raise SkepError("this engine is closed")
+        return self._session
+
+    @property
+    def possible_cpus(self) -> int:
+        """CPUs that per-CPU maps have room for."""
+        from skep.engine.kernel.syscall import read_cpus
+
+        return max(read_cpus("possible")) + 1
+
+    @property
+    def online_cpus(self) -> list[int]:
+        from skep.engine.kernel.syscall import read_cpus
+
+        return read_cpus("online")
+
+    # maps
+
+    def create_map(self, spec: MapSpec, owner: Object | None = None) -> UserMap:
+        """A map in this process's memory."""
+        kind = _MAPS.get(spec.type)
+        if kind is None:
+            raise UnsupportedError(
+                f"map {spec.name!r} is a {map_type_name(spec.type)}, which the user engine lacks; it has "
+                + " ".join(_CLASSES.values()),
+                needs="engine='kernel' (as root)",
+            )
+        map = kind(spec, self.possible_cpus)
+        if spec.initial is not None:
+            map.update(bytes(4), spec.initial.ljust(map.value_size, b"\0"))
+        return map
+
+    def open_map(self, place: str | int) -> tuple[UserMap, Btf | None]:
+        raise UnsupportedError(
+            f"map {place!r}: the user engine's maps live in one process, without pins and ids of the kernel",
+            needs="engine='kernel'",
+        )
+
+    def share_map(self, spec: MapSpec, map: MapHandle) -> UserMap:
+        """One more handle of a live map: the same memory, which lives as long as the last handle."""
+        if not isinstance(map, UserMap):
+            raise MapError(f"map {map.spec.name!r} cannot be shared: it is the kernel's", map_name=map.spec.name)
+        return map.share(spec)
+
+    # programs
+
+    def load_program(self, spec: ProgramSpec, kind: ProgramKind, maps: Mapping[str, MapHandle], owner: Object) -> UserProgram:
+        """A program as machine code; InvalidInstruction and UnsupportedError say which C line cannot run here."""
+        code, used, references = _link(spec, maps)
+        context = _CONTEXTS.get(kind.context)
+        if context is None:
+            raise UnsupportedError(
+                f"program {spec.name!r} is for {kind.name or kind.context}: the user engine has {', '.join(_CONTEXTS)}",
+                needs="engine='kernel' (as root)",
+            )
+
+        def source(insn: int) -> str:
+            return source_line(spec, owner, insn)
+
+        environment = Environment()
+        environment.env.output = pointer(self.session.output)
+        try:
+            machine = Program(code, context=context, maps=used, references=references, environment=environment, source=source)
+        except InvalidInstruction as error:
+            line = source(error.insn or 0)
+            raise UnsupportedError(
+                f"program {spec.name!r} cannot run in the user engine: {error}" + (f" ({line})" if line else ""),
+                needs="engine='kernel' (as root)",
+            ) from error
+        return UserProgram(spec.name, kind, machine)
+
+    def attach(self, hook: Hook, load: Callable[[ProgramKind], ProgramHandle]) -> UserLink:
+        """Run a program at an event of the traced processes; AttachError says what there is instead of what there is not."""
+        event = resolve(hook)
+        program = load(event.kind)
+        if not isinstance(program, UserProgram):
+            raise AttachError(f"cannot attach to {hook}: the program is not the user engine's")
+        machine = program.machine
+
+        def report(detail: tuple[int, ...]) -> ExecutionError:
+            return fault_error(detail, machine.environment.env.time_limit, machine.source)
+
+        attached = self.session.attach_program(event, program.entry, report, needs_cpu=True)
+        return UserLink(self.session, attached, event.how)
+
+    # rings and lines
+
+    def open_perf_ring(self, map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1, time: bool = False) -> UserPerfRing:
+        """The perf ring of one CPU."""
+        if not isinstance(map, PerfMap):
+            raise MapError(f"map {map.spec.name!r} is no perf event array of the user engine", map_name=map.spec.name)
+        return UserPerfRing(map, cpu, pages, wakeup_events, time)
+
+    def map_ring(self, map: MapHandle) -> UserRing:
+        """A ring buffer's memory."""
+        if not isinstance(map, RingMap):
+            raise MapError(f"map {map.spec.name!r} is no ring buffer of the user engine", map_name=map.spec.name)
+        return map.ring
+
+    def open_trace_pipe(self) -> UserTracePipe:
+        """Lines that programs print."""
+        return UserTracePipe(self.session)
+
+    # what is traced
+
+    def trace_command(self, argv: Sequence[str]) -> int:
+        """Start a command whose system calls the programs see; its pid."""
+        return self.session.start(argv)
+
+    def trace_pid(self, pid: int) -> None:
+        """Trace a process that runs."""
+        self.session.attach(pid)
+
+    def close(self) -> None:
+        """The last engine of the process ends what was started and lets go of the rest."""
+        used, self._session = self._session, None
+        if used is not None:
+            session.release(used)
+
+
+def _link(spec: ProgramSpec, maps: Mapping[str, MapHandle]) -> tuple[bytes, list[UserMap], dict[int, int]]:
+    """Instructions whose loads of maps say so, the maps, and the index of each by instruction."""
+    code = bytearray(spec.instructions)
+    used: list[UserMap] = []
+    references: dict[int, int] = {}
+    for relocation in spec.relocations:
+        at = relocation.insn * 8
+        if relocation.kind not in _PSEUDO:
+            raise UnsupportedError(
+                f"program {spec.name!r} uses the kernel's {relocation.symbol!r}, which the user engine does not have",
+                needs="engine='kernel' (as root)",
+            )
+        map = maps.get(relocation.symbol)
+        if not isinstance(map, UserMap):
+            raise ObjectError(f"program {spec.name!r} uses map {relocation.symbol!r}, which was not created")
+        if at + 16 > len(code) or code[at] != _LOAD_64:
+            raise ObjectError(f"program {spec.name!r}: relocation {relocation!r} does not fit insn {relocation.insn}")
+        if map not in used:
+            used.append(map)
+        references[relocation.insn] = used.index(map)
+        code[at + 1] = code[at + 1] & 0x0F | _PSEUDO[relocation.kind] << 4
+        offset = relocation.offset if relocation.kind == "map_value" else 0
+        struct.pack_into("=I", code, at + 4, 0)
+        struct.pack_into("=I", code, at + 12, offset & 0xFFFFFFFF)
+    return bytes(code), used, references

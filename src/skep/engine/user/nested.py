@@ -1,0 +1,148 @@
+"""Maps of the user-space engine that hold programs and maps: an fd's number goes in, as in the kernel, and comes out again."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+
+from skep.engine.user.facts import MapFacts
+from skep.engine.user.maps import TableMap, UserMap, handle_of
+from skep.errors import MapError
+from skep.object.kinds import MAP_TYPES
+from skep.object.model import MapSpec
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from mmap import mmap
+    from typing import Any
+
+
+class _Slots(UserMap):
+    """What is kept: `_kept` by key, its address in memory that programs read."""
+
+    __slots__ = ("_kept",)
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        self._kept: dict[bytes, Any] = {}
+
+    def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
+        """The number of what is kept for a key."""
+        self._check(key)
+        kept = self._kept.get(key)
+        return None if kept is None else int(kept.fd).to_bytes(4, "little")
+
+    def next_key(self, key: bytes | None) -> bytes | None:
+        keys = list(self._kept)
+        if key is None or key not in self._kept:
+            return keys[0] if keys else None
+        following = keys.index(key) + 1
+        return keys[following] if following < len(keys) else None
+
+    def _given(self, key: bytes, value: bytes, kind: type | None) -> Any:
+        """The object that a number stands for."""
+        self._check(key, value)
+        number = int.from_bytes(value, "little")
+        given = handle_of(number)
+        if given is None or (kind is None) == isinstance(given, UserMap) or (kind is not None and not isinstance(given, kind)):
+            raise MapError(
+                f"map {self.name!r}: {number} is no {'map' if kind else 'program'} of the user engine's: give what "
+                f"{'b[name]' if kind else 'load_func()'} returns",
+                errno=errno.EBADF,
+                map_name=self.name,
+            )
+        return given
+
+
+class ProgramArray(_Slots):
+    """Programs by index, for tail calls."""
+
+    __slots__ = ()
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        self._allocate(values=8 * self.max_entries)
+
+    def regions(self) -> list[tuple[int, int, int, int]]:
+        return []
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        program = self._given(key, value, None)
+        self._slot(key, "update").value = program.entry
+        self._kept[key] = program
+
+    def delete(self, key: bytes) -> bool:
+        self._check(key)
+        self._slot(key, "delete").value = 0
+        return self._kept.pop(key, None) is not None
+
+    def _slot(self, key: bytes, operation: str) -> ctypes.c_uint64:
+        index = int.from_bytes(key, "little")
+        if index >= self.max_entries:
+            raise self._error(operation, errno.E2BIG, key)
+        return ctypes.c_uint64.from_address(self.header.values + 8 * index)
+
+
+class MapOfMaps(_Slots):
+    """Arrays and hashes of maps; each holds maps of the size that its declaration says."""
+
+    __slots__ = ("_table",)
+
+    def __init__(self, spec: MapSpec, cpus: int) -> None:
+        super().__init__(spec, cpus)
+        if spec.inner is None:
+            raise MapError(
+                f"cannot create map {spec.name!r}: a map of maps needs the description of its inner map",
+                errno=errno.EINVAL,
+                map_name=spec.name,
+            )
+        self._table: TableMap | None = None
+        if spec.type == MAP_TYPES["array_of_maps"]:
+            self._allocate(storage=8 * self.max_entries)
+        else:
+            self._table = TableMap(MapSpec(spec.name, MAP_TYPES["hash"], spec.key_size, 8, spec.max_entries), cpus)
+            self._allocate(storage=8)
+            self.header.spare[0] = self._table.address
+
+    def _inner_facts(self) -> MapFacts:
+        inner = self.spec.inner
+        assert inner is not None
+        return MapFacts(inner.type, inner.key_size, inner.value_size, inner.max_entries, flags=inner.flags)
+
+    def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
+        map = self._given(key, value, UserMap)
+        inner, facts = self._inner_facts(), map.facts
+        for what in ("type", "key_size", "value_size"):
+            if getattr(inner, what) != getattr(facts, what):
+                raise MapError(
+                    f"map {self.name!r} holds maps with {what} {getattr(inner, what)}; {map.name!r} has {getattr(facts, what)}",
+                    errno=errno.EINVAL,
+                    map_name=self.name,
+                )
+        if flags and (key in self._kept) == (flags == 1):
+            raise self._error("update", errno.EEXIST if flags == 1 else errno.ENOENT, key)
+        self._set(key, map.address, "update")
+        self._kept[key] = map
+
+    def delete(self, key: bytes) -> bool:
+        self._check(key)
+        if self._kept.pop(key, None) is None:
+            return False
+        self._set(key, 0, "delete")
+        return True
+
+    def _set(self, key: bytes, address: int, operation: str) -> None:
+        if self._table is None:
+            index = int.from_bytes(key, "little")
+            if index >= self.max_entries:
+                raise self._error(operation, errno.E2BIG, key)
+            ctypes.c_uint64.from_address(self.header.storage + 8 * index).value = address
+        elif address:
+            self._table.update(key, address.to_bytes(8, "little"))
+        else:
+            self._table.delete(key)
+
+    def _unmap(self, memories: list[mmap]) -> None:
+        if self._table is not None:
+            self._table.close()
+        super()._unmap(memories)
