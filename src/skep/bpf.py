@@ -363,7 +363,6 @@ class BPF(Attaching, Hooking, SymbolNames):
 
     def _cleanup(self) -> None:
         attachments, self._attachments = self.links, Attachments()
-        readers = [table for table in self._tables.values() if getattr(table, "buffer", None) is not None]
         pipe, self._trace_pipe = self._trace_pipe, None
         programs, self._programs = list(self._programs.values()), {}
         maps, self._maps, self._unfrozen = list(self._maps.values()), {}, []
@@ -380,8 +379,9 @@ class BPF(Attaching, Hooking, SymbolNames):
         if self._at_exit is not None:
             atexit.unregister(self._at_exit)
             self._at_exit = None
-        buffers = [table.buffer for table in readers]
-        close_all(one for one in (*attachments, self.perf_buffers, self.ring_buffers, pipe, *programs, variables, *maps, engine) if one is not None)
+        buffers = (self.perf_buffers, self.ring_buffers)
+        closing = (*attachments, *buffers, pipe, *programs, variables, *maps, engine)
+        close_all(one for one in closing if one is not None)
 
     close = cleanup
 
