@@ -16,6 +16,7 @@ import pytest
 
 from skep import BPF
 from skep.bcc import PerfSWConfig, PerfType
+from skep.engine.kernel.features import probe_features
 from skep.errors import AttachError, SkepError
 
 if TYPE_CHECKING:
@@ -378,3 +379,70 @@ def test_symbols_of_the_kernel_and_of_processes(program: Path, running: Running)
         (ip,) = seen(b)
         assert b.sym(ip, running.pid, show_module=True) == b"one [p]"
     assert BPF.sym(8, running.pid) == b"[unknown]"
+
+
+@pytest.fixture
+def cgroup() -> Iterator[Path]:
+    """A cgroup of the test's own."""
+    mounts = [line.split() for line in Path("/proc/mounts").read_text().splitlines()]
+    root = next((Path(fields[1]) for fields in mounts if fields[2] == "cgroup2"), None)
+    if root is None or not os.access(root, os.W_OK):
+        pytest.skip("no cgroup2 that can be written is mounted")
+    folder = root / f"skep-test-{os.getpid()}"
+    folder.mkdir()
+    yield folder
+    folder.rmdir()
+
+
+def test_a_program_on_a_cgroup_sees_its_packets_alone(cgroup: Path, receiver: socket.socket) -> None:
+    text = "BPF_ARRAY(count, u64, 1); int f(struct __sk_buff *skb) { count.increment(0); return 1; }"
+    port = receiver.getsockname()[1]
+    sender = f"import socket, sys; sys.stdin.read(); s = socket.socket(2, 2); s.sendto(b'in', ('127.0.0.1', {port}))"
+    with BPF(text=text) as b:
+        egress = 1  # BPF_CGROUP_INET_EGRESS
+        function = b.load_func("f", BPF.CGROUP_SKB, attach_type=egress)
+        fd = os.open(cgroup, os.O_RDONLY | os.O_DIRECTORY)
+        b.attach_func(function, fd, egress)
+        assert b.links[0].how == "cgroup_inet_egress (BPF_PROG_ATTACH)"
+        udp_to(port, b"out")
+        assert receiver.recv(16) == b"out"
+        assert b["count"][0].value == 0
+        child = subprocess.Popen([sys.executable, "-c", sender], stdin=subprocess.PIPE)
+        (cgroup / "cgroup.procs").write_text(str(child.pid))
+        child.communicate(timeout=20)
+        assert receiver.recv(16) == b"in"
+        assert b["count"][0].value == 1
+        b.detach_func(function, fd, egress)
+        assert b.links == []
+        b.attach_func(function, fd, egress, 2)
+        os.close(fd)  # the BPF object detaches by an fd of its own
+        with pytest.raises(AttachError, match="the fd is no cgroup and no socket map"):
+            b.attach_func(function, receiver.fileno(), egress)
+
+
+def test_an_iterator_writes_for_every_task() -> None:
+    text = """
+    BPF_ITER(task) {
+        struct task_struct *t = ctx->task;
+        if (!t) return 0;
+        u32 pids[2] = {t->tgid, t->pid};
+        bpf_seq_write(ctx->meta->seq, pids, sizeof(pids));
+        return 0;
+    }
+    """
+    with BPF(text=text) as b:
+        data = memoryview(b.read_iterator("bpf_iter__task")).cast("I").tolist()
+        pairs = set(zip(data[::2], data[1::2], strict=True))
+        assert (os.getpid(), os.getpid()) in pairs
+        assert len(pairs) > 2
+        assert b.links == []
+
+
+def test_what_the_kernel_has_is_asked() -> None:
+    assert BPF.kernel_struct_has_field("task_struct", "tgid") == 1
+    assert BPF.kernel_struct_has_field(b"sock_common", b"skc_daddr") == 1  # of an anonymous member
+    assert BPF.kernel_struct_has_field("task_struct", "no_such_member") == 0
+    assert BPF.kernel_struct_has_field("no_such_struct", "x") == -1
+    assert BPF.support_raw_tracepoint()
+    assert BPF.support_kfunc() == any(f.name == "fentry and fexit" and f.state == "yes" for f in probe_features())
+    assert BPF.support_lsm() in (True, False)

@@ -93,3 +93,38 @@ def tracepoint_exists(category: str, event: str) -> bool:
         return tracefs.exists(f"events/{category}/{event}/id")
     finally:
         tracefs.close()
+
+
+def struct_has_field(struct: str, field: str) -> int:
+    """1, 0, or -1 for a struct that the kernel's BTF does not have."""
+    from skep.btf import kernel_btf
+    from skep.btf.types import Struct
+
+    btf = kernel_btf()
+    id = btf.find(struct, "struct") or btf.find(struct, "union")
+    todo = [id] if id else []
+    for one in todo:  # grows by the anonymous members
+        found = btf.type(btf.strip(one))
+        for member in found.members if isinstance(found, Struct) else ():
+            if member.name == field:
+                return 1
+            if not member.name:
+                todo.append(member.type_id)
+    return 0 if id else -1
+
+
+def can_load(section: str) -> bool:
+    """Whether the kernel loads a program that does nothing as what a section says."""
+    from skep.engine.kernel.programs import load_program
+    from skep.object.kinds import kind_for_section
+    from skep.object.model import Object, ProgramSpec
+
+    kind = kind_for_section(section)
+    assert kind is not None
+    nothing = b"\xb7\0\0\0\0\0\0\0\x95\0\0\0\0\0\0\0"  # r0 = 0; exit
+    owner = Object(b"", license="GPL", btf=None, maps={}, programs={})
+    try:
+        load_program(ProgramSpec("nothing", section, nothing), kind, {}, owner, 0).close()
+    except SkepError:
+        return False
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from skep.arguments import as_text
+from skep.attachments import Attachment
 from skep.engine import Hook
 from skep.errors import AttachError, SkepError
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from skep.attachments import Attachments
+    from skep.engine import Engine
     from skep.object.model import ProgramSpec
 
     Text = str | bytes
@@ -24,7 +26,10 @@ class Hooking:
     if TYPE_CHECKING:  # what class BPF and Attaching bring
         _attachments: Attachments
 
+        engine: Engine
+
         def _program(self, name: str) -> ProgramSpec: ...
+        def _require_open(self) -> None: ...
         def _attach(self, hook: Hook, function: str) -> None: ...
         def _detach(self, family: str, target: Text, function: Text | None = None) -> None: ...
 
@@ -146,8 +151,23 @@ class Hooking:
     def detach_tc(self, dev: Text, direction: str = "ingress") -> None:
         self._detach(f"tc_{direction}", dev)
 
+    @staticmethod
+    def attach_func(fn: Any, attachable_fd: int, attach_type: int, flags: int = 0) -> None:
+        """Attach a loaded program to a cgroup's folder or a map (BPF_PROG_ATTACH, Linux 4.10); the type is a BPFAttachType.
+
+        Detached by `detach_func`, or when the BPF object is closed; `flags`: BPF_F_ALLOW_OVERRIDE (1), BPF_F_ALLOW_MULTI (2).
+        """
+        fn.bpf._attach_loaded("attach_func", fn, f"{attach_type}:{attachable_fd}", flags=flags)
+
+    @staticmethod
+    def detach_func(fn: Any, attachable_fd: int, attach_type: int) -> None:
+        """Take a program off a cgroup or map."""
+        fn.bpf._detach("attach_func", f"{attach_type}:{attachable_fd}", fn.name)
+
     def _attach_loaded(self, family: str, fn: Any, target: str, **options: int) -> None:
-        self._attach(Hook(family, target, **options), fn.name.decode())
+        self._require_open()
+        hook = Hook(family, target, **options)
+        self._attachments.add(Attachment(hook, fn.name.decode(), self.engine.attach(hook, lambda _kind: fn.handle)))
 
     # Places that BTF names
 
@@ -182,3 +202,43 @@ class Hooking:
         if kind is None or kind.context != family:
             raise AttachError(f"program {function!r} says nowhere what to attach to: name it as KFUNC_PROBE and its kin do")
         return kind.target.removeprefix("bpf_lsm_")
+
+    def read_iterator(self, fn_name: Text) -> bytes:
+        """What a BPF_ITER (SEC("iter/...")) program writes for all objects of its kind (Linux 5.8)."""
+        target = self._bound_target(fn_name, "iter").removeprefix("bpf_iter_")
+        self._attach(Hook("iter", target), as_text(fn_name, "fn_name"))
+        link: Any = next(reversed(list(self._attachments))).link
+        try:
+            text: bytes = link.read()
+        finally:
+            self._detach("iter", target, fn_name)
+        return text
+
+    # What there is
+
+    @staticmethod
+    def kernel_struct_has_field(struct_name: Text, field_name: Text) -> int:
+        """1 when a struct of the kernel's has a member, 0 when not, -1 when there is no such struct."""
+        from skep.functions import struct_has_field
+
+        return struct_has_field(as_text(struct_name), as_text(field_name))
+
+    @staticmethod
+    def support_kfunc() -> bool:
+        """Whether KFUNC_PROBE programs can be attached: the kernel is asked."""
+        from skep.functions import can_load
+
+        return can_load("fentry/vfs_read")
+
+    @staticmethod
+    def support_lsm() -> bool:
+        """Whether LSM_PROBE programs can be loaded."""
+        from skep.functions import can_load
+
+        return can_load("lsm/file_open")
+
+    @staticmethod
+    def support_raw_tracepoint() -> bool:
+        from skep.functions import can_load
+
+        return can_load("raw_tracepoint/sys_enter")

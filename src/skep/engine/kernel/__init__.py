@@ -38,7 +38,7 @@ FAMILIES = {
 MORE_FAMILIES = {
     "uprobe": "uprobe", "uretprobe": "uprobe", "perf_event": "perf_event", "raw_socket": "socket_filter", "xdp": "device",
     "tc_ingress": "device", "tc_egress": "device", "fentry": "bound", "fexit": "bound", "fmod_ret": "bound", "lsm": "bound",
-    "tp_btf": "bound",
+    "tp_btf": "bound", "iter": "bound", "attach_func": "prog_attach",
 }  # fmt: skip
 
 

@@ -1,12 +1,15 @@
-"""Programs that are bound to their place when they are loaded: fentry, fexit, fmod_ret (5.5), LSM (5.7), tp_btf (5.5)."""
+"""Programs that are bound to their place at load: fentry, fexit, fmod_ret (5.5), LSM (5.7), tp_btf (5.5), iter (5.8)."""
 
 from __future__ import annotations
 
-from skep.engine.kernel import raw_tracepoint
+import struct
+from ctypes import create_string_buffer
+
+from skep.engine.kernel import raw_tracepoint, syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, near_names
 from skep.engine.kernel.relocations import find_kernel_type
-from skep.errors import UnsupportedError
-from skep.object.kinds import kind_for_section
+from skep.errors import AttachError, UnsupportedError
+from skep.object.kinds import ATTACH_TYPES, kind_for_section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,8 +26,31 @@ def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], Progr
     """Attach to `hook.target`: a function of the kernel's (or "MODULE:function"), an LSM hook, a tracepoint's name."""
     kind = kind_for_section(f"{hook.family}/{hook.target}")
     assert kind is not None
-    rung = Rung(f"{hook.family} link", kind, lambda: _require(kind.target), raw_tracepoint.attach_bound)
+    bind = _attach_iterator if hook.family == "iter" else raw_tracepoint.attach_bound
+    rung = Rung(f"{hook.family} link", kind, lambda: _require(kind.target), bind)
     return climb(hook, (rung,), load, lambda: _near(kind.target))
+
+
+class IteratorLink(KernelLink):
+    """The link of an iterator program."""
+
+    __slots__ = ()
+
+    def read(self) -> bytes:
+        """What the program writes for all objects; it runs now."""
+        fd = syscall.bpf(syscall.ITER_CREATE, create_string_buffer(struct.pack("=II", self.fd, 0), 8))
+        if fd < 0:
+            raise AttachError(f"{self.how} cannot be read: {syscall.errno_text(fd)}")
+        with open(fd, "rb", buffering=0) as file:
+            return file.read()
+
+
+def _attach_iterator(program: ProgramHandle) -> KernelLink:
+    attr = create_string_buffer(struct.pack("=IIII", program.fd, 0, ATTACH_TYPES["trace_iter"], 0), 64)
+    fd = syscall.bpf(syscall.LINK_CREATE, attr)
+    if fd < 0:
+        raise Refused(syscall.errno_text(fd))
+    return IteratorLink(f"iter {program.kind.target} (bpf link)", (fd,))
 
 
 def _btf_kind(target: str) -> str:
