@@ -455,6 +455,13 @@ class Calls:
     def _atomic(self, node: ast.Call, name: str) -> tree.Node | None:
         args = [self.e.value(a) for a in node.args]
         _family, _, what = name.strip("_").partition("_")
+        if what in ("test_and_set", "clear") and args and isinstance(args[0].type, PointerType):  # of a byte, whatever its type
+            byte = self.e.convert(args[0], PointerType(ct.UCHAR))
+            if what == "clear":
+                zero = tree.Const(node.first, node.last, ct.UCHAR, 0)
+                return tree.CallBuiltin(node.first, node.last, ct.VOID, "atomic_store", [byte, zero])
+            one = tree.Const(node.first, node.last, ct.UCHAR, 1)
+            return self.e.convert(self._rmw(node, ct.UCHAR, "xchg", [byte, one], new=False), ct.BOOL)
         if what == "synchronize" or what in ("thread_fence", "signal_fence"):
             return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [])
         if not args or not isinstance(args[0].type, PointerType) or not ct.is_scalar(args[0].type.to):

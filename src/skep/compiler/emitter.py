@@ -299,7 +299,7 @@ class Emitter:
         if var.symbol in self.emitted_globals:
             return symbol
         self.emitted_globals.add(var.symbol)
-        align = max(var.attributes.get("aligned", 0), var.type.align if var.type.complete else 1)
+        align = max(var.attributes.get("aligned", 0), self.alignment(var.type) if var.type.complete else 1)
         if var.linkage == "extern" and var.init is None and not var.tentative:
             self.head.append(self._outside_variable(symbol, var))
             return symbol
@@ -343,6 +343,10 @@ class Emitter:
         linkage = "extern_weak" if var.attributes.get("weak") else "external"
         di = self.debug.global_variable(var.symbol, self.debug.type(var.type), var.token, local=False, defined=False)
         return f'{symbol} = {linkage} global {size}, section "{programs.KSYMS}", !dbg {di}'
+
+    def alignment(self, t: Type) -> int:
+        """Of a variable: the x86-64 ABI aligns arrays of 16 bytes and more to 16 (System V psABI, 3.1.2)."""
+        return max(t.align, 16) if not self.bpf and isinstance(t, ct.ArrayType) and t.size >= 16 else t.align
 
     @staticmethod
     def storage(t: Type) -> str:

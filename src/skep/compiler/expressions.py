@@ -642,6 +642,8 @@ class Expressions(Conversions):
 
 
 def _is_null(node: tree.Node) -> bool:
-    while isinstance(node, tree.Convert):
-        node = node.operand
-    return tree.const_int(node) == 0
+    """A null pointer constant (C11 6.3.2.3): 0, or 0 as a plain `void *`; 0 as any other pointer has that type."""
+    if isinstance(node, tree.Convert) and is_void_pointer(node.type):
+        plain = not node.type.to.quals if isinstance(node.type, PointerType) else False
+        return plain and tree.const_int(node.operand) == 0
+    return tree.const_int(node) == 0 and not isinstance(node.type, PointerType)

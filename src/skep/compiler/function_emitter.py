@@ -374,7 +374,7 @@ class FunctionEmitter:
     def declare(self, var: tree.Variable, init: tree.Init | None) -> None:
         place = self.places.get(var)
         if place is None:
-            align = max(var.type.align, var.attributes.get("aligned", 0))
+            align = max(self.m.alignment(var.type), var.attributes.get("aligned", 0))
             place = self.places[var] = self.alloca(var.type.size, align, var.name.strip("()"))
             self.m.frames[self.symbol].append((var.type.size, var.name, var.token))
         self.begin_variable(place)

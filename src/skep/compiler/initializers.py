@@ -53,12 +53,14 @@ class Initializers:
         self.out: tree.Init
         self.constant = False
         self.depth = 0
+        self.top = -1  # the largest offset that has a value
         # values of items that were asked for their type, by the item's id (the item is kept so that its id stays its own)
         self._seen: dict[int, tuple[ast.Expr, tree.Node]] = {}
 
     def of(self, node: ast.Expr, var: tree.Variable, *, constant: bool) -> tree.Init:
         """`constant`: a static object, whose values must be known at compile time."""
-        saved = getattr(self, "out", None), self.constant
+        saved = getattr(self, "out", None), self.constant, self.top
+        self.top = -1
         type = var.type.unqualified()
         self.out = tree.Init(node.first, type, isinstance(node, ast.InitList))
         self.constant = constant
@@ -77,7 +79,7 @@ class Initializers:
                 self.scalar_list(node, type, 0, None)
         else:
             self.expression(node, type, 0, None)
-        init, self.out, self.constant = self.out, saved[0] or self.out, saved[1]
+        init, self.out, self.constant, self.top = self.out, saved[0] or self.out, saved[1], saved[2]
         init.type = type
         if not var.type.complete:
             var.type = type.with_quals(var.type.quals)
@@ -95,6 +97,7 @@ class Initializers:
 
     def store(self, offset: int, member: Member | None, type: Type, value: tree.Node) -> None:
         self.out.items.append((offset, member, type, value))
+        self.top = max(self.top, offset)
 
     def expression(self, expr: ast.Expr, type: Type, offset: int, member: Member | None) -> None:
         seen = self._seen.pop(id(expr), None)
@@ -186,6 +189,8 @@ class Initializers:
             elif type.count is not None and index >= type.count:
                 break
             first = False
+            if high > index:
+                self._forget(base + index * type.of.size, ArrayType(type.of, high + 1 - index))
             begin = len(self.out.items)
             self.part(cursor, type.of, base + index * type.of.size, None)
             # a range: the same nodes again, which the emitter evaluates once
@@ -195,6 +200,7 @@ class Initializers:
                 return reached
             for i in range(1, high - index + 1):
                 self.out.items += [(at + i * type.of.size, member, part, node) for at, member, part, node in stored]
+                self.top = max(self.top, base + high * type.of.size)
             index = high + 1
             reached = max(reached, index)
         return reached
@@ -245,6 +251,7 @@ class Initializers:
         elif cursor.designators:
             self.members(cursor, type, offset, braces=False)
         elif isinstance(expr, ast.InitList):
+            self._forget(offset, type)
             text = _braced_text(expr, type)
             if text is not None:
                 assert isinstance(type, ArrayType)
@@ -253,6 +260,7 @@ class Initializers:
                 self.aggregate(expr.items, type, offset)
             cursor.next()
         elif isinstance(type, ArrayType) and isinstance(expr, ast.String) and ct.is_integer(type.of):
+            self._forget(offset, type)
             self.text(expr, type, offset)
             cursor.next()
         elif isinstance(type, ArrayType) and isinstance(expr, ast.CompoundLiteral):
@@ -267,6 +275,12 @@ class Initializers:
             self.members(cursor, type, offset, braces=False)
             if cursor.at == before and isinstance(type, ArrayType) and type.count is None:
                 cursor.next()
+
+    def _forget(self, offset: int, type: Type) -> None:
+        """What a designator initialises a second time is as if it were new (C11 6.7.9p19)."""
+        items, end = self.out.items, offset + max(type.size, 0)
+        if self.top >= offset:
+            items[:] = [item for item in items if not offset <= item[0] < end]
 
     def _whole_record(self, expr: ast.Expr, type: RecordType, offset: int) -> bool:
         """Is the expression a record of this type? Then it is stored."""

@@ -140,7 +140,13 @@ class DeclarationParser(ExpressionParser):
             if token.kind == "id" and token.text not in KEYWORDS and (following.kind == "id" or following.text == "*"):
                 near = closest(token.text, self._type_names())
                 self.fail(f"unknown type name '{token.text}'" + (f"; did you mean '{near}'?" if near else ""), token)
-            if storage or flags or quals or (token.kind == "id" and token.text not in KEYWORDS and following.text == "("):
+            if (
+                storage
+                or flags
+                or quals
+                or align
+                or (token.kind == "id" and token.text not in KEYWORDS and following.text == "(")
+            ):
                 if context == "parameter":
                     self.fail(f"parameter '{token.text}' has no type", token)
                 spec = ast.WordsSpec(first, first, ["int"])

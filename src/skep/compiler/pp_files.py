@@ -99,6 +99,7 @@ class HeaderSearch:
         """`quoted`: the name was in quotes; `after`: go on behind the directory that `file` came from (#include_next)."""
         if os.path.isabs(name):
             return Found(name, -1, False) if os.path.isfile(name) else None
+        after = after and file.source.includer is not None  # #include_next in the main text is #include, as for clang
         if quoted and not after:
             path = os.path.join(file.source.directory, name)
             if os.path.isfile(path):

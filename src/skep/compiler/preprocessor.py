@@ -411,7 +411,7 @@ class Preprocessor:
 
     def _open(self, found: Found, includer: Token) -> None:
         guard = self._guards.get(found.path)
-        if found.path in self._once or (guard is not None and guard in self._macros):
+        if (self._once and os.path.realpath(found.path) in self._once) or (guard is not None and guard in self._macros):
             return
         try:
             source = read_source(found.path, system=found.system)
@@ -470,7 +470,7 @@ class Preprocessor:
     def _pragma(self, word: Token, line: list[Token]) -> None:
         file = self._files[-1]
         if line and line[0].text == "once":
-            self._once.add(file.path)
+            self._once.add(os.path.realpath(file.path or file.source.name))
             return
         if line and line[0].text in ("push_macro", "pop_macro"):
             self._keep_macro(line)

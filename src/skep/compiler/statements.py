@@ -175,9 +175,11 @@ class Statements:
     # --- control flow
 
     def if_(self, node: ast.If) -> tree.Statement:
+        self.c.scopes.append(Scope())  # of what the condition declares, as `sizeof(enum {A})` does (C11 6.8.4p3)
         condition = self.c.expr.condition(node.condition)
         then = self.single(node.then)
         otherwise = self.single(node.otherwise) if node.otherwise is not None else None
+        self.c.scopes.pop()
         return tree.If(node.first, condition, then, otherwise)
 
     def loop(self, node: ast.Loop) -> tree.Statement:
@@ -186,18 +188,23 @@ class Statements:
         init = self.single(node.init) if node.init is not None else None
         if isinstance(node.init, ast.Declaration) and node.init.specifiers.storage in ("static", "extern", "typedef"):
             self.c.error(f"a '{node.init.specifiers.storage}' declaration in a for loop", node.init, code="storage")
-        condition = self.c.expr.condition(node.condition) if node.condition is not None else None
+        condition = None
+        if node.condition is not None and node.kind != "do":
+            condition = self.c.expr.condition(node.condition)
         step = self.c.expr.value(node.step) if node.step is not None else None
         self.breakable += 1
         self.loops += 1
         body = self.single(node.body)
         self.breakable -= 1
         self.loops -= 1
+        if node.condition is not None and node.kind == "do":  # what it declares is not seen in the body
+            condition = self.c.expr.condition(node.condition)
         self.cleanups = cleanups
         self.c.scopes.pop()
         return tree.Loop(node.first, node.kind, init, condition, step, body, node.unroll)
 
     def switch(self, node: ast.Switch) -> tree.Statement:
+        self.c.scopes.append(Scope())
         value = self.c.expr.value(node.value)
         if not ct.is_integer(value.type):
             self.c.error(f"switch needs an integer, not '{value.type}'", node.value, code="switch")
@@ -209,6 +216,7 @@ class Statements:
         found.body = self.single(node.body)
         self.breakable -= 1
         self.switches.pop()
+        self.c.scopes.pop()
         return found
 
     def case(self, node: ast.Case) -> tree.Statement:

@@ -307,6 +307,8 @@ class Record:
                 if m.bits == 0:  # closes the unit (C11 6.7.2.1p12)
                     bit = start if union else -(-start // unit) * unit
                     continue
+                if m.align and not pack:
+                    start = -(-start // (m.align * 8)) * m.align * 8
                 if tight or pack:
                     m.packed = True  # its storage unit may go past the record's end
                     m.offset, m.bit_offset = start // 8, start % 8
@@ -516,6 +518,9 @@ def common(a: Type, b: Type) -> Type:
 
 def compatible(a: Type, b: Type, *, ignore_quals: bool = False) -> bool:
     """C11 6.2.7, with the kernel's view that equal integer representations under other names are the same."""
+    if isinstance(a, ArrayType) and isinstance(b, ArrayType):  # qualifiers of an array are its elements' (C11 6.7.3p9)
+        of = compatible(a.of.with_quals(a.quals), b.of.with_quals(b.quals), ignore_quals=ignore_quals)
+        return of and (a.count is None or b.count is None or a.count == b.count)
     if not ignore_quals and (a.quals ^ b.quals) & (CONST | VOLATILE):
         return False
     if isinstance(a, EnumType) and isinstance(b, IntType):
@@ -530,8 +535,6 @@ def compatible(a: Type, b: Type, *, ignore_quals: bool = False) -> bool:
         return a.name == b.name
     if isinstance(a, PointerType) and isinstance(b, PointerType):
         return compatible(a.to, b.to)
-    if isinstance(a, ArrayType) and isinstance(b, ArrayType):
-        return compatible(a.of, b.of) and (a.count is None or b.count is None or a.count == b.count)
     if isinstance(a, RecordType) and isinstance(b, RecordType):
         return a.record is b.record
     if isinstance(a, EnumType) and isinstance(b, EnumType):
