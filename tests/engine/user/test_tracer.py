@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import NOBODY, own_children
+from support import own_children
 from tracing import NAMES, NUMBERS, Trace, exit_status
 
 ALL = "tracepoint/raw_syscalls:sys_enter"
@@ -296,26 +296,12 @@ def elf32(code):
     )  # fmt: skip
 
 
-def test_all_of_this_holds_for_a_user_without_privilege(tmp_path):
-    if os.geteuid() != 0 or shutil.which("setpriv") is None:
+def test_all_of_this_holds_for_a_user_without_privilege(as_nobody):
+    if not as_nobody:
         pytest.skip("this user has no privilege to lose")
-    user = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
     files = [str(Path(__file__).with_name(name)) for name in ("test_tracer.py", "test_tracer_processes.py")]
-    tmp_path.chmod(0o777)
-    (tmp_path / "own").mkdir(mode=0o777)
-    (tmp_path / "own").chmod(0o777)
     result = subprocess.run(
-        [
-            *user,
-            sys.executable,
-            "-m",
-            "pytest",
-            "-q",
-            "-p",
-            "no:cacheprovider",
-            *files,
-            f"--basetemp=/tmp/skep-nobody-{os.getpid()}",
-        ],
+        [*as_nobody, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
         cwd="/",
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": "/tmp", "HOME": "/tmp"},
         capture_output=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pty
 import random
@@ -9,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -22,21 +24,19 @@ from skep.errors import AttachError, PrivilegeError, SkepError, UnsupportedError
 
 PYTHON = (sys.executable, "-S", "-c")
 GETPPID = "tracepoint/syscalls:sys_enter_getppid"
-# a process that makes a system call all the time, in two threads, and counts on a pipe what a signal handler sees
+# a process that makes a system call all the time, in two threads, and counts its rounds and signals in a file
 BUSY = """
-import os, signal, sys, threading, time
-seen = []
-signal.signal(signal.SIGUSR1, lambda *_: seen.append(1))
+import mmap, os, signal, sys, threading, time
+memory = memoryview(mmap.mmap(int(sys.argv[1]), 16)).cast("Q")
+def count(*_): memory[1] += 1
+signal.signal(signal.SIGUSR1, count)
 def work():
     while True: os.getppid(); time.sleep(0.0005)
 threading.Thread(target=work, daemon=True).start()
-print("ready", flush=True)
 end = time.monotonic() + 60
-count = 0
 while time.monotonic() < end:
     os.getppid()
-    count += 1
-    if count % 100 == 0: print(count, len(seen), flush=True)
+    memory[0] += 1
 """
 
 
@@ -51,20 +51,23 @@ class Busy:
     """A process that is not the tracer's own."""
 
     def __init__(self):
-        self.process = subprocess.Popen([*PYTHON, BUSY], stdout=subprocess.PIPE, text=True)
+        with tempfile.TemporaryFile() as file:
+            file.truncate(16)
+            self.memory = memoryview(mmap.mmap(file.fileno(), 16)).cast("Q")
+            self.process = subprocess.Popen([*PYTHON, BUSY, str(file.fileno())], pass_fds=[file.fileno()])
         self.pid = self.process.pid
-        assert self.process.stdout.readline() == "ready\n"
+        self.assert_running()
 
-    def progress(self):
-        """(rounds, signals seen) as it says next; it must not be stopped."""
-        assert select.select([self.process.stdout], [], [], 10)[0], (state(self.pid), tracer_of(self.pid))
-        return tuple(map(int, self.process.stdout.readline().split()))
+    @property
+    def signals(self):
+        return self.memory[1]
+
+    def assert_running(self):
+        before = self.memory[0]
+        eventually(lambda: self.memory[0] > before + 20)
 
     def assert_untouched(self):
-        before = self.progress()
-        for _ in range(20):
-            after = self.progress()
-        assert after[0] > before[0]
+        self.assert_running()
         assert tracer_of(self.pid) == 0
 
     def __enter__(self):
@@ -73,7 +76,6 @@ class Busy:
     def __exit__(self, *_):
         self.process.kill()
         self.process.wait()
-        self.process.stdout.close()
 
 
 @pytest.mark.parametrize(("command", "expected"), [("exit 7", 7), ("kill -TERM $$", -15), ("kill -SEGV $$", -11), ("true", 0)])
@@ -165,11 +167,11 @@ def test_what_was_attached_to_goes_on_when_the_tracer_closes():
                 eventually(lambda trace=trace: len({row.pid for row in trace.rows(0)}) == 2)
                 assert {row.tgid for row in trace.rows(0)} == {busy.pid}
                 for _ in range(10):
-                    before = busy.progress()[1]
+                    before = busy.signals
                     busy.process.send_signal(signal.SIGUSR1)
-                    eventually(lambda before=before: busy.progress()[1] == before + 1)
+                    eventually(lambda before=before: busy.signals == before + 1)
             busy.assert_untouched()
-        assert busy.progress()[1] == 50
+        assert busy.signals == 50
 
 
 def test_an_attached_process_that_ends_is_reported():
