@@ -353,10 +353,15 @@ def test_check_current_task_knows_the_cgroup(program: Callable[..., Any]) -> Non
 # methods that need a socket, an inode or a cgroup around them: the verifier's judgement is the test
 LOADED = {
     "lookup_percpu": (
-        "tc", "BPF_PERCPU_HASH(m, u32, u64);", "struct __sk_buff", "u32 k = 1; u64 *v = m.lookup_percpu(&k, 0); return v ? *v : 0;",
+        "tc",
+        "BPF_PERCPU_HASH(m, u32, u64);",
+        "struct __sk_buff",
+        "u32 k = 1; u64 *v = m.lookup_percpu(&k, 0); return v ? *v : 0;",
     ),
     "cgrp_storage_get cgrp_storage_delete": (
-        "tp_btf/sys_enter", "BPF_CGRP_STORAGE(m, u64);", "u64",
+        "tp_btf/sys_enter",
+        "BPF_CGRP_STORAGE(m, u64);",
+        "u64",
         "u64 z = 0, *v = m.cgrp_storage_get(bpf_get_current_task_btf()->cgroups->dfl_cgrp, &z, 1);"
         "if (v) *v += 1; return m.cgrp_storage_delete(bpf_get_current_task_btf()->cgroups->dfl_cgrp);",
     ),

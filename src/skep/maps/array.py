@@ -57,8 +57,7 @@ class Array(Table):
 
     def zero(self) -> None:
         count = self.max_entries
-        keys = struct.pack(f"={count}I", *range(count))
-        self.handle.update_batch(keys, bytes(self.handle.value_size * count), count, self.lock)
+        self.handle.update_batch(self._indexes(), bytes(self.handle.value_size * count), count, self.lock)
 
     def values(self) -> Any:
         packed = self._mapped_values()
@@ -68,7 +67,7 @@ class Array(Table):
         packed = self._mapped_values()
         if packed is None:
             return Table.items(self)
-        return list(zip(self._all_keys(), self._leaves.unpack_all(packed, self.max_entries), strict=True))
+        return self._pairs(self._indexes(), packed, self.max_entries)
 
     def to_numpy(self) -> NDArray[Any]:
         memory = self.handle.memory()
@@ -106,7 +105,11 @@ class Array(Table):
                 return values
 
     def _all_keys(self) -> list[Any]:
-        return self._keys.unpack_all(struct.pack(f"={self.max_entries}I", *range(self.max_entries)), self.max_entries)
+        return self._keys.unpack_all(self._indexes(), self.max_entries)
+
+    def _indexes(self) -> bytes:
+        """All keys, packed."""
+        return struct.pack(f"={self.max_entries}I", *range(self.max_entries))
 
     def _walk(self) -> Iterator[bytes]:
         return map(self._keys.pack, range(self.max_entries))

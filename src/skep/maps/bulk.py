@@ -30,8 +30,8 @@ def entries_array(table: Table, keys: Data | None, values: Data, count: int, str
     key_type = dtype_of(table.Key)
     result = numpy.empty(count, [("key", key_type), ("value", _leaf_dtype(leaves))])
     result["key"] = numpy.arange(count, dtype=key_type) if keys is None else numpy.frombuffer(keys, key_type, count)
-    source = numpy.frombuffer(values, _strided(leaves, stride), count)
-    result["value"] = source["element"]
+    source = numpy.frombuffer(values, _strided(leaves, stride), count)["element"]
+    result["value"] = source["element"] if _is_padded(leaves) else source
     return result
 
 
@@ -55,11 +55,16 @@ def _strided(codec: Codec, stride: int) -> numpy.dtype[Any]:
     return numpy.dtype([("element", _padded(codec), (elements,))])
 
 
+def _is_padded(codec: Any) -> bool:
+    return bool(getattr(codec, "elements", 0)) and codec.stride * codec.elements != codec.size
+
+
 def _padded(codec: Any) -> numpy.dtype[Any]:
+    """One CPU's element in a multiple of 8 bytes: a record with the field "element" where that is more than it needs."""
     import numpy
 
     element = dtype_of(codec.element)
-    if element.itemsize == codec.stride:
+    if not _is_padded(codec):
         return element
     return numpy.dtype({"names": ["element"], "formats": [element], "offsets": [0], "itemsize": codec.stride})
 
@@ -78,7 +83,7 @@ def pack_array(codec: Codec, data: Any) -> tuple[Data, int]:
                 map_name=codec.map_name,
             )
         packed = numpy.zeros((len(array), elements), _padded(codec))
-        target = packed["element"] if packed.dtype.names == ("element",) and dtype_of(codec.element).names is None else packed  # type: ignore[attr-defined]
+        target = packed["element"] if _is_padded(codec) else packed
         target[...] = _converted(array, dtype_of(codec.element), codec)  # type: ignore[attr-defined]
         return packed.view(numpy.uint8).reshape(-1).data, len(array)
     wanted = dtype_of(codec.ctype)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import gc
 
 # `collections.abc` pulls in `collections` (1.8 ms); the same class is already loaded from here by `os`
 from _collections_abc import MutableMapping
@@ -127,10 +128,7 @@ class Table(View, _Mapping):
         An entry that stays meanwhile is there once; one that comes or goes may or may not be.
         """
         entries = self._read()
-        if entries is not None:
-            keys, leaves, count = entries
-            return list(zip(self._keys.unpack_all(keys, count), self._leaves.unpack_all(leaves, count), strict=True))
-        return list(self._walk_items())
+        return self._pairs(*entries) if entries is not None else list(self._walk_items())
 
     def itervalues(self) -> Iterator[Any]:
         return iter(self.values())
@@ -169,8 +167,7 @@ class Table(View, _Mapping):
         if entries is None:
             pairs = [(key, self._take(key)) for key in list(self._walk())]
             return iter([(self._keys.unpack(key), self._leaves.unpack(value)) for key, value in pairs if value is not None])
-        keys, leaves, count = entries
-        return iter(list(zip(self._keys.unpack_all(keys, count), self._leaves.unpack_all(leaves, count), strict=True)))
+        return iter(self._pairs(*entries))
 
     def items_update_batch(self, keys: Any, leaves: Any) -> None:
         """Write `keys[i]: leaves[i]` for all i; ctypes arrays, numpy arrays, or any sequences."""
@@ -285,6 +282,16 @@ class Table(View, _Mapping):
     def _read(self) -> tuple[Data, Data, int] | None:
         """All keys, all values and their number; None when this map can only be walked."""
         return self.handle.batch(flags=self.lock)
+
+    def _pairs(self, keys: Data, leaves: Data, count: int) -> list[tuple[Any, Any]]:
+        # three new objects an entry: the collector would look at all of them again and again, for more than half of the time
+        collecting = gc.isenabled()
+        gc.disable()
+        try:
+            return list(zip(self._keys.unpack_all(keys, count), self._leaves.unpack_all(leaves, count), strict=True))
+        finally:
+            if collecting:
+                gc.enable()
 
     def _all_keys(self) -> list[Any]:
         entries = self._read()

@@ -95,7 +95,9 @@ def _run(command: int, fd: int, keys: Data, values: Data, first: int, count: int
         _ATTR.size,
     )
     result = syscall.bpf(command, attr)
-    return int.from_bytes(attr.raw[32:36], "little"), min(result, 0)
+    done = int.from_bytes(attr.raw[32:36], "little")
+    # a call that the kernel refuses before it looks at an element leaves the count as it was
+    return (0 if result < 0 and done == count else done), min(result, 0)
 
 
 def _readable(data: Data) -> syscall.Buffer:
