@@ -9,6 +9,7 @@ import os
 import sys
 
 from skep._version import VERSION
+from skep.errors import SkepError
 from skep.interrupts import Uninterrupted
 from skep.object import read_object
 
@@ -53,7 +54,13 @@ def tracepoint_members(category: str, event: str) -> str | None:
     from skep.tracepoints import record_members
 
     with Uninterrupted():
-        tracefs = Tracefs()
+        try:
+            tracefs = Tracefs()
+        except SkepError:  # without privilege: the user engine's records have the kernel's layout
+            from skep.engine.user.records import record_format
+
+            text = record_format(category, event)
+            return None if text is None else record_members(text)
         try:
             return record_members(tracefs.format(category, event))
         except FileNotFoundError:

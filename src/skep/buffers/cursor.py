@@ -11,6 +11,7 @@ from skep.errors import MapError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from skep.engine import PerfRing, Ring
@@ -36,13 +37,14 @@ _STEPS = 16
 class Rows:
     """Rows that records are copied into: `row` bytes each, the record's `size` bytes from `start` on.
 
-    What is before `start` (0 or 16) takes the time of a perf sample, u64 ns, and the CPU, u64.
+    What is before `start` (0 or 16) takes the time of a perf sample, u64 ns, and the CPU, u64. `array` is whose memory it is.
     """
 
-    __slots__ = ("address", "name", "row", "size", "start")
+    __slots__ = ("address", "array", "name", "row", "size", "start")
 
-    def __init__(self, name: str, address: int, row: int, start: int, size: int) -> None:
+    def __init__(self, name: str, array: Any, address: int, row: int, start: int, size: int) -> None:
         self.name = name
+        self.array = array
         self.address = address
         self.row = row
         self.start = start
@@ -55,12 +57,28 @@ class Cursor:
     x86-64 orders plain loads and stores as the protocols want them; `copy` of the machine code says it for every machine.
     """
 
-    __slots__ = ("_closed", "_ring", "busy", "cpu", "data", "fd", "head", "lost", "mask", "position", "step", "tail")
+    __slots__ = (
+        "_closed",
+        "_ring",
+        "acknowledge",
+        "busy",
+        "cpu",
+        "data",
+        "fd",
+        "head",
+        "lost",
+        "machine",
+        "mask",
+        "position",
+        "step",
+        "tail",
+    )
 
     kind = ""  # of the function in the machine code
 
     def __init__(self, ring: Any, head: int, tail: int, data: int, size: int) -> None:
         self.fd: int = ring.fd
+        self.acknowledge: Callable[[], None] | None = ring.acknowledge
         self.cpu = -1
         self.lost = 0  # of what the ring itself tells
         self.busy = self._closed = False
@@ -71,6 +89,7 @@ class Cursor:
         self.mask = size - 1
         self.step = size // _STEPS
         self.position = self.tail.value
+        self.machine: Any = None  # what the machine code keeps of this cursor
 
     def next_run(self, end: int) -> Run | None:
         """The next records before `end` (a value of `head`) that have one size and lie in a row; None when there are none.
@@ -149,6 +168,7 @@ class Cursor:
             ring, self._ring = self._ring, None
             # no object may point into memory that is gone
             self.head = self.tail = ctypes.c_uint64(self.position)
+            self.machine = None
             ring.close()
 
 
@@ -167,7 +187,7 @@ class PerfCursor(Cursor):
         super().__init__(ring, page + 8 * _DATA_HEAD, page + 8 * _DATA_TAIL, data, size)
         self.cpu = ring.cpu
         self.prefix = _PERF_PREFIX + _TIME * time
-        self._words = (ctypes.c_uint64 * (size >> 3)).from_address(data)
+        self._words = (ctypes.c_uint16 * (size >> 1)).from_address(data)
         self._side: ctypes.Array[ctypes.c_char] | None = None  # where a wrapped record is put together
         self._kernel_lost = 0
 
@@ -175,23 +195,23 @@ class PerfCursor(Cursor):
         words, mask, prefix = self._words, self.mask, self.prefix
         while self.position != end:
             offset = self.position & mask
-            header = words[offset >> 3]
-            length = header >> 48
-            if header & 0xFFFFFFFF == _RECORD_SAMPLE and length >= prefix:
+            place = offset >> 1
+            kind, length = words[place], words[place + 3]
+            if kind == _RECORD_SAMPLE and length >= prefix:
                 if offset + length > mask + 1:
                     return self._unwrap(offset, length) + prefix, length, length - prefix, 1
                 count = 1
                 room = min(end - self.position, mask + 1 - offset, self.step)
-                if room >= 2 * length and words[(offset + length) >> 3] == header:
-                    first, stride, count = offset >> 3, length >> 3, room // length
-                    headers = words[first : first + count * stride : stride]
-                    if headers.count(header) != count:
-                        count = next(index for index, other in enumerate(headers) if other != header)
+                if room >= 2 * length and words[place + (length >> 1) + 3] == length:
+                    stride, count = length >> 1, room // length
+                    # type and length apart: Python keeps numbers that small
+                    count = _equal(words[place + 3 : place + 3 + count * stride : stride], length)
+                    count = _equal(words[place : place + count * stride : stride], kind)
                 return self.data + offset + prefix, length, length - prefix, count
-            if length < 8 or header & 0xFFFFFFFF == _RECORD_SAMPLE:
+            if length < 8 or kind == _RECORD_SAMPLE:
                 raise damaged(self.cpu)
-            if header & 0xFFFFFFFF == _RECORD_LOST:
-                self.lost += words[(offset + 16 & mask) >> 3]  # header, u64 id, u64 lost
+            if kind == _RECORD_LOST:  # header, u64 id, u64 lost
+                self.lost += ctypes.c_uint64.from_address(self.data + (offset + 16 & mask)).value
             self.position += length
         return None
 
@@ -228,7 +248,7 @@ class PerfCursor(Cursor):
     def idle(self) -> None:
         super().idle()
         if self._ring is None:
-            self._words = (ctypes.c_uint64 * 0)()
+            self._words = (ctypes.c_uint16 * 0)()
 
 
 class RingCursor(Cursor):
@@ -259,9 +279,7 @@ class RingCursor(Cursor):
                 room = min(end - self.position, self.step)
                 if room >= 2 * length and lengths[(offset + length) >> 2] == header:
                     first, stride, count = offset >> 2, length >> 2, room // length
-                    headers = lengths[first : first + count * stride : stride]
-                    if headers.count(header) != count:
-                        count = next(index for index, other in enumerate(headers) if other != header)
+                    count = _equal(lengths[first : first + count * stride : stride], header)
                 return self.data + offset + _RING_PREFIX, length, size, count
             self.position += length
         return None
@@ -273,6 +291,13 @@ class RingCursor(Cursor):
         super().idle()
         if self._ring is None:
             self._lengths = (ctypes.c_uint32 * 0)()
+
+
+def _equal(numbers: list[int], number: int) -> int:
+    """How many of the first are that number."""
+    if numbers.count(number) == len(numbers):
+        return len(numbers)
+    return next(index for index, other in enumerate(numbers) if other != number)
 
 
 def time_of(data: int) -> int:

@@ -38,6 +38,7 @@ class Poller:
         self._open_call = open_call
         self._epoll: select.epoll | None = None
         self._fds: list[int] = []
+        self._acknowledge: dict[int, Callable[[], None]] = {}
         self._process = 0
         self._lock = allocate_lock()
         self._draining = 0  # the thread that drains
@@ -50,14 +51,16 @@ class Poller:
         """The epoll's fd, -1 when nothing is watched."""
         return -1 if self._epoll is None else self._epoll.fileno()
 
-    def watch(self, fd: int) -> None:
-        """Wait for this ring as well."""
+    def watch(self, fd: int, acknowledge: Callable[[], None] | None = None) -> None:
+        """Wait for this ring as well; `acknowledge` is called before each look at it, so that what comes later wakes again."""
         if self._epoll is None:
             self._epoll = select.epoll()
             self._process = os.getpid()
         try:
             self._epoll.register(fd, select.EPOLLIN)
             self._fds.append(fd)
+            if acknowledge is not None:
+                self._acknowledge[fd] = acknowledge
         finally:
             self._close_unused()
 
@@ -65,6 +68,7 @@ class Poller:
         """Wait for this ring no more; its fd must still be open."""
         if self._epoll is not None and fd in self._fds:
             self._fds.remove(fd)
+            self._acknowledge.pop(fd, None)
             if self._process == os.getpid():  # a forked child shares the epoll with its parent
                 self._epoll.unregister(fd)
             self._close_unused()
@@ -132,6 +136,8 @@ class Poller:
         with self._lock:
             self._draining = me
             try:
+                for acknowledge in self._acknowledge.values():
+                    acknowledge()
                 return take()
             finally:
                 self._draining = 0

@@ -62,7 +62,7 @@ class Reader:
 
     def add(self, cursor: Cursor) -> None:
         self.cursors.append(cursor)
-        self.poller.watch(cursor.fd)
+        self.poller.watch(cursor.fd, cursor.acknowledge)
 
     def take_over(self, before: Reader, *, keep: bool) -> None:
         """Take the rings of the reader that this one replaces; without `keep` only to read what is in them."""
@@ -73,7 +73,7 @@ class Reader:
         if before.poller is not self.poller:
             for cursor in (*retired, *cursors):
                 before.poller.forget(cursor.fd)
-                self.poller.watch(cursor.fd)
+                self.poller.watch(cursor.fd, cursor.acknowledge)
         self._retired += retired
         if keep:
             self.cursors += cursors
@@ -111,7 +111,10 @@ class Reader:
                 try:
                     for data in range(address, address + count * stride, stride):
                         result = callback(first, data, size)
-                        if self.closed or (result is not None and stops and type(result) is int and result < 0):
+                        if result is not None and stops and type(result) is int and result < 0:
+                            stop = True
+                            break
+                        if self.closed:
                             stop = True
                             break
                 finally:
@@ -191,8 +194,9 @@ class Reader:
         return count
 
     def waiting(self) -> int:
-        """Bytes in all rings that are not read yet."""
-        return sum(cursor.head.value - cursor.tail.value for cursor in (*self._retired, *self.cursors))
+        """Bytes in all rings that are not read yet; 0: there is nothing to copy."""
+        waiting = sum([cursor.head.value - cursor.tail.value for cursor in (*self._retired, *self.cursors)])
+        return waiting or len(self._retired) or self._failure is not None
 
     # Lost records
 

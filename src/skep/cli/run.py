@@ -12,22 +12,33 @@ from skep.errors import SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import CodeType, TracebackType
+    from typing import Protocol
 
-    from skep.cli.supervise import Supervisor
+    class Companion(Protocol):
+        """What runs beside a script and may end it as Ctrl-C does."""
+
+        def ended_script(self) -> bool: ...
+        def close(self) -> None: ...
+        def check(self) -> None: ...
 
 
 def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.engine:
         os.environ["SKEP_ENGINE"] = options.engine
-    if options.pid is not None:
-        if os.environ.get("SKEP_ENGINE") != "user":
-            raise SkepError(
-                f"-p {options.pid}: only the user engine traces one process; the kernel engine sees every process of the "
-                "machine (filter in the program, with bpf_get_current_pid_tgid()). Give --engine user, or leave -p out"
-            )
-        os.environ["SKEP_PID"] = str(options.pid)
+    from skep.engine.choose import engine_name
+
+    follows = options.command is not None or options.pid is not None
+    engine = engine_name() if follows else ""
+    if options.pid is not None and engine != "user":
+        raise SkepError(
+            f"-p {options.pid}: only the user engine traces one process; the kernel engine sees every process of the "
+            "machine (filter in the program, with bpf_get_current_pid_tgid()). Give --engine user, or leave -p out"
+        )
+    if options.pid is not None and options.command is not None:
+        raise SkepError("-c starts a command to trace, -p traces a process that runs: give one of them")
     code = _compile(options.script)
     from skep.bcc import install
 
@@ -37,24 +48,36 @@ def main(arguments: list[str]) -> int:
         sys.path[0] = os.path.dirname(os.path.realpath(options.script))
     except FileNotFoundError:  # the current folder was removed
         sys.path[0] = os.path.dirname(options.script)
-    if options.command is None and options.duration is None:
-        return _execute(code, options.script, None)
-    from skep.cli.supervise import Supervisor
-
+    if not follows and options.duration is None:
+        return _execute(code, options.script, [])
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
-    supervisor = Supervisor(_split(options.command), options.duration)
+    companions = _companions(_split(options.command), options.pid, options.duration, engine)
     status: object = 1
     try:
-        status = _execute(code, options.script, supervisor)
+        status = _execute(code, options.script, companions)
         return status
     except SystemExit as end:
         status = end.code
         raise
     finally:
-        supervisor.close()
+        for companion in companions:
+            companion.close()
         if status in (0, None):
-            supervisor.check()
+            for companion in companions:
+                companion.check()
+
+
+def _companions(command: list[str], pid: int | None, duration: float | None, engine: str) -> list[Companion]:
+    """What runs beside the script: who starts a command, follows a process or watches the time."""
+    from skep.cli.supervise import Supervisor
+
+    if engine != "user":
+        return [Supervisor(command, duration)]
+    from skep.cli.traced import Traced
+
+    companions: list[Companion] = [] if duration is None else [Supervisor([], duration)]
+    return [*companions, Traced(command, pid)]
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -120,7 +143,7 @@ def _compile(script: str) -> CodeType:
         raise SkepError(f"{script!r} is no Python script: {error or type(error).__name__}") from None
 
 
-def _execute(code: CodeType, script: str, supervisor: Supervisor | None) -> int:
+def _execute(code: CodeType, script: str, companions: Sequence[Companion]) -> int:
     module = type(sys)("__main__")
     module.__file__ = script
     module.__dict__["__builtins__"] = __builtins__
@@ -129,7 +152,7 @@ def _execute(code: CodeType, script: str, supervisor: Supervisor | None) -> int:
         exec(code, module.__dict__)
         sys.stdout.flush()
     except KeyboardInterrupt:
-        return 0 if supervisor is not None and supervisor.ended_script() else 128 + signal.SIGINT
+        return 0 if any(companion.ended_script() for companion in companions) else 128 + signal.SIGINT
     except SkepError as error:
         report(error, _place(error.__traceback__, script))
         return 1

@@ -167,13 +167,13 @@ class _Command:
 def _group_alive(group: int) -> bool:
     """Whether a process of the group still runs; a zombie does not."""
     for pid in _processes():
-        fields = _stat_fields(pid)
+        fields = stat_fields(pid)
         if fields and fields[0] not in "ZX" and int(fields[2]) == group:
             return True
     return False
 
 
-def _stat_fields(pid: int) -> list[str]:
+def stat_fields(pid: int) -> list[str]:
     """/proc/PID/stat from the state on; [] when there is no such process (proc(5))."""
     try:
         with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
@@ -194,7 +194,7 @@ def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None
     while deadline is None or time.monotonic() < deadline:
         if select.select(ends, [], [], LOOK)[0]:
             return False
-        waits = waits + 1 if _stat_fields(script)[:1] == ["S"] else 0
+        waits = waits + 1 if stat_fields(script)[:1] == ["S"] else 0
         now = frozenset(_open_files(script))
         if now != opened:
             opened, quiet_since = now, time.monotonic()
@@ -211,7 +211,7 @@ def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None
 def _compiles(script: int) -> bool:
     """Whether the script waits for the compiler's process (skep.llvm), and not for events."""
     for pid in _processes():
-        if _stat_fields(pid)[1:2] == [str(script)]:
+        if stat_fields(pid)[1:2] == [str(script)]:
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     if b"/skep/llvm.py\0" in file.read():

@@ -68,6 +68,8 @@ if TYPE_CHECKING:
         cpu: int
         fd: int
         memory: mmap
+        # called before each look at the ring where its fd does not see by itself that all was read
+        acknowledge: Callable[[], None] | None
 
         def read_lost(self) -> int: ...
         def close(self) -> None: ...
@@ -79,6 +81,7 @@ if TYPE_CHECKING:
         size: int
         consumer: mmap
         data: mmap
+        acknowledge: Callable[[], None] | None
 
         def close(self) -> None: ...
 

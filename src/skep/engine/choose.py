@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 
 from skep.errors import PrivilegeError, UnsupportedError
 
@@ -12,26 +13,39 @@ if TYPE_CHECKING:
 
     from skep.engine import Engine
 
+_SAID: list[str] = []
 
-def open_engine(name: str | None = None) -> Engine:
-    """The engine of that name ("kernel", "user", "auto"; None: SKEP_ENGINE, else auto)."""
+
+def engine_name(name: str | None = None) -> str:
+    """"kernel" or "user": what a name ("auto", None: SKEP_ENGINE, else auto) means for this process."""
     name = name or os.environ.get("SKEP_ENGINE") or "auto"
-    if name == "user":
-        raise UnsupportedError(
-            "engine 'user' is not there yet: it will run programs without privilege",
-            needs="a newer Skep, or engine='kernel' as root",
-        )
-    if name not in ("auto", "kernel"):
+    if name not in ("auto", "kernel", "user"):
         raise UnsupportedError(f"there is no engine {name!r}: use 'auto', 'kernel' or 'user'", needs="one of these names")
+    if name != "auto":
+        return name
     from skep.engine.kernel.privileges import check_privilege
 
     try:
         check_privilege()
     except PrivilegeError as error:
-        raise PrivilegeError(
-            f"{error}; Skep's user engine, which will run this without privilege, is not there yet", missing=error.missing
-        ) from None
-    from skep.engine.kernel import KernelEngine
+        if not _SAID:
+            _SAID.append(f"skep: the user engine runs this: the kernel engine needs {' and '.join(error.missing)}")
+            print(_SAID[0], file=sys.stderr)
+        return "user"
+    return "kernel"
 
-    engine: Any = KernelEngine()
+
+def open_engine(name: str | None = None) -> Engine:
+    """The engine of that name ("kernel", "user", "auto"; None: SKEP_ENGINE, else auto); `auto` says on stderr if it is "user"."""
+    engine: Any
+    if engine_name(name) == "user":
+        from skep.engine.user.engine import UserEngine
+
+        engine = UserEngine()
+    else:
+        from skep.engine.kernel import KernelEngine
+        from skep.engine.kernel.privileges import check_privilege
+
+        check_privilege()
+        engine = KernelEngine()
     return engine  # type: ignore[no-any-return]

@@ -14,6 +14,8 @@ from skep.errors import MapError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from skep.engine import MapHandle
 
 _PAGE = mmap.PAGESIZE
@@ -27,6 +29,7 @@ class PerfRing:
     """The ring of one CPU: `memory` is a metadata page and 2^n data pages, `fd` is for poll."""
 
     __slots__ = ("_counts_lost", "_process", "cpu", "fd", "memory")
+    acknowledge: Callable[[], None] | None = None
 
     def __init__(self, cpu: int, fd: int, memory: mmap.mmap, *, counts_lost: bool = False) -> None:
         self._counts_lost = counts_lost
@@ -58,6 +61,7 @@ class Ring:
     """A ring buffer map: `consumer` is its writable page, `data` the producer's page and the data, mapped twice."""
 
     __slots__ = ("consumer", "data", "fd", "size")
+    acknowledge: Callable[[], None] | None = None
 
     def __init__(self, fd: int, size: int, consumer: mmap.mmap, data: mmap.mmap) -> None:
         self.fd = fd

@@ -102,13 +102,17 @@ class UserRing(_Wake):
                     number = ctypes.get_errno()
                     raise OSError(number, f"mapping a ring buffer of {size} bytes: {os.strerror(number)}")
         except BaseException:
-            self.close()
+            self.unmap()
             raise
         finally:
             if memory >= 0:
                 os.close(memory)
 
     def close(self) -> None:
+        """The memory is the map's: it goes with it."""
+
+    def unmap(self) -> None:
+        """Close the eventfd and the memory."""
         super().close()
         for name in ("consumer", "data"):
             memory = getattr(self, name, None)
@@ -141,7 +145,7 @@ class RingMap(UserMap):
         self.ring.data[_RING_AT : _RING_AT + 8] = ctypes.addressof(state).to_bytes(8, "little")
 
     def _unmap(self, memories: list[mmap]) -> None:
-        self.ring.close()
+        self.ring.unmap()
         super()._unmap(memories)
 
 

@@ -1,0 +1,115 @@
+"""`-c` and `-p` of `skep run` with the user engine: the command is traced by the script's own process, as a debugger traces.
+
+A thread starts it once the script waits for events, and ends the script like Ctrl-C when it ended.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+
+from skep.cli.supervise import DRAIN, LOOK, QUIET, UNATTACHED_WAIT, WAITS, stat_fields
+from skep.errors import SkepError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from skep.engine.user.session import Session
+
+
+class Traced:
+    """What a script is to trace: a command that begins when the script is ready, or a process that runs."""
+
+    def __init__(self, command: Sequence[str], pid: int | None) -> None:
+        self._command = list(command)
+        self._pid = pid
+        if command and not shutil.which(command[0]):
+            raise SkepError(f"-c: there is no command {command[0]!r} (PATH is {os.environ.get('PATH', '')})")
+        self._script = os.getpid()
+        self._over = threading.Event()
+        self._done = False
+        self._began = False
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="skep-traced", daemon=True)
+        self._thread.start()
+
+    def ended_script(self) -> bool:
+        """Whether the script was asked to end by this, and not by the user's Ctrl-C."""
+        return self._done
+
+    def close(self) -> None:
+        """Wait for the thread; what was started ends with the script's last BPF object."""
+        if os.getpid() == self._script:
+            self._over.set()
+            self._thread.join()
+
+    def check(self) -> None:
+        """Raise when nothing was ever traced."""
+        if os.getpid() != self._script:
+            return
+        if self._failure is not None:
+            raise self._failure
+        if not self._began:
+            what = f"-c: {self._command[0]!r} was not started" if self._command else f"-p: process {self._pid} was not traced"
+            raise SkepError(f"{what}: the script ended before it waited for events with the user engine")
+
+    def _run(self) -> None:
+        session = self._wait_until_ready()
+        if session is None:
+            return
+        try:
+            if self._pid is None:
+                pid = session.start(self._command)
+            else:
+                pid = self._pid
+                session.attach(pid)
+            self._began = True
+        except SkepError as error:
+            self._failure = error
+        else:
+            while session.wait(pid, LOOK * 10) is None:
+                if self._over.is_set():
+                    return
+            if self._over.wait(DRAIN):
+                return
+        if not self._over.is_set():
+            self._done = True
+            os.kill(self._script, signal.SIGINT)
+
+    def _wait_until_ready(self) -> Session | None:
+        """The session, once the script has attached its programs and its first thread waits; None when the script is over.
+
+        As for the kernel engine (skep.cli.supervise), but the session knows whether there are programs.
+        """
+        from skep.engine.user.session import current
+
+        waits, programs, quiet_since = 0, 0, time.monotonic()
+        while not self._over.wait(LOOK):
+            session = current()
+            if session is None:
+                continue
+            waits = waits + 1 if stat_fields(self._script)[:1] == ["S"] else 0
+            if session.programs != programs:
+                programs, quiet_since = session.programs, time.monotonic()
+            if waits >= (WAITS if programs else UNATTACHED_WAIT / LOOK):
+                if not _compiles():
+                    return session
+                waits = 0
+            if programs and time.monotonic() - quiet_since > QUIET:
+                return session
+        return None
+
+
+def _compiles() -> bool:
+    """Whether the script's first thread waits for the compiler (skep.llvm), and not for events."""
+    frame = sys._current_frames().get(threading.main_thread().ident or 0)
+    while frame is not None:
+        if frame.f_code.co_filename.endswith(("/skep/llvm.py", "/skep/llvm_server.py")):
+            return True
+        frame = frame.f_back
+    return False
