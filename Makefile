@@ -1,5 +1,6 @@
 # make demo    set up and run the main job          make test    set up and run every test
 # make check   format, lint, types                  make bench   start-up figures against their bars
+# make soak    maps written and read by several processes for a minute (SECONDS=...)
 # make fuzz    random programs and damaged texts against the compiler: long
 #
 # PYTHON=...  the interpreter to build the environment with (3.11 or newer; found on PATH otherwise)
@@ -10,7 +11,7 @@ VENV ?= $(shell if [ -w . ]; then echo .venv; else echo "$${XDG_CACHE_HOME:-$$HO
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test check bench fuzz
+.PHONY: demo test check bench soak fuzz
 demo: $(VENV)/installed
 	@$(BIN)/skep demo
 
@@ -24,6 +25,11 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python bench/startup.py $(ARGS)
+	$(BIN)/python bench/maps.py
+
+SECONDS ?= 60
+soak: $(VENV)/installed
+	$(BIN)/python tests/soak/maps.py --seconds $(SECONDS)
 
 # SEED=... makes other programs; what goes wrong is kept in fuzz-found/.
 SEED ?= 1
