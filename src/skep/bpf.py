@@ -200,7 +200,10 @@ class BPF(Attaching, Hooking, SymbolNames):
         return table
 
     def __getitem__(self, name: Text) -> Any:
-        name = as_text(name, "a map's name")
+        try:
+            return self._tables[name]  # type: ignore[index]  # callbacks say b["events"] once a record
+        except (KeyError, TypeError):
+            name = as_text(name, "a map's name")
         table = self._tables.get(name)
         if table is None:
             table = self._tables[name] = self.get_table(name)

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import ctypes
 import os
+from functools import cache
 
-from skep.buffers.cursor import damaged, too_long
+from skep.buffers.cursor import Cursor, damaged, too_long
 from skep.errors import SkepError
 
 TYPE_CHECKING = False
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from skep.buffers.cursor import Cursor, Rows
+    from skep.buffers.cursor import Rows
 
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drain.c")
 _KINDS = ("perf_copy", "ring_copy")
@@ -49,10 +50,15 @@ class MachineCode:
 
     def copy(self, cursor: Cursor, rows: Rows, first: int, room: int) -> int:
         """`cursor.copy(rows, first, room)`, in machine code."""
-        ring = _Ring(
-            ctypes.addressof(cursor.head), ctypes.addressof(cursor.tail), cursor.data, cursor.mask, cursor.position, 0, rows.row,
-            rows.start, rows.size, cursor.longest(rows.size), getattr(cursor, "prefix", 0), cursor.cpu, 0,
-        )  # fmt: skip
+        ring = cursor.machine
+        if ring is None:
+            ring = cursor.machine = _Ring(
+                head=ctypes.addressof(cursor.head), tail=ctypes.addressof(cursor.tail), data=cursor.data, mask=cursor.mask,
+                prefix=getattr(cursor, "prefix", 0), cpu=cursor.cpu,
+            )  # fmt: skip
+        ring.position, ring.lost = cursor.position, 0
+        if ring.row != rows.row or ring.size != rows.size:
+            ring.row, ring.start, ring.size, ring.longest = rows.row, rows.start, rows.size, cursor.longest(rows.size)
         count: int = self._functions[cursor.kind](ctypes.addressof(ring), rows.address + first * rows.row, room)
         cursor.position = ring.position
         cursor.lost += ring.lost
@@ -67,11 +73,10 @@ class MachineCode:
         return count
 
 
+@cache
 def copier() -> Callable[[Cursor, Rows, int, int], int]:
     """The fastest way to copy here: machine code, or Python where memory may not run or nothing can compile it."""
     try:
         return MachineCode().copy
     except (SkepError, ImportError, OSError):
-        from skep.buffers.cursor import Cursor
-
         return Cursor.copy

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from sys import getrefcount
 
 from skep.errors import MapError
 
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
     from skep.buffers.cursor import Cursor, Rows
     from skep.buffers.reader import Reader
+
+_ARENAS = 4
+_UNUSED = 3  # references: the Rows', the variable's, getrefcount's argument
 
 STAMPS = 16  # bytes before an event in a row that has them: its time and its CPU, u64 both
 
@@ -35,6 +39,8 @@ class Stream:
         self._ctype = ctype
         self._size = sizeof(ctype)
         self.queue: deque[Any] = deque()  # decoded, and given to nobody yet
+        self._arenas: list[Rows] = []
+        self._dtypes: dict[bool, numpy.dtype[Any]] = {}
         self._copier: Callable[[Cursor, Rows, int, int], int] | None = None
 
     def events(self, timeout: float) -> Iterator[Any]:
@@ -107,12 +113,14 @@ class Stream:
         """Arrays of 1 to `max_records` records until none comes for `timeout` ms, or the buffer is closed."""
         if not isinstance(max_records, int) or max_records < 1:
             raise MapError(f"batches() of {self.reader.name!r}: max_records is 1 or more, not {max_records!r}")
-        dtype = self._dtype(time)
+        dtype = self._dtypes.get(time)
+        if dtype is None:
+            dtype = self._dtypes[time] = self._dtype(time)
         while not self.reader.closed:
-            batch = self._poller.until(lambda: self._batch(dtype, max_records, STAMPS * time), timeout)
-            if batch is None:
+            found = self._poller.until(lambda: self._batch(dtype, max_records, STAMPS * time), timeout)
+            if not found:
                 return
-            yield batch
+            yield found.pop()
 
     def _dtype(self, time: bool) -> numpy.dtype[Any]:
         from skep.maps.dtypes import dtype_of
@@ -131,23 +139,40 @@ class Stream:
             }
         )
 
-    def _batch(self, dtype: numpy.dtype[Any], max_records: int, start: int) -> numpy.ndarray[Any, Any] | None:
-        import numpy
-
-        from skep.buffers.cursor import Rows
-
+    def _batch(self, dtype: numpy.dtype[Any], max_records: int, start: int) -> list[numpy.ndarray[Any, Any]]:
+        # a list, since an array is neither true nor false
         queue, reader = self.queue, self.reader
         if queue:  # left behind by a loop over events
+            import numpy
+
             rows = numpy.zeros(min(max_records, len(queue)), dtype)
             events = rows["event"] if start else rows
             for index in range(len(rows)):
                 events[index : index + 1] = numpy.frombuffer(queue.popleft(), events.dtype)
-            return rows
+            return [rows]
+        waiting = reader.waiting()
+        if not waiting:
+            return []
         if self._copier is None:
             from skep.buffers.machine import copier
 
             self._copier = copier()
-        rows = numpy.empty(min(max_records, reader.waiting() // self._size + 1), dtype)
-        place = Rows(reader.name, rows.__array_interface__["data"][0], dtype.itemsize, start, self._size)
-        count = reader.copy(self._copier, place, len(rows))
-        return rows[:count] if count else None
+        arena = self._arena(dtype, min(max_records, waiting // self._size + 1), start)
+        count = reader.copy(self._copier, arena, min(max_records, len(arena.array)))
+        return [arena.array[:count]] if count else []
+
+    def _arena(self, dtype: numpy.dtype[Any], room: int, start: int) -> Rows:
+        """Memory for at least `room` records: of an array that nobody has any more, since new memory costs more than the copy."""
+        for arena in self._arenas:
+            array = arena.array
+            # a batch is a view of it, and refers to it
+            if getrefcount(array) == _UNUSED and len(array) >= room and array.dtype is dtype:
+                return arena
+        import numpy
+
+        from skep.buffers.cursor import Rows
+
+        array = numpy.empty(1 << (room - 1).bit_length(), dtype)
+        arena = Rows(self.reader.name, array, array.__array_interface__["data"][0], dtype.itemsize, start, self._size)
+        self._arenas = [arena, *self._arenas][:_ARENAS]
+        return arena

@@ -29,16 +29,11 @@ _BATCH = 16384  # records: with the usual sizes about as much as a core's own ca
 class RecordType:
     """The ctypes type of a map's records: what the program submits by name, or what the user says."""
 
-    __slots__ = ("_ctype", "_table", "view")
+    __slots__ = ("_ctype", "_table")
 
     def __init__(self, table: Table) -> None:
         self._table = table
         self._ctype: Any = None
-        self.view: Callable[[Any], Any] = self._first_view
-
-    def _first_view(self, data: Any) -> Any:
-        self.ctype  # noqa: B018 - finds the type
-        return self.view(data)
 
     @property
     def ctype(self) -> Any:
@@ -50,15 +45,14 @@ class RecordType:
                     f"set b[{spec.name!r}].record_type to a ctypes.Structure, or use YourStruct.from_address(data)",
                     map_name=spec.name,
                 )
-            self.ctype = type_of(owner.btf, spec.record_type, 0)
+            self._ctype = type_of(owner.btf, spec.record_type, 0)
         return self._ctype
 
     @ctype.setter
     def ctype(self, ctype: Any) -> None:
         try:
             ctypes.sizeof(ctype)
-            self.view = ctype.from_address
-        except (TypeError, AttributeError):
+        except TypeError:
             name = self._table.name
             raise MapError(f"record_type of {name!r} is a ctypes type, not {ctype!r}", map_name=name) from None
         self._ctype = ctype
@@ -83,11 +77,16 @@ class RecordType:
 
 
 def _event_function(records: RecordType) -> Callable[[Any], Any]:
-    # a function and no method: a program calls it for every record
+    # a function and no method, and what it calls a variable of its own: a program calls it for every record
+    def view(data: Any) -> Any:
+        nonlocal view
+        view = records.ctype.from_address
+        return view(data)
+
     def event(data: Any) -> Any:
         """The record at an address, a view that is valid during the callback (BCC's meaning); of bytes a copy."""
         try:
-            return records.view(data)
+            return view(data)
         except TypeError:
             return records.decode(data)
 
@@ -119,6 +118,7 @@ class Events:
     @record_type.setter
     def record_type(self, ctype: Any) -> None:
         self._records.ctype = ctype
+        self.event = _event_function(self._records)
 
     @property
     def buffer(self) -> Reader | None:
