@@ -124,6 +124,14 @@ def _load() -> Any:
     return _LOADED[0]
 
 
+def processor_machine(llvm: Any, level: int) -> Any:
+    """What makes code for this very processor, to be linked by `skep.native`."""
+    features = llvm.get_host_cpu_features().flatten()
+    return llvm.Target.from_default_triple().create_target_machine(
+        cpu=llvm.get_host_cpu_name(), features=features, opt=level, reloc="pic", codemodel="small"
+    )
+
+
 def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, arguments: list[str]) -> int:
     import signal
 
@@ -132,6 +140,8 @@ def _work(text_fd: int, result_fd: int, target: str, what: str, level: int, argu
     llvm = _load()
     if target == "bpf":
         machine = llvm.Target.from_triple("bpf").create_target_machine(cpu="v3", opt=level)
+    elif what == "jit":
+        machine = processor_machine(llvm, level)
     else:
         run = what == "run"
         machine = llvm.Target.from_default_triple().create_target_machine(
