@@ -20,24 +20,25 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 from skep import BPF
 
 STEADY, ENTRIES = 512, 4096
+HOT, WORDS = 4, 30  # values under a lock: few and long, so that one is often being written when it is read
 RUNS = 2000  # of a program in one system call
 SLACK = 8 << 20  # bytes that a reader's memory may grow by after its first second
 
 TEXT = """
-struct locked { struct bpf_spin_lock lock; u32 a; u64 b[6]; };
-BPF_HASH(locked, u32, struct locked, STEADY);      // values that are written and read under their lock
+struct locked { struct bpf_spin_lock lock; u32 a; u64 b[WORDS]; };
+BPF_HASH(locked, u32, struct locked, HOT);         // values that are written and read under their lock
 BPF_ARRAY(words, u64, STEADY);                     // 8 bytes, written with one store
 BPF_HASH(steady, u32, u64, ENTRIES);               // the keys below STEADY stay, the others come and go
 BPF_LRU_HASH(recent, u32, u64, STEADY);
 BPF_PERCPU_ARRAY(written, u64, 1);
 
 static int step(u32 random) {
-    u32 key = random % STEADY, coming = STEADY + random % (ENTRIES - STEADY), zero = 0;
-    struct locked *value = locked.lookup(&key);
+    u32 key = random % STEADY, hot = random % HOT, coming = STEADY + random % (ENTRIES - STEADY), zero = 0;
+    struct locked *value = locked.lookup(&hot);
     if (value) {
         bpf_spin_lock(&value->lock);
         value->a = random;
-        for (int i = 0; i < 6; i++)
+        for (int i = 0; i < WORDS; i++)
             value->b[i] = random;
         bpf_spin_unlock(&value->lock);
     }
@@ -80,13 +81,13 @@ def reader(bpf: BPF, end: float) -> dict[str, int]:
     keys = set(range(STEADY))
     begin, first, rounds, torn, lost, values = time.monotonic(), 0, 0, 0, 0, 0
     while time.monotonic() < end:
-        for array in (locked.to_numpy()["value"],):
-            torn += int((array["b"] != array["a"][:, None]).any(axis=1).sum())
-            values += len(array)
+        array = locked.to_numpy()["value"]
+        torn += int((array["b"] != array["a"][:, None]).any(axis=1).sum())
         for _, leaf in locked.items():
             torn += any(one != leaf.a for one in leaf.b)
-        leaf = locked[rounds % STEADY]
-        torn += any(one != leaf.a for one in leaf.b)
+        for number in range(1000):
+            leaf = locked[number % HOT]
+            torn += any(one != leaf.a for one in leaf.b)
         for array in (words.to_numpy()["value"], live.copy(), steady.to_numpy()["value"]):
             torn += int(((array >> 32) != (array & 0xFFFFFFFF)).sum())
             values += len(array)
@@ -120,13 +121,13 @@ def in_process(work: Callable[[], dict[str, int]]) -> tuple[int, int]:
 
 
 def soak(seconds: float) -> dict[str, Any]:
-    with BPF(text=TEXT, cflags=[f"-DSTEADY={STEADY}", f"-DENTRIES={ENTRIES}"]) as bpf:
+    with BPF(text=TEXT, cflags=[f"-D{name}={globals()[name]}" for name in ("STEADY", "ENTRIES", "HOT", "WORDS")]) as bpf:
         for name in ("write_one", "write_other"):
             bpf.load_func(name, BPF.SCHED_CLS)
         import numpy
 
         keys = numpy.arange(STEADY, dtype="u4")
-        bpf["locked"].update({int(key): bpf["locked"].Leaf() for key in keys})
+        bpf["locked"].update({key: bpf["locked"].Leaf() for key in range(HOT)})
         bpf["steady"].update_from(keys, keys.astype("u8") * 0)
         names = ("locked", "words", "steady", "recent")
         before = {name: bpf[name].info()["memlock"] for name in names}
