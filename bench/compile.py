@@ -63,7 +63,7 @@ def stages(text: str, file: str) -> dict[str, float]:
         _preprocess(source, Diagnostics(), Flags(FLAGS), "bpf")
         found["preprocess"] = time.perf_counter() - started
         started = time.perf_counter()
-        ir, _ = front_end(source, Diagnostics(), Flags(FLAGS), "bpf", None, None)
+        ir, *_ = front_end(source, Diagnostics(), Flags(FLAGS), "bpf", None, None)
         found["front end"] = time.perf_counter() - started
         started = time.perf_counter()
         worker.finish(ir)
