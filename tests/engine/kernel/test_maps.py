@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import struct
@@ -12,13 +13,17 @@ import pytest
 
 from skep.engine.kernel import batch, syscall
 from skep.errors import MapError, MapIndexError, MapKeyError
+from skep.object.kinds import kind_for_section
 from skep.object.model import MapSpec
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from conftest import Assembler
+
     from skep.engine.kernel import KernelEngine
+    from skep.object.model import Object
 
 pytestmark = pytest.mark.kernel
 
@@ -248,3 +253,24 @@ def test_pinned_map_is_found_again(engine: KernelEngine, bpffs: Path) -> None:
 def test_pin_outside_a_bpffs_says_what_to_mount(engine: KernelEngine, tmp_path: Path) -> None:
     with pytest.raises(MapError, match="is this folder in a bpffs"):
         engine.create_map(MapSpec("h", 1, 4, 8, 1, pin_path=str(tmp_path / "x")))
+
+
+def test_an_arena_is_shared_with_the_program(engine: KernelEngine, assembler: Assembler, owner: Object) -> None:
+    with engine.create_map(MapSpec("arena", 33, 0, 0, 2, flags=1 << 10)) as arena:
+        memory = arena.memory(writable=True)
+        assert memory is not None
+        words = memoryview(memory).cast("Q")
+        words[3] = 70  # the first touch makes the page
+        first = ctypes.c_char.from_buffer(memory)
+        # programs know the arena by the lower half of its addresses
+        low = ctypes.addressof(first) & 0xFFFFFFFF
+        assembler.map(1, "arena").raw(0xB4, 2, immediate=low - (low >> 31 << 32))
+        assembler.raw(0xBF, 2, 2, offset=1, immediate=1)  # addr_space_cast(r2, 0, 1)
+        assembler.raw(0x79, 0, 2, offset=24).raw(0x7A, 2, offset=32, immediate=9).exit()
+        kind = kind_for_section("tc") or pytest.fail("no such section")
+        with engine.load_program(assembler.spec(), kind, {"arena": arena}, owner) as program:
+            assert program.test_run(bytes(64))[0] == 70
+        assert words[4] == 9
+        del first
+        words.release()
+        memory.close()
