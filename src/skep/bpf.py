@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 _DEFAULT_CONTEXT = "kprobe"  # what the compiler takes a context for when neither name nor section says more
 
 
-
 class LoadedFunction:
     """A loaded program, as `load_func` returns it."""
 
