@@ -300,8 +300,9 @@ def test_all_of_this_holds_for_a_user_without_privilege(as_nobody):
     if not as_nobody:
         pytest.skip("this user has no privilege to lose")
     files = [str(Path(__file__).with_name(name)) for name in ("test_tracer.py", "test_tracer_processes.py")]
+    some = "strace or stop or threads or children or exec or named or attached or killed or terminal or error or refused or timer"
     result = subprocess.run(
-        [*as_nobody, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *files],
+        [*as_nobody, sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", some, *files],
         cwd="/",
         env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path), "TMPDIR": "/tmp", "HOME": "/tmp"},
         capture_output=True,

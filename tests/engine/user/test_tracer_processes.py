@@ -468,3 +468,76 @@ def test_a_fork_of_the_script_leaves_the_tracer_alone():
         eventually(lambda: trace.programs[0].runs > runs)
         os.kill(traced, signal.SIGKILL)
         assert exit_status(trace.ended(traced)) == -9
+
+
+# ---- the keeper
+
+
+def test_an_attached_process_goes_on_when_the_keeper_is_killed():
+    with Busy() as busy:
+        trace = Trace(GETPPID)
+        trace.tracer.attach(busy.pid)
+        os.kill(tracer_of(busy.pid), signal.SIGKILL)
+        with pytest.raises(SkepError, match="the tracer's process ended: signal 9"):
+            trace.tracer.wait(10)
+        trace.tracer.close()
+        busy.assert_untouched()
+
+
+def test_no_process_of_skep_is_left_when_the_script_ends_without_closing():
+    with Busy() as busy:
+        text = (
+            f"import os, sys; sys.path[:0] = {[str(ROOT / 'src'), str(ROOT / 'tests')]!r}\n"
+            f"from tracing import Trace, tracer_of\ntrace = Trace({GETPPID!r})\ntrace.tracer.attach({busy.pid})\n"
+            f"print(tracer_of({busy.pid}), flush=True)\n"
+        )
+        for end in ("", "os._exit(3)", "os.execv('/bin/true', ['true'])", "os.kill(os.getpid(), 15)"):
+            result = subprocess.run([sys.executable, "-c", text + end], capture_output=True, text=True, timeout=20, check=False)
+            keeper = int(result.stdout)
+            eventually(lambda keeper=keeper: state(keeper) in ("", "Z"))
+            busy.assert_untouched()
+
+
+def test_waits_of_the_script_see_no_tracee():
+    with Busy() as busy, Trace(GETPPID) as trace:
+        trace.tracer.attach(busy.pid)
+        while trace.programs[0].runs < 500:
+            assert os.waitpid(busy.pid, os.WNOHANG | os.WUNTRACED | os.WCONTINUED) == (0, 0)
+            time.sleep(0.001)
+        assert busy.process.poll() is None
+
+
+# ---- what a container may forbid
+
+_FORBID = """
+import ctypes, struct, sys
+sys.path[:0] = {path!r}
+libc = ctypes.CDLL(None, use_errno=True)
+rows = [(0x20, 0, 0, 0), *[(0x15, {count} - i, 0, number) for i, number in enumerate({calls!r})]]
+code = b"".join(struct.pack("=HBBI", *row) for row in [*rows, (6, 0, 0, 0x7fff0000), (6, 0, 0, 0x50001)])
+buffer = ctypes.create_string_buffer(code, len(code))
+class Program(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_uint16), ("code", ctypes.c_void_p)]
+assert libc.prctl(38, 1, 0, 0, 0) == 0
+assert libc.syscall(317, 1, 0, ctypes.byref(Program(len(code) // 8, ctypes.addressof(buffer)))) == 0
+from tracing import Trace
+with Trace({hook!r}) as trace:
+    status = trace.run(sys.executable, "-S", "-c", "import os; os.getppid(); os.getppid()")
+    print(status, trace.programs[0].runs)
+"""
+
+
+def forbidden(*calls):
+    """The output of a traced run in a process whose seccomp policy answers EPERM to these calls."""
+    text = _FORBID.format(path=[str(ROOT / "src"), str(ROOT / "tests")], calls=calls, count=len(calls), hook=GETPPID)
+    return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_seccomp_every_call_stops_and_the_events_are_the_same():
+    result = forbidden(317)
+    assert result.stdout == "0 2\n", result.stderr
+
+
+def test_where_ptrace_is_forbidden_the_error_says_so():
+    result = forbidden(101)
+    assert "EPERM (Operation not permitted); this system does not let processes trace others" in result.stderr
