@@ -1,0 +1,32 @@
+"""bench/events.py itself: that it measures what it says. The bars are for a quiet machine, not for a test run."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+from support import ROOT
+
+
+@pytest.mark.kernel
+def test_events_bench_reports_every_case_and_counts_every_event() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench" / "events.py", "--json", "--rounds", "1", "--seconds", "0.1"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    found = json.loads(done.stdout)
+    for kind in ("perf", "ring"):
+        rates = found["prefilled"][kind]
+        assert {"struct.unpack_from", "callback", "for", "batches"} <= set(rates)
+        assert rates["batches"] > rates["callback"] > 0
+        for row in found["live"][kind].values():
+            assert row["produced"] > row["lost"] >= 0
+    named = [bar["bar"] for bar in found["bars"]]
+    assert "perf: batches() against the callback" in named
+    assert "ring: the callback against struct.unpack_from" in named
