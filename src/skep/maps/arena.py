@@ -35,11 +35,6 @@ class Arena(View):
         return found
 
     def close(self) -> None:
-        """Unmap the memory where nothing uses it, and close the map when it is this view's own."""
-        if self._memory is not None:
-            try:
-                self._memory.close()
-            except BufferError:
-                pass  # arrays keep it
-            self._memory = None
+        """Unmap the memory when no array uses it any more, and close the map when it is this view's own."""
+        self._memory = None
         super().close()

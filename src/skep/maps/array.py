@@ -76,9 +76,7 @@ class Array(Table):
         from skep.maps.bulk import entries_array
 
         with memoryview(memory) as view:
-            result = entries_array(self, None, view, self.max_entries, (self.handle.value_size + 7) // 8 * 8)
-        memory.close()
-        return result
+            return entries_array(self, None, view, self.max_entries, (self.handle.value_size + 7) // 8 * 8)
 
     def live(self) -> NDArray[Any]:
         """The values as a numpy array in memory shared with the programs: reads and writes need no system call (Linux 5.5).
@@ -97,7 +95,7 @@ class Array(Table):
         memory = self.handle.memory()
         if memory is None:
             return None
-        with memory, memoryview(memory) as view:
+        with memoryview(memory) as view:
             if not size % 8:
                 return bytes(view[: size * self.max_entries])
             with view[: 8 * self.max_entries].cast(_LETTERS[size]) as words:  # each value has 8 bytes

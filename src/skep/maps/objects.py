@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import errno
 import os
-import socket
 import struct
 
 from skep.errors import MapError
@@ -120,6 +119,8 @@ def pack_device(table: Table, leaf: Any) -> bytes:
     """A device's index, and behind it, where the map has room (5.8), the fd of an XDP program: `(device, program)`."""
     device, program = leaf if isinstance(leaf, tuple) else (leaf, 0)
     if isinstance(device, (str, bytes)):
+        import socket  # it imports enum
+
         try:
             device = socket.if_nametoindex(device if isinstance(device, str) else device.decode())
         except OSError:

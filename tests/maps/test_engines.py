@@ -1,0 +1,107 @@
+"""The same views over both engines: what a handle must do, and no privilege for the user engine's maps."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pytest
+from support import ROOT
+
+from skep import maps
+from skep.errors import MapError, MapIndexError
+
+U32, U64 = ctypes.c_uint32, ctypes.c_uint64
+
+both_engines = pytest.mark.parametrize("engine", [pytest.param("kernel", marks=pytest.mark.kernel), "user"])
+
+
+@both_engines
+@pytest.mark.parametrize("kind", ["hash", "lru_hash"])
+def test_hashes(engine: str, kind: str) -> None:
+    with maps.create(kind, key=U32, value=U64, max_entries=256, engine=engine) as table:
+        keys = numpy.arange(100, dtype="u4")
+        table.update_from(keys, keys.astype("u8") * 2)
+        array = numpy.sort(table.to_numpy(), order="key")
+        assert (array["key"] == keys).all()
+        assert (array["value"] == keys * 2).all()
+        assert (len(table), table[7].value, 7 in table, 700 in table) == (100, 14, True, False)
+        assert table.items_delete_batch([1, 2, 700]) == 2
+        assert table.pop(3).value == 6
+        table.zero()
+        assert {leaf.value for leaf in table.values()} == {0}
+        assert len(list(table.items_lookup_and_delete_batch())) == 97
+        assert table.items() == []
+
+
+@both_engines
+def test_a_full_hash_says_how_many_were_written(engine: str) -> None:
+    with maps.create("hash", key=U32, value=U64, max_entries=4, engine=engine) as table:
+        with pytest.raises(MapError, match="full"):
+            table.update_from(numpy.arange(6), numpy.arange(6))
+        assert len(table) == 4
+
+
+@both_engines
+def test_arrays_and_their_memory(engine: str) -> None:
+    for value, dtype in ((U64, "u8"), (U32, "u4")):
+        with maps.create("array", value=value, max_entries=8, engine=engine) as table:
+            table.update({1: 10, -1: 70})
+            live = table.live()
+            assert live.dtype == dtype
+            assert live.tolist() == [0, 10, 0, 0, 0, 0, 0, 70]
+            live[2] = 20
+            assert table[2].value == 20
+            assert table.to_numpy()["value"].tolist() == [leaf.value for leaf in table.values()] == live.tolist()
+            with pytest.raises(MapIndexError):
+                table[8]
+            del live
+
+
+@both_engines
+@pytest.mark.parametrize("kind", ["percpu_hash", "percpu_array"])
+def test_per_cpu_kinds(engine: str, kind: str) -> None:
+    options: dict[str, Any] = {"key": U32} if kind == "percpu_hash" else {}
+    with maps.create(kind, value=ctypes.c_int32, max_entries=4, engine=engine, **options) as table:
+        cpus = table.bpf.engine.possible_cpus
+        table.update_from(numpy.arange(4), numpy.arange(4 * cpus, dtype="i4").reshape(4, cpus) - 3)
+        assert table.sum(0).value == sum(range(-3, cpus - 3))
+        assert (numpy.sort(table.to_numpy(), order="key")["value"] == numpy.arange(4 * cpus).reshape(4, cpus) - 3).all()
+
+
+@both_engines
+def test_queues_and_histograms(engine: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with maps.create("queue", value=U32, max_entries=2, engine=engine) as queue:
+        queue.push(1)
+        queue.push(2)
+        with pytest.raises(MapError, match="full"):
+            queue.push(3)
+        queue.push(3, queue.BPF_EXIST)
+        assert [leaf.value for leaf in queue.values()] == [2, 3]
+    with maps.create("array", value=U64, max_entries=64, engine=engine) as table:
+        table[2] = 4
+        table.print_log2_hist("n", strip_leading_zero=True)
+        assert capsys.readouterr().out.endswith(f"         2 -> 3          : 4        |{'*' * 40}|\n")
+
+
+def test_nobody_has_maps_too(as_nobody: tuple[str, ...]) -> None:
+    code = (
+        "import ctypes; from skep import maps\n"
+        "with maps.create('hash', key=ctypes.c_uint32, value=ctypes.c_uint64, max_entries=8) as table:\n"
+        "    table.update({1: 2, 3: 4})\n"
+        "    print(sorted(table.to_numpy().tolist()))\n"
+    )
+    done = subprocess.run(
+        [*as_nobody, sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src")},
+        capture_output=True,
+        text=True,
+        cwd=Path("/"),
+        check=False,
+    )
+    assert (done.stdout, done.returncode) == ("[(1, 2), (3, 4)]\n", 0), done.stderr
