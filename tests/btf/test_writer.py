@@ -28,8 +28,8 @@ class Bits(ctypes.Structure):
 class Record(ctypes.Structure):
     _anonymous_ = ("hidden",)
     _fields_ = (
-        ("name", ctypes.c_char * 8), ("inner", Inner * 3), ("hidden", Choice), ("flag", ctypes.c_bool), ("ratio", ctypes.c_double),
-        ("pointer", ctypes.c_void_p), ("rows", (ctypes.c_int32 * 2) * 4), ("bits", Bits),
+        ("name", ctypes.c_char * 8), ("inner", Inner * 3), ("hidden", Choice), ("flag", ctypes.c_bool),
+        ("ratio", ctypes.c_double), ("pointer", ctypes.c_void_p), ("rows", (ctypes.c_int32 * 2) * 4), ("bits", Bits),
     )  # fmt: skip
 
 
