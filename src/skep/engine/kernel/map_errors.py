@@ -82,7 +82,7 @@ def create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | Pri
     why = ""
     if result == -errno.EINVAL:
         if spec.type in _STORAGES:
-            why = "; it needs BTF of its value, a key of 4 bytes, BPF_F_NO_PREALLOC (1) and max_entries 0, or this kernel does not know it"
+            why = "; it needs BTF of its value, BPF_F_NO_PREALLOC (1), max_entries 0, or this kernel does not know it"
         elif max_entries == 0:
             why = "; max_entries must not be 0"
         elif spec.type == MAP_TYPES["lpm_trie"] and not spec.flags & 1:
