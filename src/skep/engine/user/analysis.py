@@ -46,6 +46,7 @@ from skep.engine.user.values import (
     swapped,
     truncated,
 )  # fmt: skip
+from skep.errors import InvalidInstruction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ SIZES = {isa.W: 4, isa.H: 2, isa.B: 1, isa.DW: 8}
 _EXACT_ROUNDS = 6  # visits of a loop's head before bounds are widened
 _MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS, include/linux/bpf.h
 _PACKET_SPAN = 1 << 29
+_ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 
 
 class Unit:
@@ -307,9 +309,18 @@ class Analysis:
             assert target is not None
             return pointer(FUNCTION, 0, target)
         if insn.src:
-            index = self.unit.references[position]
+            index = self._map_of(position, insn)
             return pointer(VALUE, insn.imm >> 32, index) if insn.src in MAP_VALUES else pointer(MAP, 0, index)
         return constant(insn.imm)
+
+    def _map_of(self, position: int, insn: Instruction) -> int:
+        """The index of the map that a 64-bit load refers to."""
+        index = self.unit.references.get(position, -1)
+        if not 0 <= index < len(self.unit.maps):
+            raise InvalidInstruction(f"instruction {position}: it refers to map {insn.imm & M32}: there is none", insn=position)
+        if insn.src in MAP_VALUES and (self.unit.maps[index].type != _ARRAY or not self.unit.maps[index].max_entries):
+            raise InvalidInstruction(f"instruction {position}: only arrays have values at a fixed address", insn=position)
+        return index
 
     def _arithmetic(self, position: int, insn: Instruction, state: State) -> None:
         operation, by_register, wide = insn.code & 0xF0, insn.code & isa.X, insn.code & 7 == isa.ALU64

@@ -239,11 +239,7 @@ class Calls(Writer):
         known = self.known(insn.dst)
         if known.kind == FUNCTION:
             raise self._refused(position, "a call of a function by its address is not supported: call it by its name")
-        plain = {
-            number: helper
-            for number, helper in tables.HELPERS.items()
-            if helper.result == tables.NUMBER and all(kind == tables.ANY for kind in helper.arguments)
-        }
+        plain = {number: tables.HELPERS[number] for number in tables.BY_NUMBER}
         number = self.number(insn.dst)
         registers = [self.number(register) for register in range(1, 6)]
         wrong, done = self.name("wrong"), self.name("done")

@@ -80,4 +80,5 @@ HELPERS: dict[int, Helper] = {
     195: _of_map("map_lookup_percpu_elem", "lookup_percpu", KEY, ANY, result=VALUE_OR_NULL),
 }
 TAIL_CALL, LOOP, FOR_EACH = 12, 181, 164
+BY_NUMBER = (5, 7, 8, 14, 15)  # those that callx can reach: numbers in, a number out
 HELPERS[FOR_EACH] = Helper("for_each_map_elem", (MAP, CALLBACK, ANY, ANY))
