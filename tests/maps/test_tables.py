@@ -361,6 +361,13 @@ def test_a_closed_map_and_views_of_a_bpf_object(bpf: BPF) -> None:
         counts[3]
 
 
+def test_a_map_that_nobody_holds_any_more_is_closed() -> None:
+    table = maps.create("hash", key=U32, value=U64, max_entries=1)
+    handle = table.handle
+    del table
+    assert handle.fd == -1
+
+
 LOCKED = """
 struct locked { struct bpf_spin_lock lock; u32 a; u32 b; };
 BPF_HASH(table, u32, struct locked, 4);

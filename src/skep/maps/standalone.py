@@ -49,6 +49,7 @@ class _Owner:
         self.object = Object(b"", license="", btf=btf, maps={}, programs={})
         self.perf_buffers = Poller("perf buffer", "table.open_perf_buffer(callback)")
         self.ring_buffers = Poller("ring buffer", "table.open_ring_buffer(callback)")
+        self.handle: MapHandle | None = None
 
     def perf_buffer_poll(self, timeout: float = -1) -> int:
         return self.perf_buffers.poll(timeout)
@@ -61,8 +62,17 @@ class _Owner:
             close_buffer: Callable[[], None] | None = getattr(view, name, None)
             if close_buffer is not None:
                 close_buffer()
-        view.handle.close()
-        self.engine.close()
+        self.close_handle()
+
+    def close_handle(self) -> None:
+        """Close the map and the engine; calling it again does nothing."""
+        handle, self.handle = self.handle, None
+        if handle is not None:
+            handle.close()
+            self.engine.close()
+
+    def __del__(self) -> None:  # when the view goes without having been closed
+        self.close_handle()
 
 
 def create(
@@ -139,13 +149,11 @@ def _open(place: str | int, engine_name: str | None) -> Any:
 
 def _opened(owner: _Owner, handle: Callable[[], MapHandle], key_type: Any, value_type: Any) -> Any:
     with Uninterrupted():
-        opened: MapHandle | None = None
         try:
-            opened = handle()
-            return open_view(opened, owner, key_type=key_type, leaf_type=value_type)
+            owner.handle = handle()
+            return open_view(owner.handle, owner, key_type=key_type, leaf_type=value_type)
         except BaseException:
-            if opened is not None:
-                opened.close()
+            owner.close_handle()
             owner.engine.close()
             raise
 
