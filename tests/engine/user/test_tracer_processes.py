@@ -110,9 +110,13 @@ os.kill(os.getpid(), signal.SIGKILL)
 def test_a_stopped_command_waits_for_sigcont_and_its_parent_sees_it():
     text = """
 import os, signal, time
+read, write = os.pipe()
 pid = os.fork()
 if pid == 0:
+    os.getppid()
+    os.write(write, b"x")
     while True: os.getppid(); time.sleep(0.001)
+os.read(read, 1)
 def wait(): return os.waitpid(pid, os.WUNTRACED | os.WCONTINUED)[1]
 for number in (signal.SIGSTOP, signal.SIGTSTP):
     os.kill(pid, number)

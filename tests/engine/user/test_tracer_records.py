@@ -92,11 +92,19 @@ def test_members_follow_from_the_format():
         (("tracepoint", "syscalls:sys_enter_opennat"), "did you mean syscalls:sys_enter_openat"),
         (("raw_tracepoint", "sched_switch"), "the user engine has the raw tracepoints"),
         (("xdp", "lo"), "the user engine has the hook families"),
+        (("perf_event", "0:0x0"), "the user engine samples by time only"),
     ],
 )
 def test_hooks_that_do_not_exist_here_say_what_does(hook, reason):
     with pytest.raises(AttachError, match=re.escape(reason)):
         resolve(Hook(*hook))
+
+
+def test_samples_have_a_period_or_a_frequency():
+    assert resolve(Hook("perf_event", "1:0x0", period=0, frequency=50, pid=-1, cpu=-1)).period == 20_000_000
+    assert resolve(Hook("perf_event", "1:0x1", period=5_000_000)).period == 5_000_000
+    with pytest.raises(AttachError, match="leave out pid="):
+        resolve(Hook("perf_event", "1:0x0", frequency=50, pid=1))
 
 
 def test_functions_of_system_calls_have_all_their_names():

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from skep.engine.kernel.syscalls import defined_names, has_syscall_prefix, syscall_of
 from skep.errors import AttachError
-from skep.object.kinds import PROGRAM_TYPES, kind_for_section
-from skep.object.model import ProgramKind
+from skep.object.kinds import kind_for_section
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from skep.engine import Hook
+    from skep.object.model import ProgramKind
 
 RECORD, RAW, CALL, SAMPLE = range(4)  # enum context of runtime/tracer.h
 ENTER, EXIT, EXEC, FORK, END, TIMER = range(6)
@@ -24,6 +24,11 @@ _POINTS = {
     "sched:sched_process_exec": EXEC, "sched:sched_process_fork": FORK, "sched:sched_process_exit": END,
     "raw_syscalls:sys_enter": ENTER, "raw_syscalls:sys_exit": EXIT,
 }  # fmt: skip
+# what the family of a system call's function sees, and how: fentry and fexit get the caller's registers and the result as a raw
+# tracepoint does
+_FUNCTIONS = {"kprobe": (ENTER, CALL), "kretprobe": (EXIT, CALL), "fentry": (ENTER, RAW), "fexit": (EXIT, RAW)}
+_SOFTWARE, _CLOCKS = 1, (0, 1)  # PERF_TYPE_SOFTWARE; PERF_COUNT_SW_CPU_CLOCK, PERF_COUNT_SW_TASK_CLOCK
+_SHORTEST = 100_000  # ns between samples: a stop takes some 10 000
 _RAW_POINTS = {name.partition(":")[2]: point for name, point in _POINTS.items()}
 
 
@@ -64,13 +69,14 @@ def _function(hook: Hook) -> Event:
     from skep.engine.user.syscalls_x86_64 import system_calls
 
     known = system_calls()
-    side = {"kprobe": ENTER, "kretprobe": EXIT}[hook.family]
+    side, context = _FUNCTIONS[hook.family]
     if hook.options.get("offset"):
         raise AttachError(f"cannot attach to {hook}+{hook.options['offset']:#x}: the user engine sees system calls begin and end")
     for name in defined_names(syscall_of(hook.target)):
         if name in known:
             number = frozenset((known[name][0],))
-            return Event(side, CALL, _kind(hook.family), f"{hook.family} {hook.target} (ptrace)", calls=number)
+            section = hook.family if context == CALL else f"{hook.family}/{hook.target}"
+            return Event(side, context, _kind(section), f"{hook.family} {hook.target} (ptrace)", calls=number)
     if has_syscall_prefix(hook.target):
         raise _unknown(hook, "no such system call on x86-64", (f"__x64_sys_{name}" for name in known))
     raise _unknown(
@@ -112,15 +118,23 @@ def _raw_tracepoint(hook: Hook) -> Event:
             f"the user engine has the raw tracepoints {', '.join(sorted(_RAW_POINTS))}; the kernel engine (as root) has them all",
             _RAW_POINTS,
         )
-    return Event(point, RAW, _kind("raw_tracepoint"), f"raw tracepoint {hook.target} (ptrace)")
+    section = hook.family if hook.family == "raw_tracepoint" else f"{hook.family}/{hook.target}"
+    return Event(point, RAW, _kind(section), f"raw tracepoint {hook.target} (ptrace)")
 
 
-def _timer(hook: Hook) -> Event:
-    period = hook.options.get("period", 0)
-    if period <= 0:
-        raise AttachError(f"cannot attach to {hook}: the user engine's samples need a period in nanoseconds")
-    kind = ProgramKind("perf_event", PROGRAM_TYPES["perf_event"], "perf_event")
-    return Event(TIMER, SAMPLE, kind, f"every {period / 1e6:g} ms (timer and ptrace)", period=period)
+def _sample(hook: Hook) -> Event:
+    options = hook.options
+    clocks = [f"{_SOFTWARE}:{clock:#x}" for clock in _CLOCKS]
+    if hook.target not in clocks:
+        raise AttachError(
+            f"cannot attach to {hook}: the user engine samples by time only (PerfType.SOFTWARE with PerfSWConfig.CPU_CLOCK or "
+            "TASK_CLOCK); the kernel engine (as root) has the other counters"
+        )
+    if options.get("pid", -1) > 0 or options.get("cpu", -1) >= 0:
+        raise AttachError(f"cannot attach to {hook}: the user engine samples all that it traces: leave out pid= and cpu=")
+    period = options.get("period", 0) or 10**9 // options["frequency"]
+    how = f"every {period / 1e6:g} ms (timer and ptrace)"
+    return Event(TIMER, SAMPLE, _kind("perf_event"), how, period=max(period, _SHORTEST))
 
 
 def _unknown(hook: Hook, reason: str, names: Iterable[str]) -> AttachError:
@@ -136,5 +150,8 @@ _FAMILIES: dict[str, Callable[[Hook], Event]] = {
     "kretprobe": _function,
     "tracepoint": _tracepoint,
     "raw_tracepoint": _raw_tracepoint,
-    "timer": _timer,
+    "fentry": _function,
+    "fexit": _function,
+    "tp_btf": _raw_tracepoint,
+    "perf_event": _sample,
 }
