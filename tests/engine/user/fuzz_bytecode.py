@@ -1,0 +1,416 @@
+"""Random and mutated bytecode against the user engine, in child processes: none may die by a signal, hang, or differ.
+
+Each program runs twice, with accesses proved and with every varying access checked, and both are compared with
+tests/engine/user/interpreter.py where its answer does not depend on addresses.
+
+  fuzz_bytecode.py -n 1000000 --seed 1 --keep fuzz-found
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import ctypes
+import os
+import random
+import signal
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parents[2] / "src"), str(HERE)]
+
+import llvmlite.binding as llvm  # noqa: E402
+from interpreter import outcome  # noqa: E402
+
+from skep.bytecode import Instruction, disassemble, encode  # noqa: E402
+from skep.bytecode import instruction as isa  # noqa: E402
+from skep.bytecode.assembler import assemble  # noqa: E402
+from skep.cache import Cache  # noqa: E402
+from skep.engine.user import layout  # noqa: E402
+from skep.engine.user.facts import MEMORY  # noqa: E402
+from skep.engine.user.jit import _runtime  # noqa: E402
+from skep.engine.user.module import Unit, translate  # noqa: E402
+from skep.engine.user.program import Environment  # noqa: E402
+from skep.engine.user.validate import Code, validate  # noqa: E402
+from skep.errors import ExecutionError, ObjectError  # noqa: E402
+from skep.llvm import _load, processor_machine  # noqa: E402
+from skep.native import NativeCode  # noqa: E402
+
+CHUNK = 50
+PATIENCE = 60  # seconds for a chunk; each run in it may take 20 ms
+ALU = [isa.ADD, isa.SUB, isa.MUL, isa.DIV, isa.OR, isa.AND, isa.LSH, isa.RSH, isa.MOD, isa.XOR, isa.MOV, isa.ARSH]
+JUMPS = [isa.JEQ, isa.JGT, isa.JGE, isa.JSET, isa.JNE, isa.JSGT, isa.JSGE, isa.JLT, isa.JLE, isa.JSLT, isa.JSLE]
+SIZES = [isa.B, isa.H, isa.W, isa.DW]
+NUMBERS = [0, 1, 2, 3, 4, 7, 8, 15, 16, 31, 32, 63, 64, 100, 127, 255, 256, 511, 512, -1, -2, -8, 0x7FFFFFFF, -0x80000000, 65535]
+
+
+class Generator:
+    """Programs that look like programs: pointers made and moved, bounds tested, loops counted, values spilled."""
+
+    def __init__(self, source: random.Random) -> None:
+        self.r = source
+
+    def program(self) -> list[Instruction]:
+        r = self.r
+        code = [Instruction(isa.ALU64 | isa.MOV | isa.X, 6, 1), Instruction(isa.ALU64 | isa.MOV | isa.X, 7, 2)]
+        for _ in range(r.randint(2, 7)):
+            code += self.piece(2)
+        calls = r.random() < 0.25
+        if calls:
+            code += self.call()
+        code += [Instruction(isa.ALU64 | isa.MOV | isa.X, 0, r.randint(0, 9))] if r.random() < 0.8 else []
+        code.append(Instruction(isa.JMP | isa.EXIT))
+        if calls:
+            start = len(code)
+            for _ in range(r.randint(1, 3)):
+                code += self.piece(1)
+            code.append(Instruction(isa.JMP | isa.EXIT))
+            for at, insn in enumerate(code):
+                if insn.code == isa.JMP | isa.CALL and insn.src == 1:
+                    insn.imm = start - at - 1
+        return code
+
+    def piece(self, depth: int) -> list[Instruction]:
+        makers = (
+            [self.arithmetic] * 4 + [self.pointer] * 3 + [self.access] * 6 + [self.spill] * 2 + [self.indexed] * 3 + [self.atomic]
+        )
+        if depth:
+            makers += [lambda: self.branch(depth - 1)] * 3 + [lambda: self.loop(depth - 1)] * 2
+        return self.r.choice(makers)()
+
+    def number(self) -> int:
+        return self.r.choice(NUMBERS) if self.r.random() < 0.8 else self.r.randint(-0x80000000, 0x7FFFFFFF)
+
+    def register(self) -> int:
+        return self.r.choice((0, 1, 2, 3, 4, 5, 6, 7, 8, 9))
+
+    def arithmetic(self) -> list[Instruction]:
+        r, group = self.r, self.r.choice((isa.ALU64, isa.ALU64, isa.ALU))
+        operation = r.choice(ALU)
+        off = r.choice((0, 1)) if operation in (isa.DIV, isa.MOD) else 0
+        if r.random() < 0.5:
+            return [Instruction(group | operation | isa.X, self.register(), self.register(), off)]
+        return [Instruction(group | operation, self.register(), 0, off, self.number())]
+
+    def pointer(self) -> list[Instruction]:
+        r, register = self.r, self.r.randint(1, 5)
+        if r.random() < 0.5:
+            offset = r.choice((-8, -16, -24, -64, -512, -r.randint(1, 520)))
+            return [
+                Instruction(isa.ALU64 | isa.MOV | isa.X, register, 10),
+                Instruction(isa.ALU64 | isa.ADD, register, imm=offset),
+            ]
+        return [
+            Instruction(isa.ALU64 | isa.MOV | isa.X, register, 6),
+            Instruction(isa.ALU64 | isa.ADD, register, imm=r.randint(0, 70)),
+        ]
+
+    def access(self) -> list[Instruction]:
+        r, size, base = self.r, self.r.choice(SIZES), self.r.choice((1, 2, 3, 4, 5, 6, 6, 10, 10, 10))
+        offset = -8 * r.randint(1, 6) if base == 10 and r.random() < 0.8 else r.choice((0, 0, 1, 4, 8, 16, -8, 56, 60, 63, -1))
+        kind = r.random()
+        if kind < 0.5:
+            mode = isa.MEMSX if size != isa.DW and r.random() < 0.2 else isa.MEM
+            return [Instruction(isa.LDX | mode | size, self.register(), base, offset)]
+        if kind < 0.8:
+            return [Instruction(isa.STX | isa.MEM | size, base, self.register(), offset)]
+        return [Instruction(isa.ST | isa.MEM | size, base, 0, offset, self.number())]
+
+    def spill(self) -> list[Instruction]:
+        slot = -8 * self.r.randint(1, 4)
+        store = Instruction(isa.STX | isa.MEM | isa.DW, 10, self.register(), slot)
+        load = Instruction(isa.LDX | isa.MEM | isa.DW, self.register(), 10, slot)
+        return self.r.choice(([store, load], [store], [load], [store, *self.access(), load]))
+
+    def indexed(self) -> list[Instruction]:
+        """A number with a bound, added to a pointer."""
+        r = self.r
+        index, base = r.randint(1, 5), r.randint(1, 5)
+        code = [Instruction(isa.LDX | isa.MEM | r.choice(SIZES), index, 6, r.randint(0, 40))] if r.random() < 0.7 else []
+        code += self.pointer()
+        bound = r.choice((7, 15, 31, 63, 55, 64))
+        if r.random() < 0.6:
+            code.append(Instruction(r.choice((isa.ALU64, isa.ALU)) | isa.AND, index, imm=bound))
+        else:
+            group, jump = r.choice((isa.JMP, isa.JMP32)), r.choice((isa.JGT, isa.JGE, isa.JSGT))
+            code.append(Instruction(group | jump, index, 0, 2, bound))
+        code.append(Instruction(isa.ALU64 | isa.ADD | isa.X, base, index))
+        code += [Instruction(isa.LDX | isa.MEM | r.choice(SIZES), 0, base, r.choice((0, 0, 1, -8)))]
+        return code
+
+    def atomic(self) -> list[Instruction]:
+        r = self.r
+        operation = r.choice(
+            (isa.ADD, isa.OR | isa.FETCH, isa.XCHG, isa.CMPXCHG, isa.AND, isa.XOR | isa.FETCH, isa.ADD | isa.FETCH)
+        )
+        return [
+            Instruction(
+                isa.STX | isa.ATOMIC | r.choice((isa.W, isa.DW)),
+                r.choice((10, 10, 6, 3)),
+                self.register(),
+                r.choice((-8, -16, -4, 0, 8)),
+                operation,
+            )
+        ]
+
+    def body(self, depth: int) -> list[Instruction]:
+        code = []
+        for _ in range(self.r.randint(1, 3)):
+            code += self.piece(depth)
+        return code
+
+    def branch(self, depth: int) -> list[Instruction]:
+        r, inside = self.r, self.body(depth)
+        group, jump = r.choice((isa.JMP, isa.JMP, isa.JMP32)), r.choice(JUMPS)
+        if r.random() < 0.3:
+            return [Instruction(group | jump | isa.X, self.register(), self.register(), len(inside)), *inside]
+        return [Instruction(group | jump, self.register(), 0, len(inside), self.number()), *inside]
+
+    def loop(self, depth: int) -> list[Instruction]:
+        """A counter (in r8 or r9) that goes up or down, by odd and even steps, tested before or after the body."""
+        r, counter = self.r, self.r.choice((8, 9))
+        inside = [insn for insn in self.body(depth) if insn.dst != counter or r.random() < 0.1]
+        group, wide = (isa.ALU64, isa.JMP) if r.random() < 0.6 else (isa.ALU, isa.JMP32)
+        step, rounds = r.choice((1, 1, 2, 3, 4, 8)), r.randint(1, 70)
+        first, last = (0, rounds * step) if r.random() < 0.6 else (rounds * step, 0)
+        up = first < last
+        if r.random() < 0.4:  # an index into memory moves along
+            mode, offset = r.choice((isa.LDX, isa.STX)) | isa.MEM | r.choice(SIZES), r.choice((0, 0, -64, -512))
+            inside += [
+                Instruction(isa.ALU64 | isa.MOV | isa.X, 3, r.choice((6, 10))),
+                Instruction(isa.ALU64 | isa.ADD | isa.X, 3, counter),
+                Instruction(mode, 3, 3, offset),
+            ]
+        if r.random() < 0.3:  # a pointer does
+            inside += [Instruction(isa.ALU64 | isa.ADD, 5, imm=r.choice((1, 4, 8, -1)))]
+        jump = r.choice((isa.JNE, isa.JLT if up else isa.JGT, isa.JLE if up else isa.JGE, isa.JSLT if up else isa.JSGT))
+        code = [Instruction(group | isa.MOV, counter, imm=first), *inside]
+        code.append(Instruction(group | isa.ADD, counter, imm=step if up else -step))
+        back = -len(inside) - 2
+        if r.random() < 0.2:
+            return [Instruction(isa.ALU64 | isa.MOV, 4, imm=last), *code, Instruction(wide | jump | isa.X, counter, 4, back)]
+        return [*code, Instruction(wide | jump, counter, 0, back, last)]
+
+    def call(self) -> list[Instruction]:
+        return [Instruction(isa.JMP | isa.CALL, 0, 1)]
+
+
+def corpus() -> list[bytes]:
+    found = []
+    for path in sorted((HERE.parents[1] / "conformance" / "cases").glob("*.data")):
+        text = path.read_text().partition("-- asm\n")[2].partition("\n-- ")[0]
+        try:
+            found.append(assemble(text))
+        except ObjectError:
+            continue
+    return found
+
+
+def mutated(data: bytes, r: random.Random) -> bytes:
+    """A few fields changed, instructions dropped, doubled or moved."""
+    units = [data[at : at + 8] for at in range(0, len(data), 8)]
+    for _ in range(r.randint(1, 3)):
+        at = r.randrange(len(units))
+        kind = r.random()
+        if kind < 0.2:
+            units.insert(at, r.choice(units))
+        elif kind < 0.3 and len(units) > 1:
+            del units[at]
+        else:
+            unit = bytearray(units[at])
+            place = r.choice((0, 1, 2, 3, 4, 4, 5, 7))
+            unit[place] = r.choice((unit[place] ^ 1 << r.randrange(8), unit[place] + 1 & 255, r.randrange(256)))
+            if place == 1 and unit[1] & 15 > 10:
+                unit[1] &= 0x77
+            units[at] = bytes(unit)
+    return b"".join(units)
+
+
+def make(seed: int, known: list[bytes]) -> tuple[bytes, bytes]:
+    """(bytecode, memory) of one number."""
+    r = random.Random(seed)
+    memory = r.randbytes(r.choice((64, 64, 64, 72, 8, 0, 100)))
+    kind = r.random()
+    if kind < 0.02:
+        return r.randbytes(8 * r.randint(1, 8)), memory
+    if kind < 0.2:
+        return mutated(r.choice(known), r), memory
+    try:
+        data = encode(Generator(r).program())
+    except ObjectError:
+        return b"", memory
+    return (mutated(data, r) if kind < 0.45 else data), memory
+
+
+class Batch:
+    """Several programs in one LLVM module; both ways of translating each."""
+
+    def __init__(self, level: int) -> None:
+        self.level = level
+        self.head: dict[str, None] = {}
+        self.files: set[str] = set()
+        self.bodies: list[str] = []
+        self.tail = ""
+
+    def add(self, name: str, code: Code, ranges: bool) -> None:
+        module = translate(Unit(code, MEMORY, [], {}, ranges))
+        text = module.text
+        head, middle, rest = text.partition("define ")
+        body, _, tail = rest.partition('!0 = !{!"branch')
+        self.files |= module.files
+        self.head |= dict.fromkeys(head.splitlines())
+        self.tail = '!0 = !{!"branch' + tail
+        body = (middle + body).replace("@entry(", f"@entry_{name}(")
+        for start in code.functions:
+            body = body.replace(f"@f{start}(", f"@f{start}_{name}(")
+        self.bodies.append(body)
+
+    def link(self, regions: int) -> NativeCode:
+        _load()
+        machine = processor_machine(llvm, self.level)
+        head = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
+        module = llvm.parse_assembly("\n".join([head, *self.head, *self.bodies, self.tail]))
+        for file in sorted(self.files):
+            module.link_in(llvm.parse_assembly(head + _runtime(file, Cache())))
+        module.verify()
+        for function in module.functions:
+            if not function.is_declaration and not function.name.startswith("entry_"):
+                function.linkage = "internal"
+        if self.level:
+            builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(self.level))
+            builder.getModulePassManager().run(module, builder)
+        return NativeCode(machine.emit_object(module), {"regions": regions})
+
+
+ENTRY = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
+
+
+def run(entry: int, memory: bytes, environment: Environment) -> tuple[object, bytes]:
+    """(result or fault, memory afterwards)."""
+    room = ctypes.create_string_buffer(len(memory) + 128)
+    place = (ctypes.addressof(room) + 63) // 64 * 64
+    ctypes.memmove(place, memory, len(memory))
+    env = environment.env
+    env.ctx_size, env.deadline, env.tail_calls, env.fault = len(memory), 0, 0, 0
+    result: object = ENTRY(entry)(place if memory else 0, environment.address)
+    if env.fault:
+        result = "time" if env.fault == layout.TIME_OVER else f"fault at {env.fault_insn}"
+    return result, ctypes.string_at(place, len(memory))
+
+
+def check_chunk(seeds: list[int], known: list[bytes], level: int) -> tuple[collections.Counter[str], list[str]]:
+    """Counts, and the seeds of programs that went wrong."""
+    counts: collections.Counter[str] = collections.Counter()
+    wrong: list[str] = []
+    batch = Batch(level)
+    taken: list[tuple[int, Code, bytes]] = []
+    for seed in seeds:
+        data, memory = make(seed, known)
+        counts["programs"] += 1
+        try:
+            code = validate(data)
+            texts = Batch(level)
+            texts.add(f"{seed}_p", code, True)
+            texts.add(f"{seed}_c", code, False)
+        except ExecutionError:
+            counts["refused"] += 1
+            continue
+        batch.bodies += texts.bodies
+        batch.head |= texts.head
+        batch.files |= texts.files
+        batch.tail = texts.tail
+        taken.append((seed, code, memory))
+    if not taken:
+        return counts, wrong
+    regions = (ctypes.c_uint64 * 1)(0)
+    native = batch.link(ctypes.addressof(regions))
+    environment = Environment(0.02)
+    for seed, code, memory in taken:
+        proved = run(native.address(f"entry_{seed}_p"), memory, environment)
+        checked = run(native.address(f"entry_{seed}_c"), memory, environment)
+        expected = outcome(code, memory)
+        counts["timed out" if "time" in (proved[0], checked[0]) else "faulted" if isinstance(proved[0], str) else "returned"] += 1
+        if "time" in (proved[0], checked[0]) or expected is None:
+            continue
+        counts["compared"] += 1
+        stricter = code.depth > 1 and isinstance(proved[0], str) and proved == checked  # a frame is its function's own
+        if (proved, checked) != (expected, expected) and outcome(code, memory, 20) is None:
+            counts["compared"] -= 1
+        elif proved != expected and not stricter:
+            wrong.append(f"seed {seed}: proved {proved[0]}, interpreter {expected[0]}")
+        elif checked != expected and not stricter:
+            wrong.append(f"seed {seed}: checked {checked[0]}, interpreter {expected[0]}")
+    return counts, wrong
+
+
+def in_child(seeds: list[int], known: list[bytes], level: int) -> tuple[collections.Counter[str], list[str]]:
+    """check_chunk in a child; a death or a hang is told for the program that did it."""
+    read, write = os.pipe()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.close(read)
+            signal.alarm(PATIENCE)
+            counts, wrong = check_chunk(seeds, known, level)
+            os.write(write, repr((dict(counts), wrong)).encode())
+            status = 0
+        finally:
+            sys.stderr.flush()
+            os._exit(status)
+    os.close(write)
+    parts = []
+    while part := os.read(read, 65536):
+        parts.append(part)
+    os.close(read)
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status == 0:
+        counts, wrong = eval(b"".join(parts))
+        return collections.Counter(counts), wrong
+    if len(seeds) == 1:
+        return collections.Counter(programs=1), [f"seed {seeds[0]}: ended with status {status}"]
+    total: collections.Counter[str] = collections.Counter()
+    found: list[str] = []
+    half = len(seeds) // 2
+    for part_of in (seeds[:half], seeds[half:]):
+        counts, wrong = in_child(part_of, known, level)
+        total += counts
+        found += wrong
+    return total, found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("-n", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--keep", default="")
+    parser.add_argument("--level", type=int, default=2)
+    parser.add_argument("--show", type=int, help="print one program and what becomes of it")
+    options = parser.parse_args()
+    known = corpus()
+    if options.show is not None:
+        data, memory = make(options.show, known)
+        print("\n".join(disassemble(data)), memory.hex(), sep="\n")
+        print(check_chunk([options.show], known, options.level))
+        return 0
+    _load()
+    started, total, failures = time.monotonic(), collections.Counter[str](), 0
+    first = options.seed * 1_000_000_000
+    for begin in range(first, first + options.n, CHUNK):
+        counts, wrong = in_child(list(range(begin, min(begin + CHUNK, first + options.n))), known, options.level)
+        total += counts
+        for line in wrong:
+            failures += 1
+            print(line, flush=True)
+            if options.keep:
+                os.makedirs(options.keep, exist_ok=True)
+                seed = int(line.split()[1].rstrip(":"))
+                Path(options.keep, f"bytecode-{seed}.bin").write_bytes(make(seed, known)[0])
+    print(", ".join(f"{value} {key}" for key, value in total.items()), f"in {time.monotonic() - started:.0f} s; {failures} wrong")
+    return int(failures > 0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
