@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from typing import Any
 
+    from skep.commands import Command, File
     from skep.engine import Engine, MapHandle, ProgramHandle
     from skep.maps.globals import Globals
     from skep.maps.table import Table
@@ -89,6 +90,7 @@ class BPF(Attaching, Hooking, SymbolNames):
         self._programs: dict[tuple[str, ProgramKind], ProgramHandle] = {}
         self._maps: dict[str, MapHandle] = {}
         self._own_maps: dict[str, MapHandle] = {}
+        self._commands: list[Command] = []
         self._unfrozen: list[MapHandle] = []
         self._globals: Globals | None = None
         self._tables: dict[str, Any] = {}
@@ -353,6 +355,32 @@ class BPF(Attaching, Hooking, SymbolNames):
 
         print_lines(self.trace_readline, fmt)
 
+    # What is traced
+
+    def trace_command(
+        self, argv: Sequence[str], *, stdin: File = None, stdout: File = None, stderr: File = None, user: int | None = None
+    ) -> Command:
+        """Start a command that the programs see, with all that it starts; it ends with this object.
+
+        Files are fds or open files (None: this process's); `user` is a user and group id to run as (root only). The user engine
+        sees the system calls of such commands, and of no other process, so attach first; the kernel engine sees every process.
+        """
+        from skep.commands import file_numbers, words_of
+
+        self._require_open()
+        with Uninterrupted():
+            command = self.engine.trace_command(words_of(argv), file_numbers(stdin, stdout, stderr), user)
+            self._commands.append(command)
+        return command
+
+    def trace_pid(self, pid: int) -> None:
+        """Have the programs see a process that runs, its threads and the processes below it; AttachError when that cannot be.
+
+        The kernel engine sees it in any case, and only looks whether it is there.
+        """
+        self._require_open()
+        self.engine.trace_pid(pid)
+
     # The end
 
     def cleanup(self) -> None:
@@ -370,6 +398,7 @@ class BPF(Attaching, Hooking, SymbolNames):
         maps, self._maps, self._unfrozen = list(self._maps.values()), {}, []
         variables, self._globals = self._globals, None
         own, self._own_maps = self._own_maps, {}
+        commands, self._commands = self._commands, []
         for handle in own.values():
             if handle.spec.sharing:
                 from skep.shared_maps import withdraw
@@ -382,7 +411,7 @@ class BPF(Attaching, Hooking, SymbolNames):
             atexit.unregister(self._at_exit)
             self._at_exit = None
         buffers = (self.perf_buffers, self.ring_buffers)
-        closing = (*attachments, *buffers, pipe, *programs, variables, *maps, engine)
+        closing = (*attachments, *buffers, pipe, *programs, variables, *maps, *commands, engine)
         close_all(one for one in closing if one is not None)
 
     close = cleanup

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
     from mmap import mmap
     from typing import Protocol
 
     from skep.btf import Btf
+    from skep.commands import Command
     from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
 
     Data = bytes | bytearray | memoryview
@@ -126,6 +127,9 @@ if TYPE_CHECKING:
         def open_counter(self, type: int, config: int, pid: int, cpu: int) -> int: ...
         def map_user_ring(self, map: MapHandle) -> UserRing: ...
         def open_trace_pipe(self) -> TracePipe: ...
+        # a command with standard files (-1: this process's) as a user (None: this one's), seen by the programs; a running process
+        def trace_command(self, argv: Sequence[str], files: Sequence[int], user: int | None) -> Command: ...
+        def trace_pid(self, pid: int) -> None: ...
         def close(self) -> None: ...
 
 

@@ -17,7 +17,7 @@ _SAID: list[str] = []
 
 
 def engine_name(name: str | None = None) -> str:
-    """"kernel" or "user": what a name ("auto", None: SKEP_ENGINE, else auto) means for this process."""
+    """ "kernel" or "user": what a name ("auto", None: SKEP_ENGINE, else auto) means for this process."""
     name = name or os.environ.get("SKEP_ENGINE") or "auto"
     if name not in ("auto", "kernel", "user"):
         raise UnsupportedError(f"there is no engine {name!r}: use 'auto', 'kernel' or 'user'", needs="one of these names")

@@ -19,9 +19,10 @@ from skep.interrupts import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from skep.btf import Btf
+    from skep.commands import Command
     from skep.engine import Hook, MapHandle, ProgramHandle
     from skep.engine.kernel.user_ring import UserRing
     from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
@@ -126,6 +127,18 @@ class KernelEngine:
     def open_trace_pipe(self) -> TracePipe:
         """A reader of what programs print."""
         return TracePipe(self.tracefs)
+
+    def trace_command(self, argv: Sequence[str], files: Sequence[int], user: int | None) -> Command:
+        """Start a command: the kernel's programs see every process."""
+        from skep.commands import spawn
+
+        return spawn(argv, files, user)
+
+    def trace_pid(self, pid: int) -> None:
+        """Check that the process is there: the kernel's programs see it already."""
+        from skep.commands import require_process
+
+        require_process(pid)
 
     def _btf_fd(self, owner: Object) -> int:
         # the fd of the last object only: each emission is an object of its own, and maps and programs hold its BTF themselves

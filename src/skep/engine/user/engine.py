@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from skep.btf import Btf
+    from skep.commands import Command
     from skep.engine import Hook, MapHandle, ProgramHandle
     from skep.engine.user.session import Session
     from skep.engine.user.tracer import Program as Attached
@@ -249,9 +250,18 @@ class UserEngine:
 
     # what is traced
 
-    def trace_command(self, argv: Sequence[str]) -> int:
-        """Start a command whose system calls the programs see; its pid."""
-        return self.session.start(argv)
+    def trace_command(self, argv: Sequence[str], files: Sequence[int], user: int | None) -> Command:
+        """Start a command whose system calls the programs see."""
+        from skep.commands import Command
+
+        session = self.session
+        pid = session.start(argv, files, user)
+
+        def wait(timeout: float | None) -> int | None:
+            status = session.wait(pid, -1 if timeout is None else timeout)
+            return None if status is None else os.waitstatus_to_exitcode(status)
+
+        return Command(pid, wait)
 
     def trace_pid(self, pid: int) -> None:
         """Trace a process that runs."""

@@ -9,7 +9,7 @@ import _thread
 import os
 import sys
 from ctypes import pointer
-from fcntl import fcntl
+from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from skep.engine.user.layout import Env, Output, Task
 from skep.engine.user.tracer import Tracer
@@ -56,9 +56,15 @@ class Session:
         self._heard.acquire()
         _thread.start_new_thread(self._listen, ())
 
-    def start(self, argv: Sequence[str], *, group: bool = False) -> int:
-        """Start a command, traced with its children; its pid."""
-        return self.tracer.start(argv, group=group)
+    def start(self, argv: Sequence[str], files: Sequence[int] = (-1, -1, -1), user: int | None = None) -> int:
+        """Start a command, traced with its children; its pid. `files` are its standard files (-1: this process's)."""
+        kept = [fcntl(fd, F_DUPFD_CLOEXEC, 3) if fd >= 0 else -1 for fd in files]  # none is in the way of another's new number
+        try:
+            return self.tracer.start(argv, files=kept, user=user)
+        finally:
+            for fd in kept:
+                if fd >= 0:
+                    os.close(fd)
 
     def attach(self, pid: int) -> None:
         """Trace a process that runs, its threads and the processes below it."""

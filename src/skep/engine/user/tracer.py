@@ -22,6 +22,7 @@ from _signal import (  # type: ignore[import-not-found]
     valid_signals,
 )
 
+from skep.commands import find_command
 from skep.engine.user import tracer_layout as layout
 from skep.engine.user.events import END, ENTER, EXEC, EXIT, FORK, TIMER
 from skep.engine.user.tracer_errors import attach_error, errno_text, exec_error, own_thread, start_error
@@ -154,14 +155,18 @@ class Tracer:
         environment: Mapping[str, str] | None = None,
         directory: str | None = None,
         group: bool = False,
+        files: Sequence[int] = (-1, -1, -1),
+        user: int | None = None,
         filter: bool = True,
     ) -> int:
         """Start a command (a path, or a name in PATH), traced with all of its children; its pid once execve succeeded.
 
-        `group`: in a process group of its own. Without `filter` (or seccomp) every system call stops it: slower, the same events.
+        `group`: in a process group of its own. `files`: its standard files (-1: those of this process).
+        `user`: user and group id (as root). Without `filter` (or seccomp) every system call stops it: slower, the same events.
         """
         calls = _wanted(self._programs)
         begin = _Start(find_command(argv[0]), argv, os.environ if environment is None else environment, directory, group)
+        begin.set_files(files, user)
         if filter:
             begin.set_filter(make_filter(calls))
             self._filters.append(calls)
@@ -180,7 +185,11 @@ class Tracer:
         code = status >> 8 & 0xFF if not status & 0x7F else layout.EXIT_NO_TRACER
         if code == layout.EXIT_NO_FILTER and filter:
             self._filters.pop()
-            return self.start(argv, environment=environment, directory=directory, group=group, filter=False)
+            return self.start(
+                argv, environment=environment, directory=directory, group=group, files=files, user=user, filter=False
+            )
+        if code == layout.EXIT_NO_USER:
+            raise SkepError(f"cannot start {argv[0]!r}: it cannot run as user {user} (setgroups, setgid, setuid: root may)")
         if code == layout.EXIT_NO_DIRECTORY:
             raise SkepError(f"cannot start {argv[0]!r}: its folder {directory!r} cannot be entered")
         if code == layout.EXIT_NO_TRACER:
@@ -430,6 +439,10 @@ class _Start:
             group,
         )
 
+    def set_files(self, files: Sequence[int], user: int | None) -> None:
+        self.head.files[:] = files
+        self.head.user = -1 if user is None else user
+
     def set_filter(self, program: bytes) -> None:
         code = ctypes.create_string_buffer(program, len(program))
         filter = _SockFilterProgram(len(program) // 8, ctypes.addressof(code))
@@ -439,17 +452,6 @@ class _Start:
 
 class _SockFilterProgram(ctypes.Structure):
     _fields_ = [("length", ctypes.c_uint16), ("code", ctypes.c_void_p)]
-
-
-def find_command(name: str) -> str:
-    """The path of a command, as execvp would find it; SkepError when there is none."""
-    if "/" in name:
-        return name
-    for folder in os.environ.get("PATH", os.defpath).split(os.pathsep):
-        path = os.path.join(folder or ".", name)
-        if os.access(path, os.X_OK) and not os.path.isdir(path):
-            return path
-    raise SkepError(f"there is no command {name!r} (PATH is {os.environ.get('PATH', '')})")
 
 
 def descendants(pid: int) -> list[int]:

@@ -11,7 +11,7 @@ START, ATTACH, TABLES, SIGNAL, CLOSE = range(1, 6)
 BEGAN, NOT_STARTED, ENDED, FAULT, IS_COMPAT = range(1, 6)
 ROOT, FOLLOW = 2, 4  # flags of a tracee
 # How a command that could not be started ends; below 200 it is execve's errno
-EXIT_NO_TRACER, EXIT_NO_FILTER, EXIT_NO_DIRECTORY = 200, 201, 202
+EXIT_NO_TRACER, EXIT_NO_FILTER, EXIT_NO_DIRECTORY, EXIT_NO_USER = range(200, 204)
 NEEDS_CPU = 1
 
 
@@ -98,4 +98,6 @@ class Start(Structure):
         ("mask", c_void_p),
         ("default_signals", c_uint64),
         ("group", c_uint64),
+        ("files", c_int32 * 3),
+        ("user", c_int32),
     ]

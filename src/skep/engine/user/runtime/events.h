@@ -121,10 +121,7 @@ static void on_enter(struct tracer *m, struct tracee *t, s64 number, const u64 *
 	t->exits = hooks_of(m->tables->exit, number);
 	if (number == NR_EXECVE || number == NR_EXECVEAT)
 		t->flags &= ~HIDDEN;
-	if (t->flags & HIDDEN)
-		return;
-	m->calls++;
-	if (first) {
+	if (first && !(t->flags & HIDDEN)) {
 		begin_record(m, t, 64);
 		m->is_call = 1;
 		m->raw_args[1] = m->record[1] = number;

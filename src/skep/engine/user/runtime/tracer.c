@@ -292,6 +292,9 @@ static void become_command(const struct start *start, int gate)
 		_exit(EXIT_NO_TRACER);
 	if (start->group)
 		setpgid(0, 0);
+	for (int i = 0; i < 3; i++)
+		if (start->files[i] >= 0)
+			dup2(start->files[i], i);
 	if (start->directory && chdir(start->directory))
 		_exit(EXIT_NO_DIRECTORY);
 	for (int i = 0; i < 64; i++)
@@ -303,6 +306,9 @@ static void become_command(const struct start *start, int gate)
 		if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || install(start->filter))
 			_exit(EXIT_NO_FILTER);
 	}
+	/* not before the filter, which that user might not be allowed to install */
+	if (start->user >= 0 && (syscall(NR_SETGROUPS, 0, 0) || syscall(NR_SETGID, start->user) || syscall(NR_SETUID, start->user)))
+		_exit(EXIT_NO_USER);
 	execve(start->path, start->words, start->environment);
 	_exit(errno_now);
 }

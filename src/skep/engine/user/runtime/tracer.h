@@ -54,6 +54,7 @@ enum { REG_DI = 14, REG_CS = 17 };
 /* ---- arch/x86/entry/syscalls/syscall_64.tbl */
 enum {
 	NR_CLOSE = 3, NR_RT_SIGRETURN = 15, NR_FORK = 57, NR_EXECVE = 59, NR_SETUID = 105, NR_SETGID = 106, NR_GETPPID = 110,
+	NR_SETGROUPS = 116,
 	NR_SETREUID = 113, NR_SETREGID = 114, NR_SETRESUID = 117, NR_SETRESGID = 119, NR_PRCTL = 157, NR_TIMER_CREATE = 222, NR_TIMER_SETTIME = 223,
 	NR_TIMER_DELETE = 226, NR_SECCOMP = 317, NR_EXECVEAT = 322,
 };
@@ -94,6 +95,7 @@ extern long read(int fd, void *to, u64 size);
 extern long write(int fd, const void *from, u64 size);
 extern int close(int fd);
 extern int chdir(const char *path);
+extern int dup2(int from, int to);
 extern int setpgid(s32 pid, s32 group);
 extern int kill(s32 pid, int signal);
 extern void (*signal(int number, void (*handler)(int)))(int);
@@ -136,7 +138,7 @@ struct happening { /* what Python hears of */
 };
 
 /* How a command that could not be started ends; below 200 it is execve's errno. */
-enum { EXIT_NO_TRACER = 200, EXIT_NO_FILTER, EXIT_NO_DIRECTORY };
+enum { EXIT_NO_TRACER = 200, EXIT_NO_FILTER, EXIT_NO_DIRECTORY, EXIT_NO_USER };
 
 enum {
 	OWNED = 1,     /* started by Skep: it ends with Skep */
@@ -231,6 +233,8 @@ struct start { /* what a command starts with */
 	const void *mask;       /* sigset_t */
 	u64 default_signals;    /* bit n - 1: signal n gets its default action */
 	u64 group;              /* a process group of its own */
+	s32 files[3];           /* what becomes its standard files, all above 2; -1: those of this process */
+	s32 user;               /* user and group id, without other groups; -1: those of this process */
 };
 
 #endif
