@@ -18,7 +18,10 @@ from skep.compiler.helpers import HELPERS, KFUNCS
 from skep.compiler.initializers import Initializers
 from skep.compiler.kernel_types import KernelTypes
 from skep.compiler.map_declarations import MapDeclarations
-from skep.compiler.parser import Parser
+from skep.compiler.parser import translation_unit
+from skep.compiler.parser_declarations import type_name
+from skep.compiler.parser_expressions import expression
+from skep.compiler.parser_tokens import TokenReader
 from skep.compiler.programs import KSYMS
 from skep.compiler.source import Expansion, SourceFile, Token
 from skep.compiler.statements import Statements
@@ -167,20 +170,20 @@ class Checker:
         return [Token(t.kind, t.text, t.file, t.pos, t.space, False, None, expansion) for t in tokens]
 
     def template(self, text: str, name: str, call: Token) -> ast.Expr:
-        parser = self._parser(self.template_tokens(text, name, call))
+        reader = self.reader(self.template_tokens(text, name, call))
         for scope in self.scopes:
-            parser.scopes.append({n: isinstance(s, Typedef) for n, s in scope.names.items()})
-        parser.scopes.append({"KEY": True, "VALUE": True})
-        return parser.expression()
+            reader.scopes.append({n: isinstance(s, Typedef) for n, s in scope.names.items()})
+        reader.scopes.append({"KEY": True, "VALUE": True})
+        return expression(reader)
 
-    def _parser(self, tokens: list[Token]) -> Parser:
-        return Parser(tokens, self.diagnostics, is_type=self.is_type, map_macros={})
+    def reader(self, tokens: list[Token]) -> TokenReader:
+        return TokenReader(tokens, self.diagnostics, is_type=self.is_type, map_macros={})
 
     def parse_type(self, text: str) -> Type:
         """The type that a text in C names, such as "struct bpf_stacktrace" or "void *(*)(int)"."""
         from skep.compiler.lexer import tokenize
 
-        return self.types.type_name(self._parser(tokenize(SourceFile("<types>", text, system=True))).type_name())
+        return self.types.type_name(type_name(self.reader(tokenize(SourceFile("<types>", text, system=True)))))
 
     def constant(self, expr: ast.Expr, what: str) -> int:
         """The value of an integer constant expression; reports and gives 0 where it is none."""
@@ -425,9 +428,9 @@ def check(
     """Parse and check one text's tokens; raises CompileError if there are errors."""
     checker = Checker(diagnostics, kernel, target=target, missing_headers=missing_headers)
     macros = {name: row[1] for name, row in dialect.MAP_MACROS.items()} if checker.bpf else {}
-    parser = Parser(tokens, diagnostics, is_type=checker.is_type, map_macros=macros)
-    items = parser.translation_unit()
-    checker.broken = parser.broken
+    reader = TokenReader(tokens, diagnostics, is_type=checker.is_type, map_macros=macros)
+    items = translation_unit(reader)
+    checker.broken = reader.broken
     checker.unit_items(items)
     for var in checker.unit.globals:
         if var.tentative and isinstance(var.type, ct.RecordType) and not var.type.complete:

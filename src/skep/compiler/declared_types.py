@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skep.compiler import ast, dialect, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
+from skep.compiler.parser_specifiers import struct_or_union_specifier
 from skep.compiler.source import Token
 from skep.compiler.symbols import Enumerator, Scope, Typedef
 from skep.compiler.types import Member, Record, RecordType, Type
@@ -166,7 +167,7 @@ class DeclaredTypes:
         """A record that Skep knows by its members' declarations; it belongs to the whole text."""
         tokens = self.c.template_tokens(f"struct {spec.tag} {{ {members} }}", spec.tag, spec.first)
         scopes, self.c.scopes = self.c.scopes, self.c.scopes[:1]
-        record = self.record(self.c._parser(tokens).struct_or_union_specifier())
+        record = self.record(struct_or_union_specifier(self.c.reader(tokens)))
         self.c.scopes = scopes
         record.from_kernel = True
         return record
