@@ -25,6 +25,8 @@ void f(int *p) { p = 5; }
 void f(void *p) { int x; x = p; }
 int g(int); void (*p)(void) = g;
 int g(int); void f(int (*)(long)); void h(void) { f(g); }
+struct s { int a; } s; int f(int x, int *p) { return *(x ? p : s); }
+int f(int x, int *p) { return *(x ? p : 1.5); }
 int f(void) { return g(1); }
 int f(void) { return; }
 void f(void) { return 1; }

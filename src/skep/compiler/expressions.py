@@ -499,7 +499,7 @@ class Expressions(Conversions):
             result = a.unqualified()
         elif isinstance(a, ct.VoidType) or isinstance(b, ct.VoidType):
             result = ct.VOID
-        elif isinstance(a, PointerType) or isinstance(b, PointerType):
+        elif all(isinstance(one, PointerType) or ct.is_integer(one) for one in (a, b)):
             result = self._conditional_pointer(then, otherwise, node)
             then, otherwise = self.convert(then, result), self.convert(otherwise, result)
         else:
