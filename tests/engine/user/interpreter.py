@@ -28,7 +28,7 @@ def outcome(code: Code, memory: bytes, tries: int = 2) -> tuple[object, bytes] |
     found = []
     source = random.Random(1)
     for _ in range(tries):
-        machine = Machine(code, memory, (source.getrandbits(45) & ~63, (source.getrandbits(45) | 1 << 46) & ~63))
+        machine = Machine(code, memory, (source.getrandbits(45) & ~63, (source.getrandbits(45) | 1 << 46) & ~15))
         try:
             result: object = machine.run()
         except Fault as fault:
@@ -139,7 +139,7 @@ class Machine:
                 frames.append((at + 1, r[6:11]))
                 rounds.append(8 << 20)
                 r = [0, *r[1:6], 0, 0, 0, 0, r[10] - 512]
-                base = r[10] - self.base
+                base = r[10] - 512 - self.base
                 self.stack[base : base + 512] = bytes(512)
                 following = at + 1 + insn.imm
             elif insn.code in (CALL, CALLX):
