@@ -306,7 +306,8 @@ def test_what_a_program_sees_of_the_process_that_runs() -> None:
         assert ring.pending() == 4 * 16
         cgroups = cgroup2_mounts()
         if cgroups:
-            bpf["cgroups"][1] = cgroups[0]
+            bpf["cgroups"].update({0: cgroups[0], 1: cgroups[0]})
+            del bpf["cgroups"][0]
         bpf["counters"].open_perf_event(1, 0)  # PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK
         bpf.attach_raw_tracepoint("sys_enter", "on_call")
         for _ in range(1000):
@@ -418,7 +419,7 @@ def test_storage_of_tasks_inodes_and_cgroups_from_python(tmp_path: Path, cgroup:
                 continue
             with maps.create(kind, value=ctypes.c_uint64) as table:
                 assert key not in table
-                table[key] = 5
+                table.update([(key, 5)])
                 assert (table[key].value, key in table, table.get(key).value) == (5, True, 5)
                 del table[key]
                 with pytest.raises(MapKeyError):

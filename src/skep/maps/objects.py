@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 import struct
+from _collections_abc import MutableMapping
 
 from skep.errors import MapError
 from skep.maps.array import Array
@@ -72,6 +73,8 @@ class CgroupArray(Slots):
 
     The kernel does not give them back: slots can be set and deleted, not read.
     """
+
+    update: Any = MutableMapping.update  # one by one: a path is open only while its slot is set
 
     def __setitem__(self, key: Any, cgroup: Any) -> None:
         if not isinstance(cgroup, (str, bytes, os.PathLike)):

@@ -6,6 +6,7 @@ The key is the object: an fd, or a Python object that has one; for tasks also a 
 from __future__ import annotations
 
 import os
+from _collections_abc import MutableMapping
 
 from skep.errors import MapError
 from skep.maps.table import Table
@@ -41,6 +42,8 @@ class Storage(Table):
     def pop(self, key: Any, *default: Any) -> Any:
         with _Opened(self, key) as fd:
             return Table.pop(self, fd, *default)
+
+    update: Any = MutableMapping.update  # one by one: the keys of a batch are fds
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise MapError(
