@@ -42,7 +42,8 @@ class PerfRing:
         """How many records found no room, at this moment; 0 before Linux 6.0, which says it in the ring only."""
         if not self._counts_lost:
             return 0
-        lost: int = _COUNTS.unpack(os.read(self.fd, _COUNTS.size))[1]
+        counts = os.read(self.fd, _COUNTS.size)
+        lost: int = _COUNTS.unpack(counts)[1] if counts else 0  # nothing to read: the event is in an error state
         return lost
 
     def close(self) -> None:
