@@ -54,25 +54,33 @@ static void drop(struct tracer *m, struct tracee *t)
 
 /* ---- facts about a task, from /proc: read at attach and when a system call may have changed them */
 
+static char *append(char *to, const char *text)
+{
+	while ((*to = *text++))
+		to++;
+	return to;
+}
+
+static char *append_number(char *to, u32 number)
+{
+	char digits[12];
+	int count = 0;
+
+	do
+		digits[count++] = '0' + number % 10;
+	while (number /= 10);
+	while (count)
+		*to++ = digits[--count];
+	*to = 0;
+	return to;
+}
+
+/* A file of a task in /proc: bytes read (and a 0 after them), or -1. */
 static long read_file(s32 tid, const char *name, char *to, long size)
 {
 	char path[64];
-	char digits[12];
-	int n = 0, count = 0;
-	const char *head = "/proc/";
 
-	while (*head)
-		path[n++] = *head++;
-	do
-		digits[count++] = '0' + tid % 10;
-	while (tid /= 10);
-	while (count)
-		path[n++] = digits[--count];
-	path[n++] = '/';
-	while (*name)
-		path[n++] = *name++;
-	path[n] = 0;
-
+	append(append(append_number(append(path, "/proc/"), tid), "/"), name);
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return -1;
@@ -80,6 +88,14 @@ static long read_file(s32 tid, const char *name, char *to, long size)
 	close(fd);
 	to[got < 0 ? 0 : got] = 0;
 	return got;
+}
+
+static int is_thread_of(s32 tid, s32 process)
+{
+	char path[64];
+
+	append_number(append(append_number(append(path, "/proc/"), process), "/task/"), tid);
+	return access(path, 0) == 0;
 }
 
 static void read_comm(struct tracee *t)

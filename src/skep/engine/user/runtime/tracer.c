@@ -65,22 +65,8 @@ static void on_call_stop(struct tracer *m, struct tracee *t)
 	}
 }
 
-static void set_parent(struct tracee *child, const struct tracee *parent)
+static void set_parent(struct tracee *child, const struct tracee *parent, int is_thread)
 {
-	char name[32] = "task/";
-	char digits[12];
-	int n = 5, count = 0;
-	s32 tid = child->tid;
-
-	do
-		digits[count++] = '0' + tid % 10;
-	while (tid /= 10);
-	while (count)
-		name[n++] = digits[--count];
-	__builtin_memcpy(name + n, "/comm", 6);
-
-	char text[20];
-	int is_thread = read_file(parent->task.tgid, name, text, sizeof(text)) >= 0;
 	child->task = parent->task;
 	child->stale = parent->stale;
 	child->options = parent->options;
@@ -125,7 +111,7 @@ static void release_orphans(struct tracer *m)
 		}
 }
 
-static void on_child(struct tracer *m, struct tracee *t)
+static void on_child(struct tracer *m, struct tracee *t, u32 event)
 {
 	u64 message = 0;
 
@@ -137,7 +123,8 @@ static void on_child(struct tracer *m, struct tracee *t)
 		return;
 	if (!was_held)
 		child->flags |= NEWBORN;
-	set_parent(child, t);
+	/* clone(2) is CLONE only where the child's end sends another signal than SIGCHLD */
+	set_parent(child, t, event == PTRACE_EVENT_CLONE && is_thread_of(child->tid, t->task.tgid));
 	on_fork(m, t, message);
 	if (was_held) {
 		m->held--;
@@ -256,7 +243,7 @@ static void on_stop(struct tracer *m, s32 tid, int status)
 	case PTRACE_EVENT_FORK:
 	case PTRACE_EVENT_VFORK:
 	case PTRACE_EVENT_CLONE:
-		on_child(m, t);
+		on_child(m, t, STOP_EVENT(status));
 		break;
 	case PTRACE_EVENT_EXEC:
 		t = on_exec_stop(m, t);

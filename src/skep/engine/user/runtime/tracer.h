@@ -54,9 +54,8 @@ enum { REG_DI = 14, REG_CS = 17 };
 /* ---- arch/x86/entry/syscalls/syscall_64.tbl */
 enum {
 	NR_CLOSE = 3, NR_RT_SIGRETURN = 15, NR_FORK = 57, NR_EXECVE = 59, NR_SETUID = 105, NR_SETGID = 106, NR_GETPPID = 110,
-	NR_SETGROUPS = 116,
-	NR_SETREUID = 113, NR_SETREGID = 114, NR_SETRESUID = 117, NR_SETRESGID = 119, NR_PRCTL = 157, NR_TIMER_CREATE = 222, NR_TIMER_SETTIME = 223,
-	NR_TIMER_DELETE = 226, NR_SECCOMP = 317, NR_EXECVEAT = 322,
+	NR_SETREUID = 113, NR_SETREGID = 114, NR_SETGROUPS = 116, NR_SETRESUID = 117, NR_SETRESGID = 119, NR_PRCTL = 157,
+	NR_TIMER_CREATE = 222, NR_TIMER_SETTIME = 223, NR_TIMER_DELETE = 226, NR_SECCOMP = 317, NR_EXECVEAT = 322,
 };
 enum { PR_SET_NAME = 15, PR_SET_NO_NEW_PRIVS = 38, SECCOMP_SET_MODE_FILTER = 1, SECCOMP_FILTER_FLAG_SPEC_ALLOW = 4, AT_EXECFN = 31 };
 enum { SIGTRAP = 5, SIGKILL = 9, SIGSTOP = 19, SIGTSTP = 20, SIGTTIN = 21, SIGTTOU = 22, SIGCHLD = 17, SIG_SETMASK = 2 };
@@ -94,6 +93,7 @@ extern int open(const char *path, int flags, ...);
 extern long read(int fd, void *to, u64 size);
 extern long write(int fd, const void *from, u64 size);
 extern int close(int fd);
+extern int access(const char *path, int mode);
 extern int chdir(const char *path);
 extern int dup2(int from, int to);
 extern int setpgid(s32 pid, s32 group);
@@ -106,7 +106,7 @@ extern int sched_getcpu(void);
 extern int clock_gettime(int clock, u64 *time);
 extern void *calloc(u64 count, u64 size);
 extern void free(void *memory);
-extern void _exit(int status);
+extern __attribute__((noreturn)) void _exit(int status);
 extern int *__errno_location(void);
 #define errno_now (*__errno_location())
 
