@@ -283,3 +283,18 @@ def test_views_made_anew_share_the_reader_and_the_object_closes_it(bpf: BPF) -> 
     attach(bpf, "send")(4)
     assert bpf.perf_buffer_poll(0) == len(seen) == 4
     assert one.buffer is other.buffer
+
+
+def test_a_forked_child_says_nothing_of_its_parents_losses(bpf: BPF, capfd: pytest.CaptureFixture[str]) -> None:
+    bpf["events"].open_perf_buffer(lambda *_: None, page_cnt=1)
+    attach(bpf, "send")(100)
+    child = os.fork()
+    if child == 0:
+        try:
+            bpf.cleanup()
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    assert capfd.readouterr().err == ""
+    assert bpf["events"].lost == 100 - 4096 // 56
+    assert bpf.perf_buffer_poll(0) == 4096 // 56  # the parent's buffer is as it was

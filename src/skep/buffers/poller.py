@@ -47,6 +47,11 @@ class Poller:
         return len(self._fds)
 
     @property
+    def inherited(self) -> bool:
+        """Whether the rings are those of the process that this one was forked from."""
+        return self._process != os.getpid()
+
+    @property
     def fd(self) -> int:
         """The epoll's fd, -1 when nothing is watched."""
         return -1 if self._epoll is None else self._epoll.fileno()
@@ -69,7 +74,7 @@ class Poller:
         if self._epoll is not None and fd in self._fds:
             self._fds.remove(fd)
             self._acknowledge.pop(fd, None)
-            if self._process == os.getpid():  # a forked child shares the epoll with its parent
+            if not self.inherited:  # a forked child shares the epoll with its parent
                 self._epoll.unregister(fd)
             self._close_unused()
 
@@ -79,9 +84,15 @@ class Poller:
             self._epoll = None
 
     def close(self) -> None:
-        """Close all readers."""
+        """Close all readers, whatever happens to one; the first failure is raised at the end."""
+        failure: Exception | None = None
         for reader in tuple(self.readers.values()):
-            reader.close()
+            try:
+                reader.close()
+            except (SkepError, OSError) as error:
+                failure = failure or error
+        if failure is not None:
+            raise failure
 
     def consume(self) -> int:
         """Drain every ring now, without waiting; the number of records."""
@@ -146,7 +157,7 @@ class Poller:
         """The epoll, if rings are open in this process."""
         if self._epoll is None:
             raise MapError(f"no {self._what} is open to poll: call {self._open_call} first")
-        if self._process != os.getpid():  # the kernel does not copy perf rings into a child (VM_DONTCOPY)
+        if self.inherited:  # the kernel does not copy perf rings into a child (VM_DONTCOPY)
             raise SkepError(
                 f"this {self._what} is the parent process's: after a fork the child must open its own, with its own BPF object"
             )

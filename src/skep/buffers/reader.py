@@ -225,7 +225,7 @@ class Reader:
             del self._registry[self.name]
         for waiter in tuple(self.waiters):
             waiter()
-        if isinstance(self._report, LostReport):
+        if isinstance(self._report, LostReport) and not self.poller.inherited:
             self._report.finish(sum(self._lost.values()) - self._reported)
 
     def _close_retired(self) -> None:

@@ -85,15 +85,17 @@ class Stream:
         self._poller.require()
         # the loop must know no fd that somebody else closes
         fd = os.dup(self._poller.fd)
-        timer = loop.call_later(SLICE, wake)
-        self.reader.waiters.append(closed)
         try:
-            loop.add_reader(fd, wake)
-            await future
+            timer = loop.call_later(SLICE, wake)
+            self.reader.waiters.append(closed)
+            try:
+                loop.add_reader(fd, wake)
+                await future
+            finally:
+                loop.remove_reader(fd)
+                timer.cancel()
+                self.reader.waiters.remove(closed)
         finally:
-            loop.remove_reader(fd)
-            timer.cancel()
-            self.reader.waiters.remove(closed)
             os.close(fd)
 
     def _fill(self) -> bool:

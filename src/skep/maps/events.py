@@ -153,6 +153,12 @@ class Events:
             self._stream = Stream(self._open_pulled(time), ctype)
         return self._stream
 
+    def _open_batches(self, time: bool) -> Stream:
+        from skep.buffers.machine import copier
+
+        copier()  # before the buffer opens and fills: to compile it for the first time takes half a second
+        return self._open_stream(time)
+
     def _open_pulled(self, time: bool) -> Reader:
         raise NotImplementedError
 
@@ -214,7 +220,7 @@ class PerfEventArray(Events, Array):
         The dtype is that of the records' type. A shorter record ends in zeros, a longer one is a MapError and counts as
         read. With `time` the fields are `time` (ns of CLOCK_MONOTONIC; 0: from before times were asked for), `cpu`, `event`.
         """
-        return self._open_stream(time).batches(max_records, timeout, time)
+        return self._open_batches(time).batches(max_records, timeout, time)
 
     def _open_pulled(self, time: bool) -> Reader:
         if self.buffer is None:
@@ -298,7 +304,7 @@ class RingBuf(Events, Table):
 
         The dtype is that of the records' type. A shorter record ends in zeros, a longer one is a MapError and counts as read.
         """
-        return self._open_stream(False).batches(max_records, timeout, False)
+        return self._open_batches(False).batches(max_records, timeout, False)
 
     def _open_pulled(self, time: bool) -> Reader:
         if self.buffer is None:
