@@ -1,7 +1,7 @@
 # make demo    set up and run the main job          make test    set up and run every test
 # make check   format, lint, types                  make bench   start-up figures against their bars
 # make soak    maps written and read by several processes for a minute (SECONDS=...)
-# make fuzz    random programs and damaged texts against the compiler: long
+# make fuzz    random programs and damaged texts against the compiler, bytecode against the user engine: long
 #
 # PYTHON=...  the interpreter to build the environment with (3.11 or newer; found on PATH otherwise)
 # VENV=...    where the environment goes: .venv here, or the user's cache folder when this folder cannot be written
@@ -25,6 +25,7 @@ check: $(VENV)/installed-dev
 
 bench: $(VENV)/installed
 	$(BIN)/python bench/startup.py $(ARGS)
+	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/maps.py
 
 SECONDS ?= 60
@@ -36,6 +37,8 @@ SEED ?= 1
 fuzz: $(VENV)/installed
 	$(BIN)/python tests/compiler/fuzz_csmith.py -n 300 --seed $(SEED) --keep fuzz-found
 	$(BIN)/python tests/compiler/mutations.py -n 100000 --seed $(SEED) --keep fuzz-found
+	$(BIN)/python tests/engine/user/fuzz_bytecode.py -n 1000000 --level 0 --seed $(SEED) --keep fuzz-found
+	$(BIN)/python tests/engine/user/fuzz_bytecode.py -n 30000 --level 2 --seed $(SEED) --keep fuzz-found
 
 # Reinstalled when pyproject.toml changes; the sources themselves are used from where they are.
 $(VENV)/installed: pyproject.toml | $(VENV)/bin/pip

@@ -1,4 +1,4 @@
-"""The user engine beside native code: programs of bench/engine_programs, compiled by Skep to bytecode and by clang -O2 for this machine.
+"""The user engine beside native code: bench/engine_programs, compiled by Skep to bytecode and by clang -O2 for this machine.
 
 One process, rounds interleaved, CPU time of this thread, medians. "proved": as the engine runs them; "checked": nothing is
 believed of numbers' bounds, so every access at a varying offset is checked while it runs. Results and memory are compared first.
@@ -26,6 +26,7 @@ sys.path.insert(0, os.path.join(HERE, "..", "src"))
 
 from skep.compiler import compile_source  # noqa: E402
 from skep.engine.user import jit  # noqa: E402
+from skep.engine.user.engine import _MAPS  # noqa: E402
 from skep.engine.user.facts import Context  # noqa: E402
 from skep.engine.user.program import Environment, Program  # noqa: E402
 from skep.object import read_object  # noqa: E402
@@ -80,23 +81,21 @@ def build(name: str, *, ranges: bool) -> Program:
     with open(path) as file:
         compiled = read_object(compile_source(file.read(), file=path).data)
     spec = compiled.programs["program"]
-    maps = {map.name: map for map in compiled.maps.values()}
-    if maps:
-        from skep.engine.user.maps import create_map
-
-        live = {name: create_map(map) for name, map in maps.items()}
-    else:
-        live = {}
-    names = list(live)
+    maps = {name: _MAPS[map.type](map, 1) for name, map in compiled.maps.items()}
+    names = list(maps)
     code = bytearray(spec.instructions)
     references = {}
     for relocation in spec.relocations:
-        code[relocation.insn * 8 + 1] |= 1 << 4
+        code[relocation.insn * 8 + 1] |= 1 << 4  # BPF_PSEUDO_MAP_FD
         references[relocation.insn] = names.index(relocation.symbol)
     return Program(
-        bytes(code), context=Context("bench", MEMORY), maps=list(live.values()), references=references, ranges=ranges,
+        bytes(code),
+        context=Context("bench", MEMORY),
+        maps=list(maps.values()),
+        references=references,
+        ranges=ranges,
         environment=Environment(60),
-    )  # fmt: skip
+    )
 
 
 def memory_of(name: str) -> bytes:
