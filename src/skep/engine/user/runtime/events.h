@@ -68,7 +68,8 @@ static void *context(struct tracer *m, struct tracee *t, u32 shape, u64 period)
 		m->env->ctx_size = (REGS + 2) * 8;
 		return m->call;
 	default:
-		m->env->ctx_size = m->record_size;
+		/* with a text in it, to the end of the buffer: programs read texts with room for a longer one */
+		m->env->ctx_size = m->is_call ? m->record_size : sizeof(m->record);
 		return m->record;
 	}
 }
@@ -104,8 +105,10 @@ static void run_programs(struct tracer *m, struct tracee *t, u32 first)
 
 static void begin_record(struct tracer *m, struct tracee *t, u32 size)
 {
+	__builtin_memset(m->record, 0, m->record_used);
 	m->record[0] = (u64)(u32)t->tid << 32; /* common_type, common_flags, common_preempt_count, common_pid */
 	m->record_size = size;
+	m->record_used = size;
 }
 
 static u32 hooks_of(const u16 *heads, s64 number)
@@ -160,6 +163,7 @@ static u32 append_text(struct tracer *m, const char *text, u32 length)
 	__builtin_memcpy((char *)m->record + offset, text, length);
 	((char *)m->record)[offset + length] = 0;
 	m->record_size += length + 1;
+	m->record_used = m->record_size;
 	return (length + 1) << 16 | offset; /* a __data_loc */
 }
 

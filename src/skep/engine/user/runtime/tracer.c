@@ -82,14 +82,16 @@ static void set_parent(struct tracee *child, const struct tracee *parent, int is
 		child->flags |= LEAVE;
 }
 
-static void release_held(struct tracer *m, struct tracee *t)
+/* A child's first stop: the call that made it ends in it, too, but with no stop of its own. */
+static void begin(struct tracer *m, struct tracee *t)
 {
-	t->flags &= ~HELD;
+	t->flags &= ~(HELD | NEWBORN);
 	if (t->flags & LEAVE) {
 		ptrace(PTRACE_DETACH, t->tid, 0, 0);
 		drop(m, t);
 		return;
 	}
+	on_exit(m, t, 0);
 	go_on(m, t, 0);
 }
 
@@ -107,7 +109,7 @@ static void release_orphans(struct tracer *m)
 			struct tracee *parent = find(m, t->task.parent);
 			t->flags |= parent ? parent->flags & (FILTERED | OWNED | FOLLOW) : FOLLOW;
 			t->options = options_of(m, t); /* it has its parent's */
-			release_held(m, t);
+			begin(m, t);
 		}
 }
 
@@ -128,7 +130,7 @@ static void on_child(struct tracer *m, struct tracee *t, u32 event)
 	on_fork(m, t, message);
 	if (was_held) {
 		m->held--;
-		release_held(m, child);
+		begin(m, child);
 	}
 }
 
@@ -192,12 +194,8 @@ static void on_event_stop(struct tracer *m, struct tracee *t, int signal)
 		return;
 	}
 	if (t->flags & NEWBORN) {
-		t->flags &= ~NEWBORN;
-		if (t->flags & LEAVE) {
-			ptrace(PTRACE_DETACH, t->tid, 0, 0);
-			drop(m, t);
-			return;
-		}
+		begin(m, t);
+		return;
 	}
 	if (t->flags & SAMPLED) {
 		t->flags &= ~SAMPLED;

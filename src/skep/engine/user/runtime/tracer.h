@@ -215,6 +215,7 @@ struct tracer {
 	u32 ready;
 	u32 is_call;
 	u32 record_size;
+	u32 record_used; /* bytes that are not 0 */
 	u64 raw_args[3];
 	u64 raw[6 + REGS];
 	u64 call[2 * REGS];
