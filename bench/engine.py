@@ -115,6 +115,8 @@ def memory_of(name: str) -> bytes:
 def measure(name: str, rounds: int, folder: str) -> dict[str, float]:
     native = Native(name, folder)
     programs = {"proved": build(name, ranges=True), "checked": build(name, ranges=False)}
+    for map in programs["proved"].maps:  # the native code uses the engine's own maps
+        ctypes.c_void_p.in_dll(native.library, map.name).value = map.address
     ways = {"native": native.entry, **{kind: program.entry for kind, program in programs.items()}}
     buffers, results = {}, {}
     for kind, entry in ways.items():

@@ -7,7 +7,7 @@ SEC("syscall") int program(struct memory *m)
 	u64 *count;
 	for (i = 0; i < 512; i++) {
 		key = m->bytes[i];
-		count = array_at(&counts, &key);
+		count = array_at(counts, &key);
 		if (count)
 			*count += 1;
 	}

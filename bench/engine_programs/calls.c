@@ -1,6 +1,6 @@
 /* Two calls of functions for each of 1024 bytes. */
 #include "bench.h"
-static NOINLINE u32 mix(u32 a, u32 b)
+static NOINLINE u32 blend(u32 a, u32 b)
 {
 	return (a ^ b) * 16777619;
 }
@@ -12,6 +12,6 @@ SEC("syscall") int program(struct memory *m)
 {
 	u32 i, hash = 2166136261u;
 	for (i = 0; i < 1024; i++)
-		hash = turn(mix(hash, m->bytes[i]));
+		hash = turn(blend(hash, m->bytes[i]));
 	return hash;
 }

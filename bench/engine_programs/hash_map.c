@@ -7,11 +7,11 @@ SEC("syscall") int program(struct memory *m)
 	u64 *count, one = 1;
 	for (i = 0; i < 512; i++) {
 		key = m->bytes[i] * 16777619u;
-		count = hash_at(&counts, &key);
+		count = hash_at(counts, &key);
 		if (count)
 			*count += 1;
 		else
-			hash_put(&counts, &key, &one);
+			hash_put(counts, &key, &one);
 	}
 	return 0;
 }

@@ -217,7 +217,7 @@ class CallValues:
         if name == "alloca":
             return f.value(f"alloca i8, i64 {v.scalar(node.args[0])}, align 16")
         if name == "fence":
-            f.emit("fence seq_cst")
+            f.emit(f"fence {'seq_cst' if m.bpf else node.args[0]}")
             return ""
         if name == "packet_load":
             width, buffer, offset = node.args

@@ -463,7 +463,8 @@ class Calls:
             one = tree.Const(node.first, node.last, ct.UCHAR, 1)
             return self.e.convert(self._rmw(node, ct.UCHAR, "xchg", [byte, one], new=False), ct.BOOL)
         if what == "synchronize" or what in ("thread_fence", "signal_fence"):
-            return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [])
+            order = args[0].value if what == "thread_fence" and args and isinstance(args[0], tree.Const) else None
+            return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [_FENCES.get(order, "seq_cst")])
         if not args or not isinstance(args[0].type, PointerType) or not ct.is_scalar(args[0].type.to):
             self.c.error(
                 f"{name}() works on a pointer to an integer, not '{args[0].type if args else 'nothing'}'", node, code="type"
@@ -527,6 +528,8 @@ class Calls:
     def _rmw(node: ast.Call, type: Type, op: str, args: list[Any], *, new: bool) -> tree.Node:
         return tree.CallBuiltin(node.first, node.last, type, "atomic_new" if new else "atomic_old", [op, *args])
 
+
+_FENCES = {1: "acquire", 2: "acquire", 3: "release", 4: "acq_rel"}  # by __ATOMIC_CONSUME and so on
 
 _KEYED_KINDS = {
     "hash", "array", "percpu_hash", "percpu_array", "lru_hash", "lru_percpu_hash", "lpm_trie", "array_of_maps", "hash_of_maps",
