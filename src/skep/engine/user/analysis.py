@@ -68,7 +68,7 @@ class Unit:
     (what every program costs when only constant offsets are believed).
     """
 
-    __slots__ = ("code", "context", "maps", "ranges", "references")
+    __slots__ = ("code", "context", "maps", "moving", "ranges", "references")
 
     def __init__(self, code: Code, context: Context, maps: list[MapFacts], references: dict[int, int], ranges: bool) -> None:
         self.code = code
@@ -76,6 +76,24 @@ class Unit:
         self.maps = maps
         self.references = references
         self.ranges = ranges
+        self.moving = moving_functions(code, context)
+
+
+def moving_functions(code: Code, context: Context) -> frozenset[int]:
+    """The functions after which the packet may lie elsewhere: they call a helper that moves it, or end in another program."""
+    moving: set[int] = set()
+    if context.packet is None:
+        return frozenset()
+    for start in reversed(code.order):  # callees first
+        function = code.functions[start]
+        for insn in code.insns[start : function.end]:
+            if insn is not None and insn.code == CALL and insn.src == 0:
+                helper = tables.find(insn.imm, context.name)
+                if insn.imm == tables.TAIL_CALL or (helper is not None and helper.moves):
+                    moving.add(start)
+        if function.calls & moving:
+            moving.add(start)
+    return frozenset(moving)
 
 
 class Analysis:
@@ -233,7 +251,7 @@ class Analysis:
             self.unwritten = True
 
     def _reads_of_helper(self, insn: Instruction, state: State) -> None:
-        helper = tables.HELPERS.get(insn.imm)
+        helper = self.helper(insn.imm)
         if helper is None:
             return
         for number, kind in enumerate(helper.arguments, 1):
@@ -380,7 +398,8 @@ class Analysis:
             if base.kind == STACK and base.ref == self.function.start and size == 8:
                 return state.slots.get(at, UNKNOWN)
             if base.kind == CTX and (at, size) in self.unit.context.fields:
-                return pointer(self.unit.context.fields[at, size][1])
+                kind = self.unit.context.fields[at, size][1]
+                return UNKNOWN if kind == SCALAR else pointer(kind)
             if base.kind == VALUE and self.proved(base, insn.off, size, state):
                 content = self.facts(base).content
                 if content is not None:
@@ -414,6 +433,10 @@ class Analysis:
 
     # -- calls
 
+    def helper(self, number: int) -> tables.Helper | None:
+        """The helper that a number means to this program."""
+        return tables.find(number, self.unit.context.name)
+
     def argument_size(self, helper: tables.Helper, number: int, state: State) -> int | None:
         """How many bytes of memory an argument of a helper's stands for, at most; None: not known."""
         kind = helper.arguments[number - 1]
@@ -432,8 +455,12 @@ class Analysis:
         result = UNKNOWN
         if insn.code == CALLX or insn.src == isa.PSEUDO_CALL or insn.imm in (tables.LOOP, tables.FOR_EACH):
             state.slots.clear()  # what is called may have been given this frame's address
-        elif insn.imm in tables.HELPERS:
-            result = self._helper(position, tables.HELPERS[insn.imm], state)
+            if self.unit.moving & self.function.calls:
+                state.forget_packet()
+        else:
+            helper = self.helper(insn.imm)
+            if helper is not None:
+                result = self._helper(position, helper, state)
         for register in range(1, 6):
             state.set(register, ZERO)
         state.set(0, result)
@@ -451,6 +478,8 @@ class Analysis:
                     self._wrote(value if exact else value._replace(hi=value.hi + 1), 0, size, state)
             if kind == tables.RECORD:
                 state.forget(value.id)
+        if helper.moves:
+            state.forget_packet()
         if helper.result == tables.NUMBER:
             return UNKNOWN
         state.renew(position + 1)

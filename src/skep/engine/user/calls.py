@@ -13,7 +13,7 @@ from skep.engine.user.layout import BAD_CALL, TIME_OVER
 from skep.engine.user.mapkinds import KINDS
 from skep.engine.user.state import FRAME
 from skep.engine.user.validate import CALLX
-from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, PACKET_END, RECORD, Value
+from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, PACKET, RECORD, Value
 from skep.engine.user.writer import BASED, POINTERS, Writer, field
 from skep.errors import InvalidInstruction
 
@@ -107,9 +107,11 @@ class Calls(Writer):
         return self.state.registers[insn.dst if insn.code & 7 not in (isa.JMP, isa.JMP32) else 0]
 
     def _may_end(self, position: int, value: Value) -> bool:
-        """Whether a call may take away that a register is a pointer: a record's, once it is submitted."""
+        """Whether a call may take away that a register is a pointer: a submitted record's, a moved packet's."""
         insn = self.module.unit.code.insns[position]
-        return insn is not None and insn.code & 7 == isa.JMP and value.kind == RECORD and bool(value.id)
+        if insn is None or insn.code & 7 != isa.JMP:
+            return False
+        return (value.kind == RECORD and bool(value.id)) or (value.kind == PACKET and bool(self.module.unit.moving))
 
     def after(self, position: int, register: int) -> Value:
         """What will be known of a register after an instruction."""
@@ -130,15 +132,16 @@ class Calls(Writer):
         return self.once("length", "load i64, ptr %length.at")
 
     def packet_bounds(self) -> tuple[str, str]:
-        """The packet's first byte and its end, as numbers; zeros in programs without packets."""
-        kept = sorted(self.module.unit.context.fields.values())
-        begin = next((offset for offset, kind in kept if kind != PACKET_END), None)
-        end = next((offset for offset, kind in kept if kind == PACKET_END), None)
-        if begin is None or end is None:
+        """The packet's first byte that may be touched and its end, as numbers; zeros in programs without packets."""
+        place = self.module.unit.context.packet
+        if place is None:
             return "0", "0"
-        self.once("packet.at", f"getelementptr i8, ptr %ctx, i64 {begin}")
-        self.once("packet.end.at", f"getelementptr i8, ptr %ctx, i64 {end}")
-        return self.once("packet", "load i64, ptr %packet.at"), self.once("packet.end", "load i64, ptr %packet.end.at")
+        if self.module.unit.moving:
+            return tuple(self.value(f"load i64, ptr {self.offset('%ctx', offset)}") for offset in place)  # type: ignore[return-value]
+        for name, offset in zip(("packet", "packet.end"), place, strict=True):
+            self.once(f"{name}.at", f"getelementptr i8, ptr %ctx, i64 {offset}")
+            self.once(name, f"load i64, ptr %{name}.at")
+        return "%packet", "%packet.end"
 
     def allowed(self, number: str, size: str) -> str:
         """Whether memory lies in anything that the program may touch (an i1)."""
@@ -179,9 +182,9 @@ class Calls(Writer):
         elif insn.imm == tables.FOR_EACH:
             result = self._for_each(position)
         else:
-            helper = tables.HELPERS.get(insn.imm)
+            helper = self.analysis.helper(insn.imm)
             if helper is None:
-                raise self._refused(position, f"there is no helper function {insn.imm} in the user engine")
+                raise self._refused(position, tables.refusal(insn.imm, self.module.unit.context.name))
             result = self._helper(position, helper)
         known = self.advance(position)
         for register in range(1, 6):

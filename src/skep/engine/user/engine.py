@@ -47,7 +47,7 @@ _REGISTERS = 21 * 8  # struct pt_regs of x86-64
 # Bytes of context that are there for sure; what lies behind them is checked against the event's own size.
 _CONTEXTS = {
     "kprobe": Context("kprobe", 2 * _REGISTERS),
-    "kretprobe": Context("kretprobe", 2 * _REGISTERS),
+    "kretprobe": Context("kprobe", 2 * _REGISTERS),
     "tracepoint": Context("tracepoint"),
     "raw_tracepoint": Context("raw_tracepoint", 2 * 8),
     "perf_event": Context("perf_event", 2 * _REGISTERS),
@@ -73,6 +73,15 @@ class UserProgram:
     def entry(self) -> int:
         """The address of u64 entry(void *context, struct skep_env *env)."""
         return self.machine.entry
+
+    def test_run(self, data: bytes = b"", ctx: bytes = b"", repeat: int = 0) -> tuple[int, bytes, bytes, int]:
+        """Run once (or `repeat` times) on given input: (return value, data after, context after, nanoseconds a run).
+
+        Packet programs want at least 14 bytes of data; raw tracepoint programs take only a context and no repeat.
+        """
+        from skep.engine.user.test_run import test_run
+
+        return test_run(self.machine, self.name, self.kind, data, ctx, repeat)
 
     def close(self) -> None:
         drop_number(self.fd)
@@ -204,6 +213,9 @@ class UserEngine:
         def source(insn: int) -> str:
             return source_line(spec, owner, insn)
 
+        for map in used:
+            if isinstance(map, ProgramArray):
+                map.bind(context.name)
         environment = Environment()
         environment.env.output = pointer(self.session.output)
         try:
@@ -211,7 +223,9 @@ class UserEngine:
         except InvalidInstruction as error:
             line = source(error.insn or 0)
             raise UnsupportedError(
-                f"program {spec.name!r} cannot run in the user engine: {error}" + (f" ({line})" if line else ""),
+                f"program {spec.name!r} cannot run in the user engine: {error}"
+                + (f" ({line})" if line else "")
+                + "; use the kernel engine (as root)",
                 needs="engine='kernel' (as root)",
             ) from error
         return UserProgram(spec.name, kind, machine)

@@ -11,10 +11,11 @@ class Context:
     """What a program's first argument is: `size` bytes are always there; `length`: r2 has its size (as `execute` gives it).
 
     `fields`: (offset, size) as the program reads it -> (offset where the engine keeps the 8-byte pointer, its kind: "P" for
-    the packet's first byte, "E" for its end). Without them a program sees the memory as it is.
+    the packet's first byte, "E" for its end, "S" for a number). Without them a program sees the memory as it is.
+    `packet`: where the engine keeps the first byte that may be touched, and the end.
     """
 
-    __slots__ = ("fields", "length", "name", "size")
+    __slots__ = ("fields", "length", "name", "packet", "size")
 
     def __init__(
         self,
@@ -23,21 +24,26 @@ class Context:
         *,
         length: bool = False,
         fields: Mapping[tuple[int, int], tuple[int, str]] | None = None,
+        packet: tuple[int, int] | None = None,
     ) -> None:
         self.name = name
         self.size = size
         self.length = length
         self.fields = dict(fields or {})
+        kept = {kind: offset for offset, kind in self.fields.values()}
+        self.packet = packet or ((kept["P"], kept["E"]) if {"P", "E"} <= kept.keys() else None)
 
     def key(self) -> str:
         """All of it as text, for the key of the cache."""
-        return f"{self.size} {self.length} {sorted(self.fields.items())}"
+        return f"{self.name} {self.size} {self.length} {sorted(self.fields.items())} {self.packet}"
 
 
 MEMORY = Context("memory", length=True)
-# struct xdp_md and struct __sk_buff (include/uapi/linux/bpf.h); the engine keeps the packet's pointers behind them.
-XDP = Context("xdp", 48, fields={(0, 4): (24, "P"), (4, 4): (32, "E"), (8, 4): (24, "P")})
-SKB = Context("skb", 208, fields={(76, 4): (192, "P"), (80, 4): (200, "E"), (140, 4): (192, "P")})
+# struct xdp_md and struct __sk_buff (include/uapi/linux/bpf.h); behind them what runtime/xdp.c and skb.c call struct packet:
+# the packet's first byte, its end, its metadata or mac header, the network header, and the limits of the memory that it is in.
+# Only `size` bytes are the program's.
+XDP = Context("xdp", 24, fields={(0, 4): (24, "P"), (4, 4): (32, "E"), (8, 4): (40, "S")}, packet=(40, 32))
+SKB = Context("skb", 192, fields={(76, 4): (192, "P"), (80, 4): (200, "E"), (140, 4): (192, "P")})
 
 
 class MapFacts:

@@ -20,9 +20,12 @@ ANY, MAP, KEY, MAP_VALUE, MAP_VALUE_OUT, CTX, READ, WRITE, SIZE, RECORD, CALLBAC
 NUMBER, VALUE_OR_NULL, RECORD_OR_NULL, MAP_OR_VALUE = "number", "value or null", "record or null", "map or value"
 
 # `file` in runtime/ has the function; `operation` instead: the map kind's function of this name is called. `looks`: it asks for
-# itself what the program may touch.
+# itself what the program may touch. `context`: the one kind of context that it takes ("": any). `moves`: the packet may lie
+# elsewhere afterwards.
 Helper = namedtuple(
-    "Helper", ("name", "arguments", "result", "file", "operation", "looks"), defaults=(NUMBER, "basic.c", "", False)
+    "Helper",
+    ("name", "arguments", "result", "file", "operation", "looks", "context", "moves"),
+    defaults=(NUMBER, "basic.c", "", False, "", False),
 )
 
 
@@ -42,6 +45,10 @@ def _of_ring(name: str, *arguments: str, result: str = NUMBER) -> Helper:
     return Helper(name, arguments, result, "ringbuf.c")
 
 
+def _of_packet(context: str, name: str, *arguments: Argument, moves: bool = False) -> Helper:
+    return Helper(name, arguments, NUMBER, f"{context}.c", "", False, context, moves)
+
+
 # Numbers and names are facts of include/uapi/linux/bpf.h. A tuple (kind, n) is memory of n bytes whatever follows.
 HELPERS: dict[int, Helper] = {
     1: _of_map("map_lookup_elem", "lookup", KEY, result=MAP_OR_VALUE),
@@ -52,12 +59,31 @@ HELPERS: dict[int, Helper] = {
     6: _of_text("trace_printk", READ, SIZE, ANY, ANY, ANY),
     7: Helper("get_prandom_u32", ()),
     8: Helper("get_smp_processor_id", ()),
+    9: _of_packet("skb", "skb_store_bytes", CTX, ANY, READ, SIZE, ANY),
+    10: _of_packet("skb", "l3_csum_replace", CTX, ANY, ANY, ANY, ANY),
+    11: _of_packet("skb", "l4_csum_replace", CTX, ANY, ANY, ANY, ANY),
     12: Helper("tail_call", (CTX, MAP, ANY)),
     14: Helper("get_current_pid_tgid", ()),
     15: Helper("get_current_uid_gid", ()),
     16: Helper("get_current_comm", (WRITE, SIZE)),
+    23: _of_packet("skb", "redirect", ANY, ANY),
     25: Helper("perf_event_output", (CTX, MAP, ANY, READ, SIZE), NUMBER, "perf.c"),
+    26: _of_packet("skb", "skb_load_bytes", CTX, ANY, WRITE, SIZE),
+    28: Helper("csum_diff", (READ, SIZE, READ, SIZE, ANY), NUMBER, "checksum.c"),
+    34: _of_packet("skb", "get_hash_recalc", CTX),
+    38: _of_packet("skb", "skb_change_tail", CTX, ANY, ANY, moves=True),
+    39: _of_packet("skb", "skb_pull_data", CTX, ANY, moves=True),
+    40: _of_packet("skb", "csum_update", CTX, ANY),
+    41: _of_packet("skb", "set_hash_invalid", CTX),
+    42: Helper("get_numa_node_id", ()),
+    43: _of_packet("skb", "skb_change_head", CTX, ANY, ANY, moves=True),
+    44: _of_packet("xdp", "xdp_adjust_head", CTX, ANY, moves=True),
     45: _reads("probe_read_str"),
+    48: _of_packet("skb", "set_hash", CTX, ANY),
+    54: _of_packet("xdp", "xdp_adjust_meta", CTX, ANY, moves=True),
+    65: _of_packet("xdp", "xdp_adjust_tail", CTX, ANY, moves=True),
+    68: _of_packet("skb", "skb_load_bytes_relative", CTX, ANY, WRITE, SIZE, ANY),
+    80: Helper("get_current_cgroup_id", ()),
     87: _of_map("map_push_elem", "push", MAP_VALUE, ANY),
     88: _of_map("map_pop_elem", "pop", MAP_VALUE_OUT),
     89: _of_map("map_peek_elem", "peek", MAP_VALUE_OUT),
@@ -67,18 +93,67 @@ HELPERS: dict[int, Helper] = {
     113: _reads("probe_read_kernel"),
     114: _reads("probe_read_user_str"),
     115: _reads("probe_read_kernel_str"),
+    118: Helper("jiffies64", ()),
+    120: Helper("get_ns_current_pid_tgid", (ANY, ANY, WRITE, SIZE)),
+    125: Helper("ktime_get_boot_ns", ()),
     130: _of_ring("ringbuf_output", MAP, READ, SIZE, ANY),
     131: _of_ring("ringbuf_reserve", MAP, ANY, ANY, result=RECORD_OR_NULL),
     132: _of_ring("ringbuf_submit", RECORD, ANY),
     133: _of_ring("ringbuf_discard", RECORD, ANY),
     134: _of_ring("ringbuf_query", MAP, ANY),
     148: _reads("copy_from_user"),
+    160: Helper("ktime_get_coarse_ns", ()),
     165: _of_text("snprintf", WRITE, SIZE, ANY, READ, SIZE),
+    174: Helper("get_attach_cookie", (CTX,)),
     177: _of_text("trace_vprintk", READ, SIZE, READ, SIZE),
     181: Helper("loop", (ANY, CALLBACK, ANY, ANY)),
     182: _of_text("strncmp", READ, SIZE, ANY),
+    188: _of_packet("xdp", "xdp_get_buff_len", CTX),
+    189: _of_packet("xdp", "xdp_load_bytes", CTX, ANY, WRITE, SIZE),
+    190: _of_packet("xdp", "xdp_store_bytes", CTX, ANY, READ, SIZE),
     195: _of_map("map_lookup_percpu_elem", "lookup_percpu", KEY, ANY, result=VALUE_OR_NULL),
+    208: Helper("ktime_get_tai_ns", ()),
 }
 TAIL_CALL, LOOP, FOR_EACH = 12, 181, 164
 BY_NUMBER = (5, 7, 8, 14, 15)  # those that callx can reach: numbers in, a number out
 HELPERS[FOR_EACH] = Helper("for_each_map_elem", (MAP, CALLBACK, ANY, ANY))
+# The same number with another meaning: by context and number.
+_OTHERS = {("xdp", 23): _of_packet("xdp", "xdp_redirect", ANY, ANY)}
+
+
+def find(number: int, context: str) -> Helper | None:
+    """The helper that a number means to programs with this context."""
+    helper = _OTHERS.get((context, number)) or HELPERS.get(number)
+    return helper if helper is not None and helper.context in ("", context) else None
+
+
+_REASONS = {
+    "it gives a struct of the kernel's, and there is none in user space":
+        "get_current_task get_current_task_btf task_pt_regs sk_lookup_tcp sk_lookup_udp skc_lookup_tcp sk_fullsock tcp_sock "
+        "get_listener_sock sock_from_file find_vma per_cpu_ptr this_cpu_ptr sk_storage_get inode_storage_get task_storage_get "
+        "cgrp_storage_get",
+    "it reads a struct of the kernel's, and there is none in user space":
+        "get_task_stack d_path snprintf_btf seq_printf_btf copy_from_user_task current_task_under_cgroup skb_under_cgroup",
+    "it walks a stack from inside the kernel": "get_stackid get_stack",
+    "it changes the process that is traced, which the user engine never does":
+        "probe_write_user override_return send_signal send_signal_thread",
+    "timers do not run there": "timer_init timer_set_callback timer_start timer_cancel",
+    "it reads a counter of the processor's": "perf_event_read perf_event_read_value perf_prog_read_value read_branch_records",
+}  # fmt: skip
+
+
+def refusal(number: int, context: str) -> str:
+    """Why there is no such helper here."""
+    from skep.compiler.helpers import HELPERS as NAMES
+
+    name = next((name for name, row in NAMES.items() if row[0] == number), "")
+    if not name:
+        return f"there is no helper function {number}"
+    other = HELPERS.get(number)
+    if other is not None:
+        return f"bpf_{name}() wants the context of {_CONTEXTS[other.context]} programs"
+    why = next((why for why, names in _REASONS.items() if name in names.split()), "it has no meaning in user space")
+    return f"bpf_{name}() does not exist in the user engine: {why}"
+
+
+_CONTEXTS = {"skb": "socket filter and tc (struct __sk_buff)", "xdp": "XDP (struct xdp_md)"}

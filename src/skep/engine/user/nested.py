@@ -55,19 +55,33 @@ class _Slots(UserMap):
 
 
 class ProgramArray(_Slots):
-    """Programs by index, for tail calls."""
+    """Programs by index, for tail calls; all have the context that the first one had."""
 
-    __slots__ = ()
+    __slots__ = ("_context",)
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
+        self._context: list[str] = []  # one list of all handles
         self._allocate(values=8 * self.max_entries)
+
+    def bind(self, context: str) -> None:
+        """A program with this context uses the array or is put into it; MapError when others have another."""
+        if not self._context:
+            self._context.append(context)
+        elif self._context[0] != context:
+            raise MapError(
+                f"map {self.name!r} is for {self._context[0]} programs: a tail call keeps the context, so a {context} program "
+                "cannot use it",
+                errno=errno.EINVAL,
+                map_name=self.name,
+            )
 
     def regions(self) -> list[tuple[int, int, int, int]]:
         return []
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         program = self._given(key, value, None)
+        self.bind(program.machine.context.name)
         self._slot(key, "update").value = program.entry
         self._kept[key] = program
 

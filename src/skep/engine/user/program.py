@@ -64,16 +64,30 @@ class Environment:
     __slots__ = ("env", "task")
 
     def __init__(self, time_limit: float = TIME_LIMIT) -> None:
-        self.task = layout.Task(
-            pid=_thread_id(), tgid=os.getpid(), uid=os.getuid(), gid=os.getgid(), parent=os.getppid(), comm=b"skep"
-        )
+        self.task = layout.Task()
+        self.refresh()
         self.env = layout.Env(task=ctypes.pointer(self.task), time_limit=int(time_limit * 1e9))
         self.env.random = int.from_bytes(os.urandom(8), "little") | 1
+
+    def refresh(self) -> None:
+        """Say what is so now of the thread that calls: its ids, its name, its CPU."""
+        task = self.task
+        task.pid, task.tgid, task.parent = _thread_id(), os.getpid(), os.getppid()
+        task.uid, task.gid = os.getuid(), os.getgid()
+        task.cpu = max(_cpu(), 0)
+        try:
+            with open("/proc/thread-self/comm", "rb", buffering=0) as file:
+                task.comm = file.read(16).rstrip(b"\n")
+        except OSError:  # no /proc
+            task.comm = b"python"
 
     @property
     def address(self) -> int:
         """Where the struct skep_env is."""
         return ctypes.addressof(self.env)
+
+
+_cpu: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
 
 
 def _thread_id() -> int:
@@ -114,7 +128,10 @@ class Program:
         imports["regions"] = ctypes.addressof(self._regions)
         self._code = NativeCode(built, imports)
         self.entry = self._code.address("entry")
-        self._make_run()
+        if context.packet is None:
+            self._make_run()
+        else:
+            self.run = self._run_packet
 
     run: Callable[[bytes], int]  # Runs once over a context: its bytes in, r0 out. Raises MemoryFault, TimeLimit, ...
 
@@ -145,6 +162,9 @@ class Program:
         self._kept = kept
         self.run = new(ctypes.addressof(method), self._runner, kept)
 
+    def _run_packet(self, given: bytes) -> int:
+        raise TypeError(f"a program with the context {self.context.name!r} runs by test_run(), which makes its packet")
+
     def _run_other(self, given: object) -> int:
         """A context that is no bytes object: changed in place where it can be."""
         if not isinstance(given, bytes | bytearray | memoryview):
@@ -171,6 +191,8 @@ class Program:
         """
         from array import array
 
+        if self.context.packet is not None:
+            self._run_packet(b"")
         least = max(self.context.size, 1)
         if size < least or len(contexts) % size:
             raise ValueError(f"{len(contexts)} bytes are not contexts of {size} bytes (at least {least})")

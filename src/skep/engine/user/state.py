@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.engine.user.values import MEMORY, PACKET, SCALAR, STACK, UNKNOWN, ZERO, Value, join, pointer, widen
+from skep.engine.user.values import MEMORY, PACKET, PACKET_END, SCALAR, STACK, UNKNOWN, ZERO, Value, join, pointer, widen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,6 +86,12 @@ class State:
         if id:
             self.registers = [UNKNOWN if value.id == id and value.kind != SCALAR else value for value in self.registers]
             self.slots = {o: UNKNOWN if value.id == id and value.kind != SCALAR else value for o, value in self.slots.items()}
+
+    def forget_packet(self) -> None:
+        """The packet may lie elsewhere: pointers into it are plain numbers from now on."""
+        self.registers = [UNKNOWN if value.kind in (PACKET, PACKET_END) else value for value in self.registers]
+        self.slots = {o: UNKNOWN if value.kind in (PACKET, PACKET_END) else value for o, value in self.slots.items()}
+        self.proven.clear()
 
     def write(self, lo: int, hi: int, size: int, value: Value | None = None) -> None:
         """Bytes of this frame are written, at an offset from lo to hi; `value` fills the slot at lo."""

@@ -4,7 +4,8 @@
  */
 #include "lock.h"
 
-enum { EFAULT = 14, PAGE = 4096 };
+enum { EFAULT = 14, ERANGE = 34, PAGE = 4096 };
+#define USER_END (1ull << 47)
 
 struct span {
 	u64 base;
@@ -70,11 +71,17 @@ COLD u64 helper_probe_read_user(struct skep_env *env, u64 to, u64 size, u64 from
 	return result;
 }
 
+/* What the kernel says of an address that it does not read for itself: copy_from_kernel_nofault_allowed(), arch/x86/mm/maccess.c. */
+static u64 unread(u64 from)
+{
+	return from < USER_END + PAGE ? FAILED(ERANGE) : FAILED(EFAULT);
+}
+
 COLD u64 helper_probe_read_kernel(struct skep_env *env, u64 to, u64 size, u64 from, u64 d, u64 known)
 {
 	if (!known) {
 		__builtin_memset((void *)to, 0, size);
-		return FAILED(EFAULT);
+		return unread(from);
 	}
 	__builtin_memmove((void *)to, (const void *)from, size);
 	return 0;
@@ -98,7 +105,7 @@ COLD u64 helper_probe_read_kernel_str(struct skep_env *env, u64 to, u64 size, u6
 		return 0;
 	if (!known) {
 		__builtin_memset((void *)to, 0, size);
-		return FAILED(EFAULT);
+		return unread(from);
 	}
 	return copy_string((u8 *)to, size, (const u8 *)from);
 }

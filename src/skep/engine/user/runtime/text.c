@@ -298,6 +298,13 @@ COLD u64 helper_snprintf(struct skep_env *env, u64 to, u64 room, u64 format, u64
 	return text.length + 1;
 }
 
+static u32 digit_of(u8 character)
+{
+	if (character <= '9')
+		return (u32)character - '0'; /* below: a large number */
+	return (character | 32) >= 'a' ? (u32)(character | 32) - 'a' + 10 : ~0u;
+}
+
 /* bpf_strtol() and bpf_strtoul(): how many bytes the number has. `flags` is the base, or 0. */
 static s64 parse(const u8 *from, u64 size, u64 flags, u64 *magnitude, int *negative)
 {
@@ -309,15 +316,16 @@ static s64 parse(const u8 *from, u64 size, u64 flags, u64 *magnitude, int *negat
 		at++;
 	*negative = at < size && from[at] == '-';
 	at += *negative;
-	if (at + 1 < size && from[at] == '0' && (from[at + 1] | 32) == 'x' && (base == 0 || base == 16)) {
+	if (at + 1 < size && from[at] == '0' && (from[at + 1] | 32) == 'x' &&
+	    (base == 16 || (!base && at + 2 < size && digit_of(from[at + 2]) < 16))) {
 		base = 16;
 		at += 2;
 	} else if (!base) {
 		base = at < size && from[at] == '0' ? 8 : 10;
 	}
 	for (first = at; at < size; at++) {
-		u32 digit = from[at] <= '9' ? (u32)from[at] - '0' : (u32)(from[at] | 32) - 'a' + 10;
-		if ((from[at] < '0') || digit >= base)
+		u32 digit = digit_of(from[at]);
+		if (digit >= base)
 			break;
 		if (value > (~0ull - digit) / base)
 			return -ERANGE;
@@ -334,6 +342,7 @@ COLD u64 helper_strtol(struct skep_env *env, u64 from, u64 size, u64 flags, u64 
 	u64 magnitude = 0;
 	int negative = 0;
 	s64 used = parse((const u8 *)from, size, flags, &magnitude, &negative);
+	*(s64 *)result = 0;
 	if (used < 0)
 		return used;
 	if (magnitude > (1ull << 63) - !negative)
@@ -347,6 +356,7 @@ COLD u64 helper_strtoul(struct skep_env *env, u64 from, u64 size, u64 flags, u64
 	u64 magnitude = 0;
 	int negative = 0;
 	s64 used = parse((const u8 *)from, size, flags, &magnitude, &negative);
+	*(u64 *)result = 0;
 	if (used < 0)
 		return used;
 	if (negative)
