@@ -51,6 +51,9 @@ _CONTEXTS = {
     "tracepoint": Context("tracepoint"),
     "raw_tracepoint": Context("raw_tracepoint", 2 * 8),
     "perf_event": Context("perf_event", 2 * _REGISTERS),
+    "fentry": Context("tracing", 2 * 8),
+    "fexit": Context("tracing", 2 * 8),
+    "tp_btf": Context("tracing", 2 * 8),
     "xdp": XDP,
     "skb": SKB,
 }
