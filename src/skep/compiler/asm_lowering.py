@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import tree
 from skep.compiler import types as ct
+from skep.compiler.abi import llvm_type
 from skep.compiler.asm_operands import Checked, check_operands
 from skep.compiler.helpers import HELPERS
 from skep.compiler.inline_asm import AsmError, Immediate, Instruction, Memory, Reader, Register, place_in
@@ -88,14 +89,14 @@ class AsmLowering:
         for i, operand in enumerate(self.operands):
             place = None
             if operand.kind == "m":
-                self.cells[i] = self.v.lvalue_address(operand.value)
+                self.cells[i] = self.f.places.lvalue_address(operand.value)
             elif operand.output:
-                place = self.v.place(operand.value)
+                place = self.f.places.place(operand.value)
                 self.cells[i] = self.f.alloca(8, 8)
                 if operand.tied is not None:
                     self._fill(i, self.v.scalar(operand.tied), operand.tied.type, constant=False)
                 elif operand.reads:
-                    self._fill(i, self.v.load(place, operand.value), operand.value.type, constant=False)
+                    self._fill(i, self.f.places.load(place, operand.value), operand.value.type, constant=False)
                 else:
                     self.f.emit(f"store i64 {self._anything()}, ptr {self.cells[i]}, align 8")
             elif operand.kind == "i" and operand.number is None and operand.function is None:
@@ -103,14 +104,14 @@ class AsmLowering:
             elif operand.kind in "rw" and not operand.is_tied:
                 self.cells[i] = self.f.alloca(8, 8)
                 if operand.is_place and i in compared:
-                    place = self.v.place(operand.value)
+                    place = self.f.places.place(operand.value)
                 self._fill(i, self.v.scalar(operand.value), operand.value.type, constant=operand.maybe_constant)
             places.append(place)
         return places
 
     def _fill(self, index: int, value: str, type: ct.Type, *, constant: bool) -> None:
         if self.operands[index].kind == "w":  # only its lower half is looked at: no instruction extends it
-            value = self.v.resize(value, ct.integer(type).bits, 32, ct.integer(type).signed)
+            value = self.f.resize(value, ct.integer(type).bits, 32, ct.integer(type).signed)
             value = self.f.value(f'call i64 asm {self.effects}"", "=r,0"(i32 {value}) nomerge nounwind memory(none)')
             self.f.emit(f"store i64 {value}, ptr {self.cells[index]}, align 8")
             return
@@ -131,13 +132,13 @@ class AsmLowering:
 
     def _widened(self, value: str, type: ct.Type, *, signed: bool) -> str:
         """A scalar in 64 bits; a constant keeps its sign, in a register an int has zeros above it."""
-        text = self.v.ltype(type)
+        text = llvm_type(type)
         if text == "ptr":
             return self.f.value(f"ptrtoint ptr {value} to i64")
         it = ct.integer(type)
         if it.bits < 32:
-            value = self.v.resize(value, it.bits, 32, it.signed)
-        return self.v.resize(value, max(it.bits, 32), 64, signed and it.signed)
+            value = self.f.resize(value, it.bits, 32, it.signed)
+        return self.f.resize(value, max(it.bits, 32), 64, signed and it.signed)
 
     def _store_operands(self, places: list[Any], memory: bool) -> None:
         """What the statement leaves in its outputs; an input that is a variable is hidden once more.
@@ -149,12 +150,12 @@ class AsmLowering:
             if place is None:
                 continue
             value = self._hidden(self._read_cell(self.cells[i]))
-            text = self.v.ltype(operand.value.type)
+            text = llvm_type(operand.value.type)
             if text == "ptr":
                 value = self.f.value(f"inttoptr i64 {value} to ptr")
             else:
-                value = self.v.resize(value, 64, int(text[1:]), False)
-            self.v.store(place, value, operand.value)
+                value = self.f.resize(value, 64, int(text[1:]), False)
+            self.f.places.store(place, value, operand.value)
         if memory:
             self._fence()
 
@@ -490,8 +491,8 @@ class AsmLowering:
             return
         args = []
         for n, (_, t) in enumerate(type.params, 1):
-            args.append(f"{self.v.ltype(t)} {self._narrowed(self._read(Register(n, 64)), self.v.ltype(t))}")
-        returns = "void" if isinstance(type.returns, ct.VoidType) else self.v.ltype(type.returns)
+            args.append(f"{llvm_type(t)} {self._narrowed(self._read(Register(n, 64)), llvm_type(t))}")
+        returns = "void" if isinstance(type.returns, ct.VoidType) else llvm_type(type.returns)
         call = f"call {returns} {self.m.function_symbol(function)}({', '.join(args)}) nomerge"
         result = self._anything("{r0}") if returns == "void" else self.f.value(call)
         if returns == "void":
@@ -504,7 +505,7 @@ class AsmLowering:
     def _narrowed(self, value: str, text: str) -> str:
         if text == "ptr":
             return self.f.value(f"inttoptr i64 {value} to ptr")
-        return self.v.resize(value, 64, int(text[1:]), False)
+        return self.f.resize(value, 64, int(text[1:]), False)
 
     def _return(self, item: Instruction) -> None:
         f = self.f
@@ -519,7 +520,7 @@ class AsmLowering:
         elif not ct.is_scalar(returns):
             self._error(item, f"'exit' cannot return '{returns}', which does not fit into r0")
         else:
-            f.leave_function(self._narrowed(self._read(Register(0, 64)), self.v.ltype(returns)))
+            f.leave_function(self._narrowed(self._read(Register(0, 64)), llvm_type(returns)))
 
     def _error(self, item: Instruction, message: str) -> None:
         self.m.error(message, place_in(self.node.strings, item.start, item.end), "asm")

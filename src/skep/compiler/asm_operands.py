@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import tree
 from skep.compiler import types as ct
+from skep.compiler.abi import llvm_type
 from skep.compiler.diagnostics import closest
 from skep.compiler.inline_asm import Operand, place_in
 
@@ -152,17 +153,17 @@ class OpaqueAsm:
             early = "&" if "&" in constraint else ""
             if letters == "m":
                 constraints.append("=*m")
-                args.append(f"ptr elementtype({v.ltype(value.type)}) {v.lvalue_address(value)}")
+                args.append(f"ptr elementtype({llvm_type(value.type)}) {f.places.lvalue_address(value)}")
                 continue
             constraints.append(f"={early}{letters}")
-            results.append((value, v.ltype(value.type)))
+            results.append((value, llvm_type(value.type)))
             if "+" in constraint:
                 tied.append((i, value))
         for i, (_, constraint, value) in enumerate(node.inputs, len(node.outputs)):
             letters = checked[i].kind.replace("w", "r") if checked is not None and not checked[i].is_tied else constraint
             if letters == "m":
                 constraints.append("*m")
-                args.append(f"ptr elementtype({v.ltype(value.type)}) {v.lvalue_address(value)}")
+                args.append(f"ptr elementtype({llvm_type(value.type)}) {f.places.lvalue_address(value)}")
                 continue
             constraints.append("r" if letters == "i" and self.m.bpf else letters)
             args.append(v.typed(value))
@@ -186,7 +187,7 @@ class OpaqueAsm:
         result = f.value(call)
         for i, (target, _) in enumerate(results):
             value_text = result if len(results) == 1 else f.value(f"extractvalue {returns} {result}, {i}")
-            v.store(v.place(target), value_text, target)
+            f.places.store(f.places.place(target), value_text, target)
 
     def _template(self, node: tree.Asm) -> str | None:
         """GNU's %0 and %[name] as LLVM's $0, and the characters that LLVM's strings escape."""

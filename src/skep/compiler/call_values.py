@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from skep.compiler import tree
 from skep.compiler import types as ct
-from skep.compiler.abi import Signature, register_parts, registers_needed
+from skep.compiler.abi import Signature, llvm_type, register_parts, registers_needed
 from skep.compiler.origins import kind, points_into_packet
 from skep.compiler.programs import KSYMS
 
@@ -153,7 +153,7 @@ class CallValues:
     def _helper(self, node: tree.CallHelper) -> str:
         args = [self.v.typed(a) for a in node.args] if node.name not in _CALLBACKS else self._with_callback(node)
         self.f.token = node.token
-        return self.v.helper(node.number, args, self.v.ltype(node.type))
+        return self.f.helper(node.number, args, llvm_type(node.type))
 
     def _with_callback(self, node: tree.CallHelper) -> list[str]:
         """Arguments of a helper that calls a function of the program's, which is made for the origins that it will be given."""
@@ -182,17 +182,17 @@ class CallValues:
         name = node.name
         f, v, m = self.f, self.v, self.m
         if name in ("memcpy", "memmove", "memset"):
-            if not v.may_write(node.args[0], node):
+            if not f.places.may_write(node.args[0], node):
                 return "null"
-            space = v.space(node.args[1]) if name != "memset" else "direct"
+            space = f.places.space(node.args[1]) if name != "memset" else "direct"
             to, value, size = (v.typed(a) for a in node.args)
             if space != "direct":
-                v.read(space, to, f"i32 {tree.const_int(node.args[2])}", value)
+                f.places.read(space, to, f"i32 {tree.const_int(node.args[2])}", value)
                 return to.split(" ", 1)[1]
             target, value, length = (text.split(" ", 1)[1] for text in (to, value, size))
             align = self._alignment(node.args[0])
             if name == "memset":
-                v.blocks.fill(target, v.resize(value, 32, 8, False), length, align)
+                v.blocks.fill(target, f.resize(value, 32, 8, False), length, align)
             else:
                 do = v.blocks.move if name == "memmove" else v.blocks.copy
                 do(target, value, length, align, self._alignment(node.args[1]))
@@ -221,7 +221,7 @@ class CallValues:
             return ""
         if name == "packet_load":
             width, buffer, offset = node.args
-            return v.packets.load_width(v.scalar(buffer), v.scalar(offset), width)
+            return f.places.packets.load_width(v.scalar(buffer), v.scalar(offset), width)
         if name.startswith("va_"):
             return self._variadic(node)
         if name.startswith(("atomic", "cmpxchg", "compare")):
@@ -267,13 +267,13 @@ class CallValues:
 
     def _readable(self, pointer: tree.Node, size: tree.Node) -> str:
         """A pointer to bytes that plain loads can read: what lies elsewhere is copied first."""
-        v = self.v
-        space, value = v.space(pointer), v.typed(pointer)
+        f = self.f
+        space, value = f.places.space(pointer), self.v.typed(pointer)
         if space == "direct":
             return value.split(" ", 1)[1]
         length = tree.const_int(size) or 0
-        slot = self.f.temporary(length, 8)
-        v.read(space, f"ptr {slot}", f"i32 {length}", value)
+        slot = f.temporary(length, 8)
+        f.places.read(space, f"ptr {slot}", f"i32 {length}", value)
         return slot
 
     def _bits(self, node: tree.CallBuiltin) -> str:
@@ -291,28 +291,28 @@ class CallValues:
             count = f.value(f"call {t} {self.m.intrinsic(f'llvm.ctpop.{t}', f'{t} {{}}({t})')}({t} {value})")
             if base == "parity":
                 count = f.value(f"and {t} {count}, 1")
-            return self.v.resize(count, bits, 32, False)
+            return self.f.resize(count, bits, 32, False)
         kind = "ctlz" if base == "clz" else "cttz"
         symbol = self.m.intrinsic(f"llvm.{kind}.{t}", f"{t} {{}}({t}, i1)")
         count = f.value(f"call {t} {symbol}({t} {value}, i1 {'true' if base != 'ffs' else 'false'})")
         if base == "ffs":
             one_up = f.value(f"add {t} {count}, 1")
             count = f.value(f"select i1 {f.value(f'icmp eq {t} {value}, 0')}, {t} 0, {t} {one_up}")
-        return self.v.resize(count, bits, 32, False)
+        return self.f.resize(count, bits, 32, False)
 
     def _atomic(self, node: tree.CallBuiltin) -> str:
         f, v = self.f, self.v
         if node.name in ("atomic_old", "atomic_new"):
             op, pointer, value = node.args
             address, operand = v.scalar(pointer), v.scalar(value)
-            t = v.ltype(node.type)
+            t = llvm_type(node.type)
             old = f.value(f"atomicrmw {op} ptr {address}, {t} {operand} seq_cst, align {node.type.size}")
             if node.name == "atomic_old" or op == "nand":
                 return old
             return f.value(f"{op} {t} {old}, {operand}")
         if node.name == "atomic_load":
             align = node.type.size
-            return f.value(f"load volatile {v.ltype(node.type)}, ptr {v.scalar(node.args[0])}, align {align}")
+            return f.value(f"load volatile {llvm_type(node.type)}, ptr {v.scalar(node.args[0])}, align {align}")
         if node.name == "atomic_store":
             address, typed = v.scalar(node.args[0]), v.typed(node.args[1])
             f.emit(f"store volatile {typed}, ptr {address}, align {node.args[1].type.size}")
@@ -320,7 +320,7 @@ class CallValues:
         pointer, expected, wanted = node.args
         address = v.scalar(pointer)
         type = wanted.type
-        t = v.ltype(type)
+        t = llvm_type(type)
         if node.name == "compare_exchange":
             slot = v.scalar(expected)
             old_value = f.value(f"load {t}, ptr {slot}, align {type.size}")
@@ -341,7 +341,7 @@ class CallValues:
     def _variadic(self, node: tree.CallBuiltin) -> str:
         if node.name == "va_arg":
             place = self._va_place(node)
-            return self.f.value(f"load {self.v.ltype(node.type)}, ptr {place}, align {min(node.type.align, 8)}")
+            return self.f.value(f"load {llvm_type(node.type)}, ptr {place}, align {min(node.type.align, 8)}")
         pointers = [self.v.scalar(a) for a in node.args[:2]]
         name = {"va_start": "llvm.va_start.p0", "va_end": "llvm.va_end.p0", "va_copy": "llvm.va_copy.p0"}[node.name]
         count = 2 if node.name == "va_copy" else 1

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from skep.compiler import programs, tree
+from skep.compiler import tree
 from skep.compiler import types as ct
 from skep.compiler.abi import Signature, llvm_type
+from skep.compiler.hook_context import HookContext
 from skep.compiler.origins import Origins, points_into_packet
+from skep.compiler.places import Places
 from skep.compiler.source import Token
 from skep.compiler.types import Type
 from skep.compiler.values import Values
@@ -43,7 +45,7 @@ class FunctionEmitter:
         self.returned = False
         self.scope = ""
         self.token: Token = function.token
-        self.places: dict[tree.Variable, str] = {}
+        self.slots: dict[tree.Variable, str] = {}
         self.breaks: list[tuple[str, int]] = []  # (label, number of scopes around the statement that it leaves)
         self.continues: list[tuple[str, int]] = []
         # slots that live to the end of a block or statement, and calls to make there (attribute cleanup)
@@ -54,7 +56,9 @@ class FunctionEmitter:
         self.symbol = ""
         self.entry = False
         self.signature: Signature
+        self.places = Places(self)
         self.values = Values(self)
+        self.hook = HookContext(self)
 
     # --- building blocks
 
@@ -100,6 +104,20 @@ class FunctionEmitter:
         self.alignments[slot] = align
         self.allocas.append(f"  {slot} = alloca [{max(size, 1)} x i8], align {max(align, 1)}")
         return slot
+
+    def helper(self, number: int, args: list[str], returns: str = "i64") -> str:
+        call = f"call {returns} inttoptr (i64 {number} to ptr)({', '.join(args)})"
+        if returns == "void":
+            self.emit(call)
+            return ""
+        return self.value(call)
+
+    def resize(self, value: str, have: int, want: int, signed: bool) -> str:
+        if have == want:
+            return value
+        if have > want:
+            return self.value(f"trunc i{have} {value} to i{want}")
+        return self.value(f"{'sext' if signed else 'zext'} i{have} {value} to i{want}")
 
     # --- lifetimes of slots: BPF's stack has 512 bytes, and what is never alive at once can share them
 
@@ -179,10 +197,10 @@ class FunctionEmitter:
         for i, ((var, type), passed) in enumerate(zip(declared, signature.params, strict=True)):
             if passed.parts is None:
                 params.append(f"{passed.text} %arg{i}")
-                self.places[var] = f"%arg{i}"  # the caller made a copy for us
+                self.slots[var] = f"%arg{i}"  # the caller made a copy for us
                 continue
             slot = self.alloca(type.size, type.align, var.name)
-            self.places[var] = slot
+            self.slots[var] = slot
             if passed.record:
                 for n, (text, offset) in enumerate(passed.parts):
                     params.append(f"{text} %arg{i}.{n}")
@@ -192,7 +210,7 @@ class FunctionEmitter:
             value = self.values.convert_value(f"%arg{i}", self._incoming(type), type)
             self.emit(f"store {llvm_type(type)} {value}, ptr {slot}, align {type.align}")
         if entry:
-            self._register_parameters()
+            self.hook.parameters()
         assert f.body is not None
         self.statement(f.body)
         if not self.terminated:
@@ -256,64 +274,6 @@ class FunctionEmitter:
             inline = ""
         return inline + (BPF_ATTRIBUTES if self.m.bpf else 'nounwind "frame-pointer"="none"')
 
-    def _register_parameters(self) -> None:
-        """BCC's extra parameters of a program: arguments of the probed function, from registers or the syscall's record."""
-        f = self.function
-        if len(f.params) < 2:
-            return
-        syscall = programs.is_syscall_function(f)
-        source = programs.arguments_from(f)
-        context = "%arg0"
-        inner = ""
-        for i, var in enumerate(f.params[1:]):
-            self.token = var.token
-            slot = self.alloca(var.type.size, var.type.align, var.name)
-            self.places[var] = slot
-            if isinstance(var.type, ct.RecordType):
-                self.m.error(
-                    "a program's parameters are numbers and pointers; a struct is not passed in registers", var.token, "type"
-                )
-                continue
-            if source == "context":
-                raw = self.values.context_load(context, 8 * i, "i64")
-            elif source == "result":
-                raw = self.result(context)
-            elif self.model == "syscall_enter":
-                if programs.pointer_to(var.type, "pt_regs"):
-                    raw = self.values.task_registers()
-                else:
-                    raw = self.values.context_load(context, 16 + 8 * i, "i64")
-            elif self.model in ("syscall_exit", "fexit"):
-                self.m.error(
-                    f"'{var.name}': a return probe has no arguments left; keep them in a map at entry",
-                    var.token,
-                    "program-parameters",
-                )
-                continue
-            elif syscall and not programs.pointer_to(var.type, "pt_regs"):
-                if not inner:
-                    inner = self.argument(context, 0)
-                raw = self.values.read_register(inner, "SYSCALL", i)
-            else:
-                raw = self.argument(context, i)
-            self.values.store_raw(slot, var.type, raw)
-
-    def result(self, context: str) -> str:
-        """The result of the probed function, as the hook has it."""
-        if self.model == "syscall_exit":
-            return self.values.context_load(context, 16, "i64")
-        if self.model == "fexit":
-            slot = self.alloca(8, 8)
-            self.values.helper(184, [f"ptr {context}", f"ptr {slot}"])  # bpf_get_func_ret (Linux 5.17)
-            return self.value(f"load i64, ptr {slot}, align 8")
-        return self.values.register(context, "RC", 0)
-
-    def argument(self, context: str, index: int) -> str:
-        """An argument of the probed function: a register of a kprobe's context, an element of fentry's."""
-        if self.model == "fentry":
-            return self.values.context_load(context, 8 * index, "i64")
-        return self.values.register(context, "PARM", index)
-
     # --- what assembly sees of the function
 
     def register_argument(self, number: int) -> str:
@@ -372,10 +332,10 @@ class FunctionEmitter:
                 self.values.asm(node)
 
     def declare(self, var: tree.Variable, init: tree.Init | None) -> None:
-        place = self.places.get(var)
+        place = self.slots.get(var)
         if place is None:
             align = max(self.m.alignment(var.type), var.attributes.get("aligned", 0))
-            place = self.places[var] = self.alloca(var.type.size, align, var.name.strip("()"))
+            place = self.slots[var] = self.alloca(var.type.size, align, var.name.strip("()"))
             self.m.frames[self.symbol].append((var.type.size, var.name, var.token))
         self.begin_variable(place)
         if init is not None:

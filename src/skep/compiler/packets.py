@@ -12,7 +12,8 @@ from skep.compiler import programs, tree
 from skep.compiler import types as ct
 
 if TYPE_CHECKING:
-    from skep.compiler.places import Place, Places
+    from skep.compiler.function_emitter import FunctionEmitter
+    from skep.compiler.places import Place
 
 _SKB_STORE_BYTES, _SKB_LOAD_BYTES = 9, 26
 # what a pointer into a packet is made of: null and what is added to it, or an integer
@@ -23,10 +24,9 @@ _LOADS = ((4, "word"), (2, "half"), (1, "byte"))
 class Packets:
     """`load`, `store` and `copy` work on places in space "wire"."""
 
-    def __init__(self, places: Places) -> None:
-        self.p = places
-        self.f = places.f
-        self.m = places.m
+    def __init__(self, function: FunctionEmitter) -> None:
+        self.f = function
+        self.m = function.m
 
     def buffer(self) -> str:
         """The socket buffer; "" (and a message) where the function has none."""
@@ -37,7 +37,7 @@ class Packets:
                 self.f.token, "packet",
             )  # fmt: skip
             return ""
-        return self.f.value(f"load ptr, ptr {self.f.places[var]}, align 8")
+        return self.f.value(f"load ptr, ptr {self.f.slots[var]}, align 8")
 
     def load_width(self, buffer: str, offset: str, width: str) -> str:
         symbol = self.m.intrinsic(f"llvm.bpf.load.{width}", "i64 {}(ptr, i64)")
@@ -66,8 +66,8 @@ class Packets:
         ordered = f.value(f"call i64 {swap}(i64 {self._shift('shl', new, 64 - 8 * size)})")
         slot = f.temporary(8, 8)
         f.emit(f"store i64 {ordered}, ptr {slot}, align 8")
-        at = self.p.resize(offset, 64, 32, False)
-        self.p.helper(_SKB_STORE_BYTES, [f"ptr {buffer}", f"i32 {at}", f"ptr {slot}", f"i32 {size}", "i64 0"])
+        at = self.f.resize(offset, 64, 32, False)
+        self.f.helper(_SKB_STORE_BYTES, [f"ptr {buffer}", f"i32 {at}", f"ptr {slot}", f"i32 {size}", "i64 0"])
         return self._value(new, low, bits, place)
 
     def copy(self, to: str, size: str, source: str) -> None:
@@ -75,7 +75,7 @@ class Packets:
         buffer = self.buffer()
         if buffer:
             offset = self.f.value(f"ptrtoint {source} to i32")
-            self.p.helper(_SKB_LOAD_BYTES, [f"ptr {buffer}", f"i32 {offset}", to, size])
+            self.f.helper(_SKB_LOAD_BYTES, [f"ptr {buffer}", f"i32 {offset}", to, size])
 
     def _span(self, place: Place, node: tree.Node) -> tuple[str, str, int, int, int] | None:
         """(buffer, offset of the first byte, bytes, bits below the field in them, bits of the field)."""
@@ -115,9 +115,9 @@ class Packets:
         value = self._shift("ashr" if signed else "lshr", value, 64 - bits)
         if isinstance(place.type, ct.PointerType):
             return self.f.value(f"inttoptr i64 {value} to ptr")
-        return self.p.resize(value, 64, ct.integer(place.type).bits, False)
+        return self.f.resize(value, 64, ct.integer(place.type).bits, False)
 
     def _wide(self, value: str, place: Place) -> str:
         if isinstance(place.type, ct.PointerType):
             return self.f.value(f"ptrtoint ptr {value} to i64")
-        return self.p.resize(value, ct.integer(place.type).bits, 64, False)
+        return self.f.resize(value, ct.integer(place.type).bits, 64, False)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from skep.compiler import dialect, programs, tree
+from skep.compiler import programs, tree
 from skep.compiler import types as ct
 from skep.compiler.abi import llvm_type
 from skep.compiler.origins import DIRECT, in_packet, kind
@@ -41,22 +41,7 @@ class Places:
     def __init__(self, function: FunctionEmitter) -> None:
         self.f = function
         self.m = function.m
-        self.packets = Packets(self)
-
-    # what `values` adds
-
-    def scalar(self, node: tree.Node) -> str:
-        raise NotImplementedError
-
-    def aggregate(self, node: tree.Node) -> str:
-        raise NotImplementedError
-
-    def initialise(self, slot: str, type: Type, init: tree.Init) -> None:
-        raise NotImplementedError
-
-    @staticmethod
-    def ltype(t: Type) -> str:
-        return llvm_type(t)
+        self.packets = Packets(function)
 
     # --- places
 
@@ -68,9 +53,9 @@ class Places:
                 if var.storage == "global":
                     base = self.m.global_symbol(var)
                 else:
-                    if var not in f.places:
+                    if var not in f.slots:
                         f.declare(var, None)
-                    base = f.places[var]
+                    base = f.slots[var]
                 return Place(base, "direct", node.type, max(node.type.align, 1) if node.type.complete else 1)
             case tree.MemberRef():
                 return self._member(node)
@@ -80,9 +65,9 @@ class Places:
                 return Place(self.m.string(node.data, node.type.align), "direct", node.type, node.type.align)
             case tree.CompoundLiteral():
                 f.declare(node.var, None)
-                self.initialise(f.places[node.var], node.var.type, node.init)
-                return Place(f.places[node.var], "direct", node.type, node.type.align)
-        return Place(self.aggregate(node), "direct", node.type, node.type.align)
+                self.f.values.initialise(f.slots[node.var], node.var.type, node.init)
+                return Place(f.slots[node.var], "direct", node.type, node.type.align)
+        return Place(self.f.values.aggregate(node), "direct", node.type, node.type.align)
 
     def _member(self, node: tree.MemberRef) -> Place:
         place = self.place(node.base)
@@ -98,7 +83,7 @@ class Places:
         place.volatile |= bool(node.type.quals & ct.VOLATILE)
         place.member = node.member if node.member.bits is not None else None
         if place.space == "registers":
-            self._replace_register(place, node)
+            self.f.hook.replace_register(place, node)
         return place
 
     def _deref(self, node: tree.Deref) -> Place:
@@ -107,12 +92,12 @@ class Places:
         if origin == "context" and (self.f.entry or self.f.model):
             record = node.type
             if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.ARGUMENT_MODELS:
-                return Place(self.scalar(node.pointer), "registers", node.type, align)
-            return Place(self.scalar(node.pointer), "direct", node.type, align, context=True)
+                return Place(self.f.values.scalar(node.pointer), "registers", node.type, align)
+            return Place(self.f.values.scalar(node.pointer), "direct", node.type, align, context=True)
         if in_packet(node.type) and self.m.bpf:
             return self._in_packet(node, origin)
         space = "direct" if isinstance(node.type, ct.FunctionType) else self.space(node.pointer)
-        base = self.scalar(node.pointer)
+        base = self.f.values.scalar(node.pointer)
         return Place(base, space, node.type, align, context=origin == "context")
 
     def _in_packet(self, node: tree.Deref, origin: str) -> Place:
@@ -127,37 +112,7 @@ class Places:
                 f"a pointer to '{node.type}' is an offset into the packet, made by cursor_advance(); this one is an address: "
                 + hint, node, "packet",
             )  # fmt: skip
-        return Place(self.scalar(node.pointer), "wire", node.type, 1)
-
-    def _replace_register(self, place: Place, node: tree.MemberRef) -> None:
-        """A register of a hook that has none: a system call's tracepoint and fentry carry arguments and result instead."""
-        registers: dict[str, Any] = dialect.REGISTERS[self.m.machine]
-        name = node.member.name
-        model = self.f.model
-        arguments = [register.split("[")[0] for register in registers["PARM"]]
-        slot = self.f.alloca(8, 8)
-        if model == "syscall_enter" and name == arguments[0]:
-            self.store_raw(slot, ct.ULONG, self.task_registers())
-        elif model == "syscall_exit" and name == registers["RC"].split("[")[0]:
-            self.store_raw(slot, ct.ULONG, self.context_load(place.base, 16, "i64"))
-        elif model == "fentry" and name in arguments:
-            self.store_raw(slot, ct.ULONG, self.context_load(place.base, 8 * arguments.index(name), "i64"))
-        elif model == "fexit" and name == registers["RC"].split("[")[0]:
-            # bpf_get_func_ret is helper 184 (Linux 5.17)
-            self.helper(184, [f"ptr {place.base}", f"ptr {slot}"])
-        else:
-            what, carries = {
-                "syscall_enter": ("the system call's tracepoint", "its first argument"),
-                "syscall_exit": ("the system call's tracepoint", "its result"),
-                "fentry": ("fentry", "the function's arguments"),
-                "fexit": ("fexit", "the function's result"),
-            }[model]
-            self.m.error(
-                f"register '{name}' is not known here: this kernel has no kprobes, and {what}, taken instead, "
-                f"carries only {carries}",
-                node, "register",
-            )  # fmt: skip
-        place.base, place.space, place.offset, place.align = slot, "direct", 0, 8
+        return Place(self.f.values.scalar(node.pointer), "wire", node.type, 1)
 
     def address(self, place: Place) -> str:
         base = place.base
@@ -185,9 +140,9 @@ class Places:
             return self.packets.load(place, node)
         if place.member is not None:
             return self._load_bits(place, node)
-        t = self.ltype(place.type)
+        t = llvm_type(place.type)
         if place.space != "direct":
-            return self._probed(place, t, place.type.size, place.type.align)
+            return self.probed(place, t, place.type.size, place.type.align)
         volatile = "volatile " if place.volatile else ""
         return self.f.value(f"load {volatile}{t}, ptr {self.address(place)}, align {place.align}")
 
@@ -198,7 +153,7 @@ class Places:
         self.read(place.space, f"ptr {slot}", f"i32 {size}", f"ptr {address}")
         return slot
 
-    def _probed(self, place: Place, type: str, size: int, align: int) -> str:
+    def probed(self, place: Place, type: str, size: int, align: int) -> str:
         """A number read through a helper: its slot lives no longer than this."""
         address = self.address(place)
         slot = self.f.alloca(size, align)
@@ -214,7 +169,7 @@ class Places:
             return
         if space == "any" and not self.m.tracing:
             space = "kernel"
-        self.helper(_PROBE[space], [to, size, source])
+        self.f.helper(_PROBE[space], [to, size, source])
 
     def space(self, pointer: tree.Node) -> str:
         """Where a pointer leads: "direct", or the kind of read that it needs."""
@@ -234,13 +189,6 @@ class Places:
         }.get(space, ("kernel memory", "a map or a copy on the stack"))  # fmt: skip
         self.m.error(f"BPF cannot write through this pointer: it points to {where}; use {instead}", node, "write")
 
-    def helper(self, number: int, args: list[str], returns: str = "i64") -> str:
-        call = f"call {returns} inttoptr (i64 {number} to ptr)({', '.join(args)})"
-        if returns == "void":
-            self.f.emit(call)
-            return ""
-        return self.f.value(call)
-
     def _unit(self, place: Place) -> tuple[int, int]:
         """(bits of the storage unit that a bit-field access uses, its alignment)."""
         m = place.member
@@ -257,7 +205,7 @@ class Places:
         assert m.bits is not None
         unit, align = self._unit(place)
         if place.space != "direct":
-            raw = self._probed(place, f"i{unit}", unit // 8, align)
+            raw = self.probed(place, f"i{unit}", unit // 8, align)
         else:
             raw = self.f.value(f"load i{unit}, ptr {self.address(place)}, align {align}")
         return self._extract(raw, unit, m, place.type)
@@ -270,14 +218,7 @@ class Places:
             raw = self.f.value(f"shl i{unit} {raw}, {left}")
         if unit - m.bits:
             raw = self.f.value(f"{'ashr' if it.signed else 'lshr'} i{unit} {raw}, {unit - m.bits}")
-        return self.resize(raw, unit, it.bits, it.signed)
-
-    def resize(self, value: str, have: int, want: int, signed: bool) -> str:
-        if have == want:
-            return value
-        if have > want:
-            return self.f.value(f"trunc i{have} {value} to i{want}")
-        return self.f.value(f"{'sext' if signed else 'zext'} i{have} {value} to i{want}")
+        return self.f.resize(raw, unit, it.bits, it.signed)
 
     def store(self, place: Place, value: str, node: tree.Node) -> str:
         """Store a scalar; gives the value that the place has afterwards."""
@@ -289,7 +230,7 @@ class Places:
         if place.member is not None:
             return self._store_bits(place, value)
         volatile = "volatile " if place.volatile else ""
-        self.f.emit(f"store {volatile}{self.ltype(place.type)} {value}, ptr {self.address(place)}, align {place.align}")
+        self.f.emit(f"store {volatile}{llvm_type(place.type)} {value}, ptr {self.address(place)}, align {place.align}")
         return value
 
     def _store_bits(self, place: Place, value: str) -> str:
@@ -300,7 +241,7 @@ class Places:
         it = ct.integer(place.type)
         address = self.address(place)
         mask = ((1 << m.bits) - 1) << m.bit_offset
-        new = self.resize(value, it.bits, unit, False)
+        new = self.f.resize(value, it.bits, unit, False)
         if m.bit_offset:
             new = self.f.value(f"shl i{unit} {new}, {m.bit_offset}")
         new = self.f.value(f"and i{unit} {new}, {mask}")
@@ -309,53 +250,3 @@ class Places:
         both = self.f.value(f"or i{unit} {kept}, {new}")
         self.f.emit(f"store i{unit} {both}, ptr {address}, align {align}")
         return self._extract(both, unit, m, place.type)
-
-    def store_raw(self, slot: str, type: Type, value: str) -> None:
-        """Store a 64-bit register value into a scalar variable."""
-        if isinstance(type, ct.PointerType):
-            value = self.f.value(f"inttoptr i64 {value} to ptr")
-        elif isinstance(type, ct.IntType) and type.rank == ct.BOOL_RANK:
-            value = self.f.value(f"zext i1 {self.f.value(f'icmp ne i64 {value}, 0')} to i8")
-        else:
-            value = self.resize(value, 64, ct.integer(type).bits, False)
-        self.f.emit(f"store {self.ltype(type)} {value}, ptr {slot}, align {type.align}")
-
-    # --- registers and contexts
-
-    def context_load(self, context: str, offset: int, type: str) -> str:
-        place = Place(context, "direct", ct.ULONG, 8, context=True)
-        place.offset = offset
-        return self.f.value(f"load {type}, ptr {self.address(place)}, align 8")
-
-    def _register_offset(self, name: str, index: int) -> int:
-        entry: Any = dialect.REGISTERS[self.m.machine][name]
-        register = entry[index] if isinstance(entry, tuple) else entry
-        base, _, element = register.partition("[")
-        layout = dialect.PT_REGS[self.m.machine]
-        offset = 0
-        for field in layout:
-            field_name, _, count = field.partition("[")
-            if field_name == base:
-                return offset + (int(element[:-1]) * 8 if element else 0)
-            offset += 8 * (int(count[:-1]) if count else 1)
-        raise AssertionError(register)
-
-    def register(self, context: str, name: str, index: int) -> str:
-        """A register of a pt_regs context."""
-        return self.context_load(context, self._register_offset(name, index), "i64")
-
-    def read_register(self, registers: str, name: str, index: int) -> str:
-        """A register in the pt_regs that a pointer (an integer here) leads to."""
-        pointer = self.f.value(f"inttoptr i64 {registers} to ptr")
-        place = Place(pointer, "kernel", ct.ULONG, 8)
-        place.offset = self._register_offset(name, index)
-        return self._probed(place, "i64", 8, 8)
-
-    def task_registers(self) -> str:
-        """The address of the caller's saved registers: what a system call's function has as its argument.
-
-        bpf_get_current_task_btf is helper 158 (Linux 5.11), bpf_task_pt_regs 175 (5.15).
-        """
-        task = self.helper(158, [], "ptr")
-        registers = self.helper(175, [f"ptr {task}"], "i64")
-        return registers

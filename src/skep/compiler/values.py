@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import constants, tree
 from skep.compiler import types as ct
+from skep.compiler.abi import llvm_type
 from skep.compiler.asm_lowering import AsmLowering
 from skep.compiler.asm_operands import OpaqueAsm
 from skep.compiler.blocks import Blocks
 from skep.compiler.call_values import CallValues
-from skep.compiler.places import Place, Places
+from skep.compiler.places import Place
 from skep.compiler.types import Type
 
 if TYPE_CHECKING:
@@ -30,11 +31,13 @@ _CALLED = _SHIFTS | {"mul"}  # what LLVM takes from a run-time library for 128 b
 _FLOAT_OPS = {"+": "fadd", "-": "fsub", "*": "fmul", "/": "fdiv"}
 
 
-class Values(Places):
+class Values:
     """`scalar`, `aggregate`, `discard` and `condition` are the entries for expressions."""
 
     def __init__(self, function: FunctionEmitter) -> None:
-        super().__init__(function)
+        self.f = function
+        self.m = function.m
+        self.places = function.places
         self.blocks = Blocks(function)
         self.calls = CallValues(self)
         self.assembly: AsmLowering | None = None
@@ -57,7 +60,7 @@ class Values(Places):
         return result
 
     def typed(self, node: tree.Node) -> str:
-        return f"{self.ltype(node.type)} {self.scalar(node)}"
+        return f"{llvm_type(node.type)} {self.scalar(node)}"
 
     # --- aggregates
 
@@ -66,18 +69,18 @@ class Values(Places):
         self.f.token = node.token
         match node:
             case tree.VarRef() | tree.MemberRef() | tree.Deref() | tree.CompoundLiteral() | tree.StringData():
-                place = self.place(node)
+                place = self.places.place(node)
                 if place.space == "wire" and isinstance(node.type, ct.RecordType):
                     self.m.error(f"'{node.type}' is read field by field, or copied by bpf_skb_load_bytes()", node, "packet")
                 if place.space != "direct":
-                    return self.probe(place, node.type.size, node.type.align)
-                return self.address(place)
+                    return self.places.probe(place, node.type.size, node.type.align)
+                return self.places.address(place)
             case tree.Assign():
                 value = self.aggregate(node.value)
-                target = self.place(node.target)
+                target = self.places.place(node.target)
                 if target.space != "direct":
-                    return self.store(target, value, node)
-                address = self.address(target)
+                    return self.places.store(target, value, node)
+                address = self.places.address(target)
                 self.copy(address, value, node.type)
                 return address
             case tree.Conditional():
@@ -147,11 +150,11 @@ class Values(Places):
             place.member = member
             if isinstance(part, ct.RecordType | ct.ArrayType):
                 source = known[id(node)] = known.get(id(node)) or self.aggregate(node)
-                address = self.address(place)
+                address = self.places.address(place)
                 self.copy(address, source, part, min(place.align, node.type.align))
             else:
                 value = known[id(node)] = known.get(id(node)) or self.scalar(node)
-                self.store(place, value, node)
+                self.places.store(place, value, node)
 
     # --- leaves
 
@@ -167,10 +170,10 @@ class Values(Places):
     def lvalue(self, node: tree.Node) -> str:
         if not ct.is_scalar(node.type):
             return self.aggregate(node)
-        return self.load(self.place(node), node)
+        return self.places.load(self.places.place(node), node)
 
     def address_of(self, node: tree.AddressOf) -> str:
-        return self.lvalue_address(node.operand)
+        return self.places.lvalue_address(node.operand)
 
     def map_ref(self, node: tree.MapRef) -> str:
         return f"@{node.map.name}"
@@ -187,7 +190,7 @@ class Values(Places):
 
     def convert_value(self, value: str, source: Type, to: Type) -> str:
         f = self.f
-        lt, ls = self.ltype(to), self.ltype(source)
+        lt, ls = llvm_type(to), llvm_type(source)
         if isinstance(to, ct.IntType) and to.rank == ct.BOOL_RANK:
             if isinstance(source, ct.IntType) and source.rank == ct.BOOL_RANK:
                 return value
@@ -204,15 +207,15 @@ class Values(Places):
             if isinstance(source, ct.PointerType):
                 return value
             it = ct.integer(source)
-            return f.value(f"inttoptr i64 {self.resize(value, it.bits, 64, it.signed)} to ptr")
+            return f.value(f"inttoptr i64 {self.f.resize(value, it.bits, 64, it.signed)} to ptr")
         if isinstance(source, ct.PointerType):
-            return self.resize(f.value(f"ptrtoint ptr {value} to i64"), 64, ct.integer(to).bits, False)
+            return self.f.resize(f.value(f"ptrtoint ptr {value} to i64"), 64, ct.integer(to).bits, False)
         have, want = ct.integer(source), ct.integer(to)
-        return self.resize(value, have.bits, want.bits, have.signed)
+        return self.f.resize(value, have.bits, want.bits, have.signed)
 
     def truth(self, value: str, type: Type) -> str:
         """A scalar as an i1: is it not zero?"""
-        t = self.ltype(type)
+        t = llvm_type(type)
         if isinstance(type, ct.FloatType):
             return self.f.value(f"fcmp une {t} {value}, {self._float_zero(type)}")
         return self.f.value(f"icmp ne {t} {value}, {'null' if t == 'ptr' else 0}")
@@ -223,7 +226,7 @@ class Values(Places):
 
     def unary(self, node: tree.Unary) -> str:
         value = self.scalar(node.operand)
-        t = self.ltype(node.type)
+        t = llvm_type(node.type)
         if isinstance(node.type, ct.FloatType):
             return self.f.value(f"fneg {t} {value}")
         if node.op == "~":
@@ -235,12 +238,12 @@ class Values(Places):
         return self.arithmetic(node.op, left, right, node.type, node.right.type, tree.const_int(node.right))
 
     def arithmetic(self, op: str, left: str, right: str, type: Type, right_type: Type, constant: int | None) -> str:
-        t = self.ltype(type)
+        t = llvm_type(type)
         if isinstance(type, ct.FloatType):
             return self.f.value(f"{_FLOAT_OPS[op]} {t} {left}, {right}")
         it = ct.integer(type)
         if op in ("<<", ">>"):
-            right = self.resize(right, ct.integer(right_type).bits, it.bits, False)
+            right = self.f.resize(right, ct.integer(right_type).bits, it.bits, False)
             return self._integer_op("shl" if op == "<<" else "ashr" if it.signed else "lshr", t, left, right, constant)
         if op in "+-*" and it.signed:
             return self.f.value(f"{_INT_OPS[op]} nsw {t} {left}, {right}")
@@ -274,7 +277,7 @@ class Values(Places):
         type = node.left.type
         left, right = self.scalar(node.left), self.scalar(node.right)
         signed, unsigned, floating = _COMPARE[node.op]
-        t = self.ltype(type)
+        t = llvm_type(type)
         if isinstance(type, ct.FloatType):
             return self.f.value(f"fcmp {floating} {t} {left}, {right}")
         is_signed = ct.is_integer(type) and ct.integer(type).signed
@@ -375,7 +378,7 @@ class Values(Places):
         if void:
             return ""
         # a slot in memory would do, but LLVM then forgets that both values are of one width
-        return f.value(f"phi {self.ltype(node.type)} {', '.join(incoming)}") if incoming else "poison"
+        return f.value(f"phi {llvm_type(node.type)} {', '.join(incoming)}") if incoming else "poison"
 
     def comma(self, node: tree.Comma) -> str:
         self.discard(node.left)
@@ -386,19 +389,19 @@ class Values(Places):
             return self.aggregate(node)
         value = self.scalar(node.value)
         self.f.token = node.token
-        return self.store(self.place(node.target), value, node)
+        return self.places.store(self.places.place(node.target), value, node)
 
     def compound_assign(self, node: tree.CompoundAssign) -> str:
         right = self.scalar(node.value)  # before the target, as clang does: a call in it does not keep the old value alive
-        place = self.place(node.target)
-        old = self.load(place, node.target)
+        place = self.places.place(node.target)
+        old = self.places.load(place, node.target)
         if node.compute is None:
             new = self.step(old, right, node.type, node.op == "-")
         else:
             wide = self.convert_value(old, node.target.type, node.compute)
             result = self.arithmetic(node.op, wide, right, node.compute, node.value.type, tree.const_int(node.value))
             new = self.convert_value(result, node.compute, node.target.type)
-        stored = self.store(place, new, node)
+        stored = self.places.store(place, new, node)
         return old if node.post else stored
 
     def statement_expression(self, node: tree.StatementExpr) -> str:
