@@ -187,9 +187,11 @@ def test_a_128_bit_number_is_swapped_as_a_whole(value: str, swapped: int) -> Non
     assert int.from_bytes(code[4:8], "little") == 1
 
 
-def test_another_objects_table_is_refused_with_a_way_out() -> None:
-    with pytest.raises(CompileError, match="BPF_TABLE_PINNED in both texts"):
-        compile_source('BPF_TABLE("extern", u64, u64, m, 1); int f(void *ctx) { return 0; }')
+def test_another_objects_table_is_used_like_ones_own() -> None:
+    text = 'BPF_TABLE("extern", u64, u64, m, 1); int f(void *ctx) { u64 k = 0, *v = m.lookup(&k); return v ? *v : 0; }'
+    found = read_object(compile_source(text).data)
+    assert found.maps["m"].sharing == "extern"
+    assert [r.symbol for r in found.programs["f"].relocations if r.kind == "map"] == ["m"]
 
 
 @pytest.mark.parametrize("kind", ["hash_of_maps", "hash_of_maps$none"])
