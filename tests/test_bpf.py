@@ -334,7 +334,7 @@ int hello(void *ctx) {
         bpf.attach_kprobe(event=bpf.get_syscall_fnname("getpgid"), fn_name="hello")
         os.getpgid(0)
         bpf.perf_buffer_poll(1000)
-        assert bpf["events"].event.ctype.__name__ == "data_t"
+        assert bpf["events"].record_type.__name__ == "data_t"
     with open("/proc/self/comm", "rb") as comm:
         assert os.getpid().to_bytes(4, sys.byteorder) + comm.read().strip().ljust(16, b"\0") in got
 

@@ -106,7 +106,7 @@ class Poller:
         """Drain every ring; when there was nothing, wait up to `timeout` milliseconds (negative: for ever) and drain again."""
         return self.until(self._drain, timeout) or 0
 
-    def until(self, take: Callable[[], Found], timeout: float | None) -> Found:
+    def until(self, take: Callable[[], Found], timeout: float) -> Found:
         """Call `take` until it gives something, the time (ms; negative: for ever) is over, or the rings are closed.
 
         All rings are read each time, because epoll consumes the readiness of perf fds: a ring that was ready and not read
@@ -127,10 +127,10 @@ class Poller:
                 if not epoll.closed:
                     raise
 
-    def deadline(self, timeout: float | None) -> float:
+    def deadline(self, timeout: float) -> float:
         """When a wait of that many milliseconds is over, by the monotonic clock."""
         try:
-            seconds = float("inf") if timeout is None or timeout < 0 else timeout / 1000
+            seconds = float("inf") if timeout < 0 else timeout / 1000
         except (TypeError, OverflowError):
             seconds = float("nan")
         if seconds != seconds:
