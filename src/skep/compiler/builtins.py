@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from skep.compiler import ast, tree
 from skep.compiler import types as ct
+from skep.compiler.conversions import convert, number, poison
+from skep.compiler.literals import string
 from skep.compiler.types import PointerType, RecordType, Type
 
 if TYPE_CHECKING:
@@ -55,19 +57,19 @@ def builtin(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
 def _overflow(calls: Calls, node: ast.Call, op: str, type: Type | None) -> tree.Node:
     args = calls.take(node, 3)
     if args is None:
-        return calls.e.poison(node)
+        return poison(node)
     to = args[2].type.to if isinstance(args[2].type, PointerType) else None
     if to is None or not all(ct.is_integer(t) and t.size <= 8 for t in (args[0].type, args[1].type, to)):
         calls.c.error(f"__builtin_{op}_overflow() takes two integers and a pointer to one, of 64 bits at most", node, code="type")
-        return calls.e.poison(node)
+        return poison(node)
     if type is not None:
-        args[:2] = [calls.e.convert(a, type) for a in args[:2]]
+        args[:2] = [convert(a, type) for a in args[:2]]
     a, b, result = ct.integer(args[0].type), ct.integer(args[1].type), ct.integer(to)
     text = _overflow_text(op, a, b, result)
     found = calls.with_arguments(
         node, node.first, text, f"__builtin_{op}_overflow", list(zip(("a", "b", "to"), args, strict=True))
     )
-    return calls.e.convert(found, ct.BOOL)
+    return convert(found, ct.BOOL)
 
 
 def _overflow_text(op: str, a: ct.IntType, b: ct.IntType, to: ct.IntType) -> str:
@@ -99,9 +101,9 @@ def _object_size(calls: Calls, node: ast.Call) -> tree.Node:
     if args is None or kind is None or not 0 <= kind <= 3:
         if args is not None:
             calls.c.error("__builtin_object_size() takes a pointer and a constant from 0 to 3", node, code="constant")
-        return calls.e.poison(node)
+        return poison(node)
     size = _bytes_left(args[0], part=bool(kind & 1))
-    return calls.e.number(node, size if size is not None else 0 if kind & 2 else ct.ULONG.maximum, ct.ULONG)
+    return number(node, size if size is not None else 0 if kind & 2 else ct.ULONG.maximum, ct.ULONG)
 
 
 def _bytes_left(node: tree.Node, *, part: bool) -> int | None:
@@ -154,7 +156,7 @@ def _kind(calls: Calls, node: ast.Call, known: int) -> int | None:
 def _field_info(calls: Calls, node: ast.Call) -> tree.Node:
     kind = _kind(calls, node, 4)
     if kind is None:
-        return calls.e.poison(node)
+        return poison(node)
     steps: list[ast.MemberAccess | ast.Index] = []
     base: ast.Expr = node.args[0]
     while isinstance(base, ast.MemberAccess | ast.Index):
@@ -175,21 +177,21 @@ def _field_info(calls: Calls, node: ast.Call) -> tree.Node:
         if path is None:
             if kind != _EXISTS:
                 calls.c.error(f"this kernel's '{type.unqualified()}' has no member '{step.name.text}'", step, code="no-member")
-            return calls.e.number(node, 0)
+            return number(node, 0)
         offset += sum(m.offset for m in path)
         member = path[-1]
         type = member.type
     if member is None:
         calls.c.error("this asks about a member: write pointer->member", node.args[0], code="member")
-        return calls.e.poison(node)
+        return poison(node)
     signed = ct.is_integer(type) and ct.integer(type).signed
-    return calls.e.number(node, (offset, type.size, 1, int(signed))[kind], ct.UINT)
+    return number(node, (offset, type.size, 1, int(signed))[kind], ct.UINT)
 
 
 def _type_info(calls: Calls, node: ast.Call) -> tree.Node:
     kind = _kind(calls, node, 3)
     if kind is None:
-        return calls.e.poison(node)
+        return poison(node)
     type = calls.e.check(node.args[0]).type
     kernel = calls.c.kernel
     found: Type | None = type
@@ -201,10 +203,10 @@ def _type_info(calls: Calls, node: ast.Call) -> tree.Node:
     elif isinstance(type, ct.EnumType):
         found = kernel.enum(type.definition.tag.partition("___")[0])
     if kind == _TYPE_SIZE:
-        return calls.e.number(node, found.size if found is not None else 0, ct.UINT)
+        return number(node, found.size if found is not None else 0, ct.UINT)
     if kind == _TYPE_MATCHES:
-        return calls.e.number(node, int(found is not None and _matches(type, found)), ct.UINT)
-    return calls.e.number(node, int(found is not None), ct.UINT)
+        return number(node, int(found is not None and _matches(type, found)), ct.UINT)
+    return number(node, int(found is not None), ct.UINT)
 
 
 def _matches(local: Type, kernel: Type, *, behind: bool = False) -> bool:
@@ -242,23 +244,23 @@ def _enum_value(calls: Calls, node: ast.Call) -> tree.Node:
     if kind is None or not isinstance(cast, ast.Cast) or not isinstance(cast.operand, ast.Name):
         if kind is not None:
             calls.c.error("this asks about an enumerator: write its type and its name", node, code="builtin")
-        return calls.e.poison(node)
+        return poison(node)
     name = cast.operand.name.partition("___")[0]
     found = calls.c.kernel.enumerator(name)
     if kind == 0:
-        return calls.e.number(node, int(found is not None), ct.ULLONG)
+        return number(node, int(found is not None), ct.ULLONG)
     if found is None:
         calls.c.error(f"this kernel has no enumerator '{name}'", cast.operand, code="undeclared")
-        return calls.e.poison(node)
-    return calls.e.number(node, ct.ULLONG.wrap(found[0]), ct.ULLONG)
+        return poison(node)
+    return number(node, ct.ULLONG.wrap(found[0]), ct.ULLONG)
 
 
 def _compare_strings(calls: Calls, node: ast.Call) -> tree.Node | None:
     """Of two literals, as bpf_cmp_likely() looks at the operator that it was given."""
     if len(node.args) != 2 or not all(isinstance(arg, ast.String) for arg in node.args):
         return None
-    left, right = (calls.e.string_bytes(arg) for arg in node.args if isinstance(arg, ast.String))
-    return calls.e.number(node, (left > right) - (left < right))
+    left, right = (string(calls.c, arg).data for arg in node.args if isinstance(arg, ast.String))
+    return number(node, (left > right) - (left < right))
 
 
 _METHODS = {

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 from skep.compiler import ast, dialect, host, tree
 from skep.compiler import types as ct
 from skep.compiler.builtins import builtin
+from skep.compiler.conversions import assignable, convert, decay, number, poison, promoted
 from skep.compiler.diagnostics import closest
 from skep.compiler.dialect_calls import DialectCalls
+from skep.compiler.literals import string
 from skep.compiler.printk import FORMATS, check_format, format_of
 from skep.compiler.source import Token
 from skep.compiler.symbols import Scope, Typedef
@@ -65,7 +67,7 @@ class Calls:
             return called
         if not isinstance(called.type, PointerType) or not isinstance(called.type.to, FunctionType):
             self.c.error(f"'{called.type}' is not a function", node, code="call")
-            return self.e.poison(node)
+            return poison(node)
         type = called.type.to
         name = function.name if isinstance(function, ast.Name) else "the function"
         args = self.arguments(node, type, f"{name}()")
@@ -84,7 +86,7 @@ class Calls:
         for arg in node.args:
             self.e.value(arg)
         if function.name in self.c.broken:
-            return self.e.poison(node)
+            return poison(node)
         near = self.c.suggestion(function.name)
         if self.c.bpf and function.name.startswith("bpf_"):
             self.c.error(f"the kernel has no helper '{function.name}'{near}", function, code="unknown-helper")
@@ -93,7 +95,7 @@ class Calls:
         else:
             why = "; a BPF program can call only helpers and functions in this text" if self.c.bpf and not near else ""
             self.c.error(f"function '{function.name}' is not declared{near}{why}", function, code="undeclared")
-        return self.e.poison(node)
+        return poison(node)
 
     def arguments(self, node: ast.Call, type: FunctionType, name: str) -> list[tree.Node]:
         args = [self.e.value(a) for a in node.args]
@@ -105,11 +107,11 @@ class Calls:
             self.c.error(
                 f"too {few} arguments for {name}: {len(args)} given, {least}{wanted} needed: ({params})", node, code="arguments"
             )
-            return [self.e.poison(node)] * wanted
+            return [poison(node)] * wanted
         converted = []
         for i, arg in enumerate(args):
             if i < wanted and type.prototyped:
-                converted.append(self.e.assignable(arg, type.params[i][1], f"argument {i + 1} of {name}", node.args[i]))
+                converted.append(assignable(self.c, arg, type.params[i][1], f"argument {i + 1} of {name}", node.args[i]))
             else:
                 converted.append(self.default_promotion(arg))
         return converted
@@ -117,8 +119,8 @@ class Calls:
     def default_promotion(self, arg: tree.Node) -> tree.Node:
         """C11 6.5.2.2p6: what an argument without a parameter type becomes."""
         if isinstance(arg.type, ct.FloatType) and arg.type.width == 4:
-            return self.e.convert(arg, ct.DOUBLE)
-        return self.e.promoted(arg) if ct.is_integer(arg.type) else arg
+            return convert(arg, ct.DOUBLE)
+        return promoted(arg) if ct.is_integer(arg.type) else arg
 
     # --- map methods
 
@@ -126,13 +128,13 @@ class Calls:
         """`map.x` that is not a call: the key and leaf members that BCC's typeof tricks use."""
         type = {"key": base.map.key, "leaf": base.map.value}.get(node.name.text)
         if type is not None:
-            null = self.e.convert(self.e.number(node, 0), PointerType(type))
+            null = convert(number(node, 0), PointerType(type))
             return tree.Deref(node.first, node.last, type, null)
         self.c.error(
             f"'{node.name.text}' of map '{base.map.name}' is not a value; a method is called: "
             f"{base.map.name}.{node.name.text}(...)", node.name, code="map-method",
         )  # fmt: skip
-        return self.e.poison(node)
+        return poison(node)
 
     def methods_of(self, info: tree.MapInfo) -> list[str]:
         found = []
@@ -152,7 +154,7 @@ class Calls:
             near = closest(name, known)
             hint = f"; did you mean '{near}'?" if near else f"; it has: {', '.join(known) or 'none'}"
             self.c.error(f"{info.kind} map '{info.name}' has no method '{name}'{hint}", access.name, code="map-method")
-            return self.e.poison(node)
+            return poison(node)
         params, text = dialect.METHODS[name]
         if info.kind in dialect.ARRAYS:
             text = dialect.ARRAY_METHODS.get(name, text)
@@ -162,10 +164,10 @@ class Calls:
             few = "few" if len(args) < least else "many"
             usage = ", ".join(f"[{n}]" if "=" in kind else n for n, kind in params)
             self.c.error(f"too {few} arguments: {info.name}.{name}({usage})", node, code="arguments")
-            return self.e.poison(node)
+            return poison(node)
         if name in ("increment", "atomic_increment") and (info.value is None or not ct.is_integer(info.value)):
             self.c.error(f"{call} needs a map of integers; '{info.name}' holds '{info.value}'", access.name, code="map-method")
-            return self.e.poison(node)
+            return poison(node)
         return self._expand(node, access.name, info, text, params, args, call)
 
     def _expand(
@@ -181,7 +183,7 @@ class Calls:
         items: list[tree.Statement] = []
         for i, (param, kind) in enumerate(params):
             kind, _, default = kind.partition("=")
-            arg = args[i] if i < len(args) else self.e.number(node, int(default))
+            arg = args[i] if i < len(args) else number(node, int(default))
             source = node.args[i] if i < len(args) else node
             value = self._argument(arg, kind, info, call, param, source)
             var = tree.Variable(param, value.type, "local", at)
@@ -206,10 +208,10 @@ class Calls:
             if not isinstance(arg.type, PointerType):
                 hint = f"; write '&{source.name}'" if isinstance(source, ast.Name) else ""
                 self.c.error(f"{call} wants a pointer for its {param}, not '{arg.type}'{hint}", source, code="map-argument")
-                return self.e.convert(self.e.number(arg, 0), _VOID_POINTER)
+                return convert(number(arg, 0), _VOID_POINTER)
             if kind == "data" and info.record is None and isinstance(arg.type.to, RecordType | ct.IntType | ct.ArrayType):
                 info.record = arg.type.to.unqualified()
-            return self.e.convert(arg, _VOID_POINTER)
+            return convert(arg, _VOID_POINTER)
         if kind == "key":
             assert info.key is not None
             if isinstance(arg.type, PointerType) and not isinstance(info.key, PointerType):
@@ -217,12 +219,12 @@ class Calls:
                     f"{call} wants the key itself, '{info.key}', not a pointer '{arg.type}'" + _without_ampersand(source),
                     source, code="map-argument",
                 )  # fmt: skip
-                return self.e.convert(self.e.number(arg, 0), info.key) if ct.is_scalar(info.key) else arg
-            return self.e.assignable(arg, info.key, f"the key of {call}", source)
+                return convert(number(arg, 0), info.key) if ct.is_scalar(info.key) else arg
+            return assignable(self.c, arg, info.key, f"the key of {call}", source)
         if not ct.is_integer(arg.type):
             self.c.error(f"{call} wants an integer for its {param}, not '{arg.type}'", source, code="map-argument")
-            return self.e.number(arg, 0)
-        return self.e.promoted(arg)
+            return number(arg, 0)
+        return promoted(arg)
 
     def _pointer_argument(self, arg: tree.Node, type: Type, what: str, call: str, source: ast.Node) -> tree.Node:
         pointer = PointerType(type.with_quals(ct.CONST))
@@ -234,14 +236,14 @@ class Calls:
                 f"{call} wants a pointer to the {what}, '{PointerType(type)}', not '{arg.type}' itself{hint}", source,
                 code="map-argument",
             )  # fmt: skip
-            return self.e.convert(self.e.number(arg, 0), pointer)
+            return convert(number(arg, 0), pointer)
         to = arg.type.to if isinstance(arg.type, PointerType) else ct.VOID
         if to.complete and not isinstance(to, ct.VoidType) and to.size < type.size:
             self.c.error(
                 f"{call}: the {what} has {type.size} bytes ('{type}'), but this points to {to.size} ('{to}')", source,
                 code="map-argument",
             )  # fmt: skip
-        return self.e.convert(arg, pointer)
+        return convert(arg, pointer)
 
     # --- bpf_trace_printk and its kin
 
@@ -255,14 +257,14 @@ class Calls:
         """`bpf_trace_printk("text", ...)`: the literal's size is filled in, as BCC does."""
         first = node.args[0]
         assert isinstance(first, ast.String)
-        text = self.e.string(first)
+        text = string(self.c, first)
         args = [self.default_promotion(self.e.value(a)) for a in node.args[1:]]
         if len(args) > 3:
             self.c.error(f"bpf_trace_printk() prints at most 3 values, and here are {len(args)}", node.args[4], code="printk")
             args = args[:3]
         check_format(self.c, "trace_printk", text, args, node)
-        size = self.e.number(first, len(text.data), ct.UINT)
-        return tree.CallHelper(node.first, node.last, ct.INT, "trace_printk", 6, [self.e.decay(text), size, *args])
+        size = number(first, len(text.data), ct.UINT)
+        return tree.CallHelper(node.first, node.last, ct.INT, "trace_printk", 6, [decay(text), size, *args])
 
     # --- builtins
 
@@ -288,7 +290,7 @@ class Calls:
             if found is not None:
                 return found
         self.c.error(f"'{name}' is not a builtin that Skep knows", node.function, code="builtin")
-        return self.e.poison(node)
+        return poison(node)
 
     def _library(self, node: ast.Call, name: str) -> tree.Node | None:
         """A builtin of hosts: a number, a function of the C library's, or an expression in C over its arguments."""
@@ -298,7 +300,7 @@ class Calls:
             value = math.nan if bare == "nan" else math.inf
             for arg in node.args:
                 self.e.value(arg)
-            return self.e.float_number(node, value, type)
+            return number(node, value, type)
         row = host.LIBRARY.get(name)
         if row is not None:
             prototype = self.c.parse_type(f"{row[0]} (*)({row[1]})")
@@ -316,7 +318,7 @@ class Calls:
         if args_found is None or not all(isinstance(a.type, ct.FloatType) for a in args_found):
             if args_found is not None:
                 self.c.error(f"__builtin_{name}() takes floating-point numbers", node, code="type")
-            return self.e.poison(node)
+            return poison(node)
         return self.with_arguments(node, node.first, text, name, list(zip(params, args_found, strict=True)))
 
     def with_arguments(self, node: ast.Call, at: Token, text: str, name: str, values: list[tuple[str, tree.Node]]) -> tree.Node:
@@ -347,44 +349,42 @@ class Calls:
     def _memory(self, node: ast.Call, name: str) -> tree.Node:
         args = self.take(node, 3)
         if args is None:
-            return self.e.poison(node)
+            return poison(node)
         for i in (0, 1) if name != "memset" else (0,):
             if not isinstance(args[i].type, PointerType):
                 hint = f"; write '&{s.name}'" if isinstance(s := node.args[i], ast.Name) else ""
                 self.c.error(f"{name}() wants a pointer, not '{args[i].type}'{hint}", node.args[i], code="type")
-                return self.e.poison(node)
+                return poison(node)
         if name == "memset":
-            args[1] = self.e.assignable(args[1], ct.INT, "argument 2 of memset()", node.args[1])
-        args[2] = self.e.assignable(args[2], ct.ULONG, f"argument 3 of {name}()", node.args[2])
+            args[1] = assignable(self.c, args[1], ct.INT, "argument 2 of memset()", node.args[1])
+        args[2] = assignable(self.c, args[2], ct.ULONG, f"argument 3 of {name}()", node.args[2])
         if self.c.bpf and tree.const_int(args[2]) is None:
             self.c.error(
                 f"{name}() in BPF needs a constant size: it becomes loads and stores; for a changing size use "
                 "bpf_probe_read_kernel() or a loop with a bound", node.args[2], code="constant",
             )  # fmt: skip
-            return self.e.poison(node)
+            return poison(node)
         result = ct.INT if name == "memcmp" else _VOID_POINTER
         return tree.CallBuiltin(node.first, node.last, result, name, args)
 
     def _bits(self, node: ast.Call, name: str) -> tree.Node:
         args = self.take(node, 1)
         if args is None:
-            return self.e.poison(node)
+            return poison(node)
         takes, gives = _BITS[name]
-        arg = self.e.assignable(args[0], takes, f"argument 1 of __builtin_{name}()", node.args[0])
+        arg = assignable(self.c, args[0], takes, f"argument 1 of __builtin_{name}()", node.args[0])
         value = tree.const_int(arg)
         if value is not None and name.startswith("bswap"):
-            return self.e.number(node, int.from_bytes(value.to_bytes(takes.size, "little"), "big"), gives)
+            return number(node, int.from_bytes(value.to_bytes(takes.size, "little"), "big"), gives)
         if value is not None and (value or not name.startswith(("ctz", "clz"))):
-            return self.e.number(
-                node, gives.wrap(_fold_bits(name, value & takes.maximum if not takes.signed else value, takes)), gives
-            )
+            return number(node, gives.wrap(_fold_bits(name, value & takes.maximum if not takes.signed else value, takes)), gives)
         return tree.CallBuiltin(node.first, node.last, gives, name, [arg])
 
     def _expect(self, node: ast.Call) -> tree.Node:
         args = self.take(node, 2)
         if args is None or not all(ct.is_scalar(a.type) for a in args):
-            return self.e.poison(node)
-        args = [self.e.convert(a, ct.LONG) for a in args]
+            return poison(node)
+        args = [convert(a, ct.LONG) for a in args]
         if isinstance(args[0], tree.Const):
             return args[0]
         return tree.CallBuiltin(node.first, node.last, ct.LONG, "expect", args)
@@ -392,24 +392,24 @@ class Calls:
     def _constant_p(self, node: ast.Call) -> tree.Node:
         args = self.take(node, 1)
         if args is None or isinstance(args[0], tree.Const):
-            return self.e.number(node, int(args is not None))
+            return number(node, int(args is not None))
         if isinstance(args[0], tree.AddressOf) and isinstance(args[0].operand, tree.StringData):
-            return self.e.number(node, 1)
+            return number(node, 1)
         if not ct.is_integer(args[0].type):
-            return self.e.poison(node)
+            return poison(node)
         return tree.CallBuiltin(node.first, node.last, ct.INT, "constant_p", args)
 
     def _choose(self, node: ast.Call) -> tree.Node:
         if len(node.args) != 3:
             self.take(node, 3)
-            return self.e.poison(node)
+            return poison(node)
         return self.e.check(node.args[1 if self.c.constant(node.args[0], "the choice") else 2])
 
     def _same(self, node: ast.Call) -> tree.Node:
         """Field accesses use the running kernel's own layout here, so there is nothing to preserve."""
         if len(node.args) != 1:
             self.take(node, 1)
-            return self.e.poison(node)
+            return poison(node)
         return self.e.value(node.args[0])
 
     def _stop(self, node: ast.Call) -> tree.Node:
@@ -420,11 +420,11 @@ class Calls:
     def _alloca(self, node: ast.Call) -> tree.Node:
         if self.c.bpf:
             self.c.error("BPF's stack is fixed at load: give a variable a constant size", node, code="alloca")
-            return self.e.poison(node)
+            return poison(node)
         args = self.take(node, 1)
         if args is None:
-            return self.e.poison(node)
-        size = self.e.assignable(args[0], ct.ULONG, "the size", node)
+            return poison(node)
+        size = assignable(self.c, args[0], ct.ULONG, "the size", node)
         return tree.CallBuiltin(node.first, node.last, PointerType(ct.VOID), "alloca", [size])
 
     def _packet_load(self, node: ast.Call) -> tree.Node:
@@ -434,9 +434,9 @@ class Calls:
         if args is None or not isinstance(args[0].type, PointerType) or not ct.is_integer(args[1].type):
             if args is not None:
                 self.c.error(f"{node.function.name}() takes the packet's struct __sk_buff * and an offset", node, code="type")
-            return self.e.poison(node)
+            return poison(node)
         width = node.function.name.rsplit("_", 1)[1]
-        offset = self.e.convert(args[1], ct.ULLONG)
+        offset = convert(args[1], ct.ULLONG)
         return tree.CallBuiltin(node.first, node.last, ct.ULLONG, "packet_load", [width, args[0], offset])
 
     def _va(self, node: ast.Call) -> tree.Node:
@@ -456,12 +456,12 @@ class Calls:
         args = [self.e.value(a) for a in node.args]
         _family, _, what = name.strip("_").partition("_")
         if what in ("test_and_set", "clear") and args and isinstance(args[0].type, PointerType):  # of a byte, whatever its type
-            byte = self.e.convert(args[0], PointerType(ct.UCHAR))
+            byte = convert(args[0], PointerType(ct.UCHAR))
             if what == "clear":
                 zero = tree.Const(node.first, node.last, ct.UCHAR, 0)
                 return tree.CallBuiltin(node.first, node.last, ct.VOID, "atomic_store", [byte, zero])
             one = tree.Const(node.first, node.last, ct.UCHAR, 1)
-            return self.e.convert(self._rmw(node, ct.UCHAR, "xchg", [byte, one], new=False), ct.BOOL)
+            return convert(self._rmw(node, ct.UCHAR, "xchg", [byte, one], new=False), ct.BOOL)
         if what == "synchronize" or what in ("thread_fence", "signal_fence"):
             order = args[0].value if what == "thread_fence" and args and isinstance(args[0], tree.Const) else None
             return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [_FENCES.get(order, "seq_cst")])
@@ -469,14 +469,14 @@ class Calls:
             self.c.error(
                 f"{name}() works on a pointer to an integer, not '{args[0].type if args else 'nothing'}'", node, code="type"
             )
-            return self.e.poison(node)
+            return poison(node)
         type = args[0].type.to.unqualified()
 
         def value(i: int) -> tree.Node:
             if i >= len(args):
                 self.c.error(f"{name}() needs more arguments", node, code="arguments")
-                return self.e.convert(self.e.number(node, 0), type)
-            return self.e.assignable(args[i], type, f"argument {i + 1} of {name}()", node.args[i])
+                return convert(number(node, 0), type)
+            return assignable(self.c, args[i], type, f"argument {i + 1} of {name}()", node.args[i])
 
         words = what.removesuffix("_n").split("_")
         if words[0] == "fetch" and words[-1] in _ATOMIC_OPS:
@@ -494,7 +494,7 @@ class Calls:
             wanted = args[2]
             if not isinstance(wanted.type, PointerType) or wanted.type.to.size != type.size:
                 self.c.error(f"argument 3 of {name}() is a pointer to the new value", node, code="arguments")
-                return self.e.poison(node)
+                return poison(node)
             place = tree.Deref(wanted.token, wanted.last, type, wanted)
             return tree.CallBuiltin(node.first, node.last, ct.BOOL, "compare_exchange", [args[0], args[1], place])
         if what in ("load_n",):
@@ -502,7 +502,7 @@ class Calls:
         if what in ("load", "exchange", "store"):
             return self._through_pointers(node, type, args, what)
         if what in ("store_n", "lock_release"):
-            stored = value(1) if what == "store_n" else self.e.convert(self.e.number(node, 0), type)
+            stored = value(1) if what == "store_n" else convert(number(node, 0), type)
             return tree.CallBuiltin(node.first, node.last, ct.VOID, "atomic_store", [args[0], stored])
         return None
 
@@ -514,7 +514,7 @@ class Calls:
             self.c.error(
                 f"__atomic_{what}() takes {count} arguments, pointers to one type and a memory order", node, code="arguments"
             )
-            return self.e.poison(node)
+            return poison(node)
         places = [tree.Deref(p.token, p.last, type, p) for p in pointers]
         if what == "store":
             return tree.CallBuiltin(node.first, node.last, ct.VOID, "atomic_store", [args[0], places[0]])

@@ -68,7 +68,7 @@ class DeclaredTypes:
                 if isinstance(spec.argument, ast.TypeName):
                     found = self.type_name(spec.argument)
                 else:
-                    found = self.c.expr.unevaluated(spec.argument).type
+                    found = self.c.expr.check(spec.argument).type
             case _:
                 raise AssertionError(spec)
         for attribute in specifiers.attributes:
@@ -351,7 +351,7 @@ class DeclaredTypes:
         base, declarator = self.specifier_type(parameter.specifiers), parameter.declarator
         outer = declarator.parts[-1] if declarator.parts else None
         if isinstance(outer, ast.ArrayPart) and outer.count is not None:
-            self.c.expr.unevaluated(outer.count)
+            self.c.expr.check(outer.count)
             unsized = ast.ArrayPart(outer.first, outer.last, None)
             declarator = ast.Declarator(
                 declarator.first, declarator.last, declarator.name, [*declarator.parts[:-1], unsized], declarator.attributes

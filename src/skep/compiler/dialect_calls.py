@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from skep.compiler import ast, dialect, programs, tree
+from skep.compiler.conversions import number, poison
 from skep.compiler.types import PointerType
 
 if TYPE_CHECKING:
@@ -24,19 +25,19 @@ class DialectCalls:
             return self._usdt(node, name)
         if name == "bpf_num_cpus":
             self.calls.take(node, 0)
-            return self.e.number(node, possible_cpus())
+            return number(node, possible_cpus())
         row = dialect.FUNCTIONS.get(name)
         if row is None:
             return None
         params, text = row
         args = self.calls.take(node, len(params))
         if args is None or any(isinstance(a, tree.Poison) for a in args):
-            return self.e.poison(node)
+            return poison(node)
         values = list(zip(params, args, strict=True))
         if "SKB" in text:
             packet = self._packet(node, name)
             if packet is None:
-                return self.e.poison(node)
+                return poison(node)
             values.append(("SKB", packet))
         return self.calls.with_arguments(node, node.first, text, name, values)
 
@@ -52,18 +53,18 @@ class DialectCalls:
         params, text = dialect.USDT_READS[name]
         args = self.calls.take(node, len(params) + 1)
         if args is None or any(isinstance(a, tree.Poison) for a in args):
-            return self.e.poison(node)
+            return poison(node)
         number = tree.const_int(args[0])
         if number is None:
             self.c.error("the number of a USDT argument must be an integer constant", node.args[0], code="constant")
-            return self.e.poison(node)
+            return poison(node)
         for i, what in ((1, "the context"), (2, "the variable that it fills")):
             if not isinstance(args[i].type, PointerType):
                 hint = f"; write '&{s.name}'" if isinstance(s := node.args[i], ast.Name) and i == 2 else ""
                 self.c.error(
                     f"{name}() wants a pointer to {what}, not '{args[i].type}'{hint}", node.args[i], code="type"
                 )  # fmt: skip
-                return self.e.poison(node)
+                return poison(node)
         within = self.c.function.name if self.c.function is not None else ""
         reader = f"_bpf_readarg_{within}_{number}"
         if not isinstance(self.c.lookup(reader), tree.Function):
@@ -72,7 +73,7 @@ class DialectCalls:
                 f"enable_probe(..., fn_name='{within}') names (BPF's usdt_contexts); or the probe has no argument {number}",
                 node, code="usdt",
             )  # fmt: skip
-            return self.e.poison(node)
+            return poison(node)
         values = list(zip(params, args[1:], strict=True))
         return self.calls.with_arguments(node, node.first, text.replace("READ", reader), name, values)
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from skep.compiler import ast, tree
 from skep.compiler import types as ct
 from skep.compiler.addresses import constant_address
+from skep.compiler.conversions import assignable
 from skep.compiler.diagnostics import closest
+from skep.compiler.literals import string
 from skep.compiler.types import ArrayType, Member, RecordType, Type
 
 if TYPE_CHECKING:
@@ -111,7 +113,7 @@ class Initializers:
                 return
             self.c.error(f"an array '{type}' needs a list in braces or a string", expr, code="init")
             return
-        value = self.c.expr.assignable(node, type, "initialiser", expr)
+        value = assignable(self.c, node, type, "initialiser", expr)
         if self.constant and not is_constant(value):
             self.c.error("a static object needs a constant initialiser", expr, code="constant")
             return
@@ -119,7 +121,7 @@ class Initializers:
 
     def text(self, node: ast.String, type: ArrayType, offset: int) -> int:
         """A string into an array; gives the number of elements stored."""
-        value = self.c.expr.string(node)
+        value = string(self.c, node)
         assert isinstance(value.type, ArrayType)
         if value.type.of.size != type.of.size:
             self.c.error(f"a string of '{value.type.of}' does not fit an array of '{type.of}'", node, code="init")

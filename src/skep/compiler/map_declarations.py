@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from skep.compiler import ast, dialect, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
+from skep.compiler.literals import string
 from skep.compiler.source import Token
 from skep.compiler.types import Type
 
@@ -75,7 +76,7 @@ class MapDeclarations:
         self.c.unit.maps[token.text] = info
 
     def _text(self, node: ast.String) -> str:
-        return self.c.expr.string_bytes(node)[:-1].decode("utf-8", "replace")
+        return string(self.c, node).data[:-1].decode("utf-8", "replace")
 
     def _inner_map(self, name: str, node: ast.String) -> tree.MapInfo | None:
         """The map of this text that says what a map of maps holds."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skep.compiler import ast, tree
 from skep.compiler import types as ct
+from skep.compiler.conversions import assignable, is_lvalue, number, promoted
 from skep.compiler.diagnostics import closest
 from skep.compiler.source import Token
 from skep.compiler.symbols import Scope, Typedef
@@ -208,8 +209,8 @@ class Statements:
         value = self.c.expr.value(node.value)
         if not ct.is_integer(value.type):
             self.c.error(f"switch needs an integer, not '{value.type}'", node.value, code="switch")
-            value = self.c.expr.number(node.value, 0)
-        value = self.c.expr.promoted(value)
+            value = number(node.value, 0)
+        value = promoted(value)
         found = tree.Switch(node.first, value, None, [], None)
         self.switches.append((found, ct.integer(value.type), self.cleanups))
         self.breakable += 1
@@ -279,12 +280,12 @@ class Statements:
             if not isinstance(value.type, ct.VoidType):
                 self.c.error(f"'{name}' returns nothing, so 'return' takes no value", node.value, code="return")
             return tree.Return(node.first, value)
-        return tree.Return(node.first, self.c.expr.assignable(value, wanted, f"the result of '{name}'", node.value))
+        return tree.Return(node.first, assignable(self.c, value, wanted, f"the result of '{name}'", node.value))
 
     def asm(self, node: ast.Asm) -> tree.Statement:
         outputs = [(n, c, self.c.expr.check(e)) for n, c, e in node.outputs]
         for (_, _, value), (_, _, expr) in zip(outputs, node.outputs, strict=True):
-            if not self.c.expr.is_lvalue(value):
+            if not is_lvalue(value):
                 self.c.error("an output of asm needs something that has an address", expr, code="lvalue")
         inputs = [(n, c, self.c.expr.check(e) if c == "m" else self.c.expr.value(e)) for n, c, e in node.inputs]
         for name in _CALLED.findall(node.template) if self.c.bpf else ():
