@@ -9,7 +9,6 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -88,7 +87,7 @@ def main() -> int:
     """Run, print, and say whether the bar is met."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
     if shutil.which("strace") is None:
         sys.exit("strace is not installed: it is what this compares with")
@@ -104,9 +103,10 @@ def main() -> int:
                         times.setdefault(way, []).append(time)
                     if way == "skep":
                         counted = said.split()[-1]
-        medians = {way: statistics.median(values) for way, values in times.items()}
-        table[name] = {"call": call, "calls": int(counted), "ms": medians, "ratio": medians["skep"] / medians["strace"]}
-        table[name]["ratio_result"] = medians["skep, result"] / medians["strace"]
+        # the least of the rounds: what else runs on the machine can only add
+        best = {way: min(values) for way, values in times.items()}
+        table[name] = {"call": call, "calls": int(counted), "ms": best, "ratio": best["skep"] / best["strace"]}
+        table[name]["ratio_result"] = best["skep, result"] / best["strace"]
     met = all(row["ratio"] <= BAR and row["ratio_result"] <= BAR for row in table.values())
     if options.json:
         print(json.dumps({"commands": table, "bar": BAR, "met": met}))

@@ -230,6 +230,25 @@ while True:
             parent.wait()
 
 
+def test_a_script_can_trace_what_it_was_started_from():
+    child = (
+        f"import os, sys; sys.path[:0] = {[str(ROOT / 'src'), str(ROOT / 'tests')]!r}\n"
+        "from tracing import Trace, eventually, tracer_of\n"
+        f"with Trace({GETPPID!r}) as trace:\n"
+        "    trace.tracer.attach(os.getppid())\n"
+        "    eventually(lambda: trace.programs[0].runs > 10)\n"
+        "    print(tracer_of(os.getpid()), {row.tgid for row in trace.rows(0)} == {os.getppid()})\n"
+    )
+    parent = (
+        "import os, subprocess, sys, time\n"
+        f"process = subprocess.Popen([sys.executable, '-c', {child!r}])\n"
+        "while process.poll() is None: os.getppid(); time.sleep(0.001)\n"
+        "sys.exit(process.returncode)"
+    )
+    result = subprocess.run([*PYTHON, parent], capture_output=True, text=True, timeout=30, check=False)
+    assert (result.stdout, result.returncode) == ("0 True\n", 0), result.stderr
+
+
 def test_a_started_command_ends_with_the_tracer():
     with Trace(GETPPID) as trace:
         polite = trace.tracer.start(("sleep", "60"))

@@ -200,7 +200,9 @@ class Tracer:
         """Attach to a process: all of its threads, and with `follow` the processes below it, those of now and of later."""
         if own_thread(pid):
             raise AttachError(f"cannot trace process {pid}: it is this one, and a process cannot trace itself: start a command")
-        for process in [pid, *(descendants(pid) if follow else ())]:
+        # this process may be below the other one (a shell that it was started from)
+        below = descendants(pid, without=(os.getpid(), self._state.keeper)) if follow else []
+        for process in [pid, *below]:
             flags = (layout.FOLLOW if follow else 0) | (layout.ROOT if process == pid else 0)
             found = True
             while found:  # threads may begin meanwhile; those of traced threads are traced already
@@ -454,11 +456,11 @@ class _SockFilterProgram(ctypes.Structure):
     _fields_ = [("length", ctypes.c_uint16), ("code", ctypes.c_void_p)]
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes below a process, nearest first."""
+def descendants(pid: int, without: Sequence[int] = ()) -> list[int]:
+    """The processes below a process, nearest first; `without` some and what is below them."""
     children: dict[int, list[int]] = {}
     for name in os.listdir("/proc"):
-        if name.isdigit():
+        if name.isdigit() and int(name) not in without:
             try:
                 with open(f"/proc/{name}/stat", "rb") as file:
                     children.setdefault(int(file.read().rpartition(b")")[2].split()[1]), []).append(int(name))
