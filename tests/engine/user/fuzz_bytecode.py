@@ -336,7 +336,7 @@ def check_chunk(seeds: list[int], known: list[bytes], level: int) -> tuple[colle
             continue
         counts["compared"] += 1
         stricter = code.depth > 1 and isinstance(proved[0], str) and proved == checked  # a frame is its function's own
-        if (proved, checked) != (expected, expected) and outcome(code, memory, 20) is None:
+        if (proved, checked) != (expected, expected) and outcome(code, memory, 300) is None:
             counts["compared"] -= 1
         elif proved != expected and not stricter:
             wrong.append(f"seed {seed}: proved {proved[0]}, interpreter {expected[0]}")

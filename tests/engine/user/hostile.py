@@ -34,6 +34,7 @@ MAPS = [
     MapSpec("ring", 27, 0, 0, 4096),
     MapSpec("programs", 3, 4, 4, 4),
     MapSpec("big", 2, 4, 65536, 1),
+    MapSpec("constants", 2, 4, 64, 1, initial=bytes(64), frozen=True),
 ]
 LOOKUP = """
 stw [%r10-4], {key}
@@ -109,6 +110,21 @@ CASES: dict[str, tuple[str, str | int]] = {
         "mov %r3, 0\nouter: mov %r4, 0\ninner: add %r4, 1\njlt %r4, 1000, inner\nadd %r3, 0\njlt %r3, 1, outer\nexit", TIME),
     "endless-long-count": ("lddw %r3, 0x7fffffffffffffff\nagain: sub %r3, 1\njne %r3, 0, again\nexit", TIME),
     "endless-in-a-function": ("call local f\nexit\nf: ja -1\nexit", TIME),
+    "endless-calls-without-a-loop": (
+        "call local f1\nexit\n" + "".join(f"f{n}: " + f"call local f{n + 1}\n" * 60 + "exit\n" for n in range(1, 7)) + "f7: call 7\nexit", TIME),
+    "endless-bounded-loops-nested": (
+        "mov %r0, 0\n" + "".join(f"mov %r{n}, 0\nl{n}: add %r0, 1\n" for n in range(1, 6))
+        + "".join(f"add %r{n}, 1\njne %r{n}, 3000, l{n}\n" for n in range(5, 0, -1)) + "exit", TIME),
+    "endless-bounded-loops-in-a-row": (
+        "mov %r0, 0\n" + "".join(
+            f"mov %r1, 0\na{n}: mov %r2, 0\nb{n}: add %r0, %r2\nxor %r0, %r1\nadd %r2, 1\njne %r2, 4000, b{n}\nadd %r1, 1\njne %r1, 4000, a{n}\n"
+            for n in range(300)) + "exit", TIME),
+    "constant-written": ("ldmapvalue %r1, 5\nstdw [%r1+0], 1\nmov %r0, 0\nexit", INVALID),
+    "constant-written-through-a-copy": ("ldmapvalue %r1, 5\nmov %r3, %r1\nadd %r3, 8\nmov %r4, 1\nlock add [%r3+0], %r4\nmov %r0, 0\nexit", INVALID),
+    "stack-of-a-callee-that-never-ran": (
+        "mov %r3, %r10\nmul %r3, 1\nldxdw %r0, [%r3-700]\njeq %r0, 77, f\nexit\nf: call local g\nexit\ng: stdw [%r10-8], 1\nmov %r0, 0\nexit", 0),
+    "stack-of-the-caller-never-written": (
+        "mov %r1, %r10\nadd %r1, -64\ncall local f\nexit\nf: ldxdw %r0, [%r1+0]\nldxdw %r2, [%r1+8]\nor %r0, %r2\nexit", 0),
     "endless-calls": ("again: call local f\nja again\nexit\nf: mov %r0, 0\nexit", TIME),
     "endless-callbacks": (
         "again: mov %r1, 0x700000\nldfunc %r2, f\nmov %r3, 0\nmov %r4, 0\ncall 181\nja again\nexit\nf: mov %r0, 0\nexit", TIME),
@@ -197,7 +213,12 @@ CASES: dict[str, tuple[str, str | int]] = {
 
 
 def live_maps() -> list[UserMap]:
-    return [_MAPS[spec.type](spec, 1) for spec in MAPS]
+    live = [_MAPS[spec.type](spec, 1) for spec in MAPS]
+    for map in live:
+        if map.spec.initial is not None:
+            map.update(bytes(4), map.spec.initial)
+            map.freeze()
+    return live
 
 
 def references_of(code: bytes) -> dict[int, int]:

@@ -18,7 +18,7 @@ from skep.engine.user.facts import XDP, Context, MapFacts
 from skep.engine.user.module import Unit, translate
 from skep.engine.user.program import Environment, Program
 from skep.engine.user.validate import validate
-from skep.errors import InvalidInstruction, MemoryFault, TimeLimit
+from skep.errors import ExecutionError, InvalidInstruction, MemoryFault, TimeLimit
 from skep.native import NativeCode
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -93,6 +93,15 @@ def test_run_is_a_built_in_function() -> None:
             program.run(bytes(7))
         with pytest.raises(TypeError, match="not str"):
             program.run("12345678")
+
+
+def test_closed_program_raises() -> None:
+    program = Program(SUM, context=EIGHT)
+    run = program.run
+    program.close()
+    for context in (bytes(8), bytearray(8)):
+        with pytest.raises(ExecutionError, match="closed"):
+            run(context)
 
 
 def test_function_outlives_the_handle() -> None:

@@ -58,6 +58,7 @@ SIZES = {isa.W: 4, isa.H: 2, isa.B: 1, isa.DW: 8}
 _EXACT_ROUNDS = 6  # visits of a loop's head before bounds are widened
 _MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS, include/linux/bpf.h
 _PACKET_SPAN = 1 << 29
+_CALLBACKS = (tables.LOOP, tables.FOR_EACH)
 _ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 
 
@@ -100,7 +101,7 @@ class Analysis:
     """One function: `states` at the begin of each block that is reached, `trips` in its loops, `arguments` that callees get."""
 
     __slots__ = (
-        "arguments", "edges", "flow", "function", "inductions", "marks", "states", "unit", "unwritten", "visits",
+        "arguments", "edges", "flow", "foreign", "function", "inductions", "marks", "states", "unit", "unwritten", "visits",
         "writes_context",
     )  # fmt: skip
 
@@ -113,6 +114,7 @@ class Analysis:
         self.visits: dict[int, int] = {}
         self.arguments: dict[int, list[Value]] = {}
         self.writes_context = False
+        self.foreign = False  # the same of other functions' frames
         self.unwritten = False  # stack bytes may be read that were never written
         self.inductions = {
             head: Induction(unit.code, self.flow, loop) for head, loop in self.flow.loops.items() if not self.flow.stray
@@ -223,7 +225,7 @@ class Analysis:
         target = call_target(position, insn)
         if insn.code == CALL and target is not None:
             self._give(target, state.registers[1:6])
-        elif insn.code == CALL and insn.imm in (tables.LOOP, tables.FOR_EACH):
+        elif insn.code == CALL and insn.imm in _CALLBACKS:
             r = state.registers
             if r[2].kind == FUNCTION and insn.imm == tables.LOOP:
                 self._give(r[2].ref, [scalar(0, _MAX_LOOPS), r[3], ZERO, ZERO, ZERO])
@@ -240,20 +242,20 @@ class Analysis:
             self._reads_of_helper(insn, state)
         if group in (isa.ST, isa.STX) and insn.imm != isa.LOAD_ACQUIRE:
             self.writes_context |= state.registers[insn.dst].kind in (CTX, SCALAR)
-        elif insn.code == CALLX:
-            self.unwritten = True
 
     def reads_stack(self, base: Value, offset: int, size: int, state: State) -> None:
         """Note a read that may see stack bytes that nobody has written."""
         if base.kind == STACK and base.ref == self.function.start:
             self.unwritten |= not state.is_written(base.lo + offset, base.hi + offset, size)
         elif base.kind in (STACK, SCALAR):
-            self.unwritten = True
+            self.foreign = True
 
     def _reads_of_helper(self, insn: Instruction, state: State) -> None:
         helper = self.helper(insn.imm)
         if helper is None:
             return
+        if helper.looks:
+            self.unwritten = self.foreign = True
         for number, kind in enumerate(helper.arguments, 1):
             value = state.registers[number]
             if _is_written(kind):
@@ -262,13 +264,11 @@ class Analysis:
                 size = self.argument_size(helper, number, state)
                 if kind in (tables.KEY, tables.MAP_VALUE, tables.READ) or (isinstance(kind, tuple) and kind[0] == tables.READ):
                     if size is None:
-                        self.unwritten = True
+                        self.unwritten = self.foreign = True
                     elif size:
                         self.reads_stack(value, 0, size, state)
-                elif (kind == tables.SOURCE and value.kind == STACK) or (
-                    kind == tables.ANY and value.kind == STACK and insn.imm not in (tables.LOOP, tables.FOR_EACH)
-                ):
-                    self.unwritten = True
+                elif kind == tables.SOURCE or (kind == tables.ANY and value.kind == STACK and insn.imm not in _CALLBACKS):
+                    self.unwritten = self.foreign = True
                 elif kind == tables.WRITE and (size is None or value.lo != value.hi):
                     self.unwritten = True  # a part of it may stay as it is
 
@@ -453,7 +453,7 @@ class Analysis:
 
     def _call(self, position: int, insn: Instruction, state: State) -> None:
         result = UNKNOWN
-        if insn.code == CALLX or insn.src == isa.PSEUDO_CALL or insn.imm in (tables.LOOP, tables.FOR_EACH):
+        if insn.code == CALLX or insn.src == isa.PSEUDO_CALL or insn.imm in _CALLBACKS:
             state.slots.clear()  # what is called may have been given this frame's address
             if self.unit.moving & self.function.calls:
                 state.forget_packet()

@@ -11,6 +11,7 @@ from skep.bytecode import instruction as isa
 from skep.engine.user import helpers as tables
 from skep.engine.user.layout import BAD_CALL, TIME_OVER
 from skep.engine.user.mapkinds import KINDS
+from skep.engine.user.metering import MOST
 from skep.engine.user.state import FRAME
 from skep.engine.user.validate import CALLX
 from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, PACKET, RECORD, Value
@@ -174,7 +175,7 @@ class Calls(Writer):
         if insn.code == CALLX:
             result = self._call_register(position, insn)
         elif insn.src == isa.PSEUDO_CALL:
-            result = self._call_own(position + 1 + insn.imm, [1, 2, 3, 4, 5])
+            result = self._call_own(position, position + 1 + insn.imm, [1, 2, 3, 4, 5])
         elif insn.imm == tables.TAIL_CALL:
             result = self._tail_call(position)
         elif insn.imm == tables.LOOP:
@@ -220,9 +221,11 @@ class Calls(Writer):
         place = self.value(f"getelementptr i8, ptr %env, i64 {field('fuel')}")
         self.emit(f"store i64 {self.value('load i64, ptr %fuel')}, ptr {place}")
 
-    def _call_own(self, target: int, items: list[int | Item]) -> str:
+    def _call_own(self, position: int, target: int, items: list[int | Item]) -> str:
         arguments = self._own_arguments(target, items)
         metered = self.module.meters[target].metered
+        if self.meter.pays:
+            self.pay(min(self.module.meters[target].cost, MOST), position)
         if metered:
             self._put_fuel()
         frame = self.value(f"getelementptr i8, ptr %fp, i64 {-FRAME}")
@@ -408,10 +411,10 @@ class Calls(Writer):
         self.emit(f"store i64 {count}, ptr {result}")
         self.emit(f"br i1 {self.value(f'icmp ult i64 {count}, {rounds}')}, label %{body}, label %{done}")
         self.label(body)
-        self.pay(self.module.meters[target].cost, position)
+        self.pay(min(self.module.meters[target].cost, MOST), position)
         following = self.value(f"add i64 {count}, 1")
         self.emit(f"store i64 {following}, ptr {made}")
-        answer = self._call_own(target, [Item("i64", count), 3, _NOTHING, _NOTHING, _NOTHING])
+        answer = self._call_own(position, target, [Item("i64", count), 3, _NOTHING, _NOTHING, _NOTHING])
         self.emit(f"store i64 {following}, ptr {result}")
         self.emit(f"br i1 {self.value(f'icmp eq i64 {answer}, 0')}, label %{again}, label %{done}")
         self.label(again)
@@ -439,13 +442,13 @@ class Calls(Writer):
         self.emit(f"store i64 {following}, ptr {at}")
         self.emit(f"br i1 {self.value(f'icmp eq i64 {following}, -1')}, label %{done}, label %{body}")
         self.label(body)
-        self.pay(self.module.meters[target].cost + 20, position)
+        self.pay(min(self.module.meters[target].cost + 20, MOST), position)
         count = self.value(f"add i64 {self.value(f'load i64, ptr {result}')}, 1")
         self.emit(f"store i64 {count}, ptr {result}")
         key = self.value(f"load ptr, ptr {element}")
         value_at = self.value(f"getelementptr ptr, ptr {element}, i64 1")
         value = self.value(f"load ptr, ptr {value_at}")
-        answer = self._call_own(target, [1, Item("ptr", key, key), Item("ptr", value, value), 3, _NOTHING])
+        answer = self._call_own(position, target, [1, Item("ptr", key, key), Item("ptr", value, value), 3, _NOTHING])
         self.emit(f"br i1 {self.value(f'icmp eq i64 {answer}, 0')}, label %{head}, label %{done}")
         self.label(done)
         return self.value(f"load i64, ptr {result}")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from skep.engine.user.facts import Context, MapFacts
 
 _RUNTIME = os.path.join(os.path.dirname(__file__), "runtime")
-_LEVEL = 2
+_LEVELS = ((4_000, 2), (20_000, 1))  # LLVM's, up to so many instructions: it takes 0.2 ms for each at 2
 _KNOWN: dict[str, str] = {}  # what does not change while the process runs: the processor, the engine's files
 
 
@@ -43,7 +43,8 @@ def compile_program(
     from skep.llvm_server import start_worker
 
     code = validate(data)
-    with start_worker("host", "jit", _LEVEL) as worker:
+    level = next((level for limit, level in _LEVELS if len(code.insns) <= limit), 0)
+    with start_worker("host", "jit", level) as worker:
         module = translate(Unit(code, context, list(maps), dict(references), ranges))
         texts = [module.text, *[_runtime(name, cache) for name in sorted(module.files)]]
         built, messages, status = worker.finish("\0".join(texts))

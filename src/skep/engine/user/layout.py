@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ctypes import POINTER, Structure, c_char, c_uint32, c_uint64, c_void_p
 
-OK, BAD_MEMORY, MISALIGNED, TIME_OVER, BAD_CALL = range(5)
+OK, BAD_MEMORY, MISALIGNED, TIME_OVER, BAD_CALL, CLOSED = range(6)
 
 
 class Task(Structure):

@@ -15,15 +15,20 @@ if TYPE_CHECKING:
     from skep.engine.user.flow import Loop
 
 FIRST_ALLOWANCE = 1 << 20  # before the first look at the clock: below a millisecond
-_UNMETERED = 1 << 26  # what a bounded loop may cost without looking: some 30 ms
-_CALL = 50  # a helper's cost
+_UNMETERED = 1 << 26  # what may run without looking: some 30 ms
+_LIMITS = (_UNMETERED, 1 << 20, 0)  # of a loop that is not metered, tried until the whole function costs little enough
+_CALL = 200  # a helper's cost
 _MANY = 1 << 40
+MOST = 1 << 30  # that is paid at once
 
 
 class Meter:
-    """The cost of one function; `weights` of the loops (by head) that are metered; `metered`: it or a callee is."""
+    """The cost of one function; `weights` of the loops (by head) that are metered; `metered`: it or a callee is.
 
-    __slots__ = ("cost", "metered", "weights")
+    `pays`: even without loops it costs much, so that its calls are paid for.
+    """
+
+    __slots__ = ("cost", "metered", "pays", "weights")
 
     def __init__(self, analysis: Analysis, callees: dict[int, Meter]) -> None:
         self.cost = 0
@@ -43,17 +48,22 @@ class Meter:
                     if insn.imm in (tables.LOOP, tables.FOR_EACH):
                         self.metered = True
             costs[at] = cost
-        loops = min(self._loops([loop for loop in analysis.flow.loops.values() if loop.parent is None], costs), _MANY)
-        self.cost = min(loops + sum(costs.values()), _MANY)
-        self.metered = self.metered or bool(self.weights)
+        outermost = [loop for loop in analysis.flow.loops.values() if loop.parent is None]
+        for limit in _LIMITS:
+            self.weights.clear()
+            self.cost = min(self._loops(outermost, costs, limit) + sum(costs.values()), _MANY)
+            if self.cost <= _UNMETERED:
+                break
+        self.pays = self.cost > _UNMETERED
+        self.metered = self.metered or self.pays or bool(self.weights)
         self.metered = self.metered or any(callees[start].metered for start in analysis.function.calls if start in callees)
 
-    def _loops(self, loops: list[Loop], costs: dict[int, int]) -> int:
+    def _loops(self, loops: list[Loop], costs: dict[int, int], limit: int) -> int:
         """What loops cost beyond one run of each of their blocks."""
         total = 0
         for loop in loops:
-            body = sum(costs.get(at, 0) for at in loop.body) + self._loops(loop.inner, costs)
-            if loop.trips is None or loop.trips * body > _UNMETERED:
+            body = sum(costs.get(at, 0) for at in loop.body) + self._loops(loop.inner, costs, limit)
+            if loop.trips is None or loop.trips * body > limit:
                 self.weights[loop.head] = min(body, _UNMETERED)
                 total += min(body, _MANY)
             else:

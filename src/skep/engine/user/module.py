@@ -29,11 +29,24 @@ _CLOSING = ('!0 = !{!"branch_weights", i32 1048576, i32 1}', "!1 = !{}")
 class Module:
     """Collects what the functions refer to while they are written; `text` is the module, `files` the runtime files it needs."""
 
-    __slots__ = ("_declared", "_given", "_maps", "_shapes", "depth", "files", "meters", "text", "unit", "writes_context")
+    __slots__ = (
+        "_declared",
+        "_given",
+        "_maps",
+        "_shapes",
+        "clears",
+        "depth",
+        "files",
+        "meters",
+        "text",
+        "unit",
+        "writes_context",
+    )
 
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.writes_context = False
+        self.clears = False  # the whole stack, before the first function runs
         self.depth = unit.code.depth
         self.files = {"core.c"}
         self.meters: dict[int, Meter] = {}
@@ -55,6 +68,7 @@ class Module:
                 if known is not None:
                     values = [join(a, b) for a, b in zip(known, values, strict=True)]
                 self._given[target] = values
+        self.clears = any(analysis.foreign for analysis in analyses.values())
         self.writes_context = any(analysis.writes_context for analysis in analyses.values())
         for start in reversed(analyses):
             self.meters[start] = Meter(analyses[start], self.meters)

@@ -209,13 +209,19 @@ class Program:
             buffer = (ctypes.c_char * len(contexts)).from_buffer(contexts)
         number = ctypes.c_uint64
         batch = _ways_in().function("skep_batch", number, *[ctypes.c_void_p] * 2, *[number] * 3, ctypes.c_void_p)
-        done = batch(id(self._runner) + _BYTES_AT, buffer, size, size, count, results.buffer_info()[0])
+        own = self.environment.env
+        env = layout.Env.from_buffer_copy(own)  # of its own: other threads may run programs meanwhile
+        own.random = own.random * 0x5851F42D4C957F2D % (1 << 64) | 1
+        runner = self._runner[:8] + ctypes.addressof(env).to_bytes(8, "little") + self._runner[16:]
+        done = batch(id(runner) + _BYTES_AT, buffer, size, size, count, results.buffer_info()[0])
         if done < count:
-            raise_fault(self.environment.env, self.source)
+            raise_fault(env, self.source)
         return results
 
     def close(self) -> None:
-        """Unmap the machine code; `run` and `entry` must not be called any more."""
+        """Unmap the machine code: `run` raises from now on, and `entry` must not be called from machine code any more."""
+        self.entry = _ways_in().address("skep_closed")
+        ctypes.memmove(id(self._runner) + _BYTES_AT, self.entry.to_bytes(8, "little"), 8)
         self._code.close()
 
     def __enter__(self) -> Program:
@@ -248,6 +254,8 @@ def raise_fault(env: layout.Env, source: Callable[[int], str] | None = None) -> 
 def fault_error(detail: tuple[int, ...], time_limit: int, source: Callable[[int], str] | None = None) -> ExecutionError:
     """The error of a fault: enum skep_fault, instruction, address, size."""
     fault, insn, address, size = detail
+    if fault == layout.CLOSED:
+        return ExecutionError("the program was closed: it cannot run any more")
     line = source(insn) if source else ""
     where = f"instruction {insn}" + (f": {line}" if line else "")
     of = f"{size} bytes" if size else "memory"

@@ -86,7 +86,9 @@ class FunctionWriter(Calls):
                     "  %left = load i64, ptr %left.at",
                     "  store i64 %left, ptr %fuel",
                 ]
-        if self.analysis.unwritten:
+        if self.module.clears and self.is_main:
+            lines.append(f"  call void @llvm.memset.p0.i64(ptr align 16 %stack, i8 0, i64 {FRAME * depth}, i1 false)")
+        elif self.analysis.unwritten:
             lines += [
                 f"  %frame = getelementptr i8, ptr %fp, i64 {-FRAME}",
                 f"  call void @llvm.memset.p0.i64(ptr align 16 %frame, i8 0, i64 {FRAME}, i1 false)",
@@ -415,6 +417,7 @@ class FunctionWriter(Calls):
         self.set_int(insn.dst, value)
 
     def _store(self, position: int, insn: Instruction) -> None:
+        self._refuse_constants(position, insn.dst)
         size = SIZES[insn.code & 0x18]
         address = self.address(position, insn.dst, insn.off, size)
         if insn.code & 7 == isa.ST:
@@ -427,6 +430,12 @@ class FunctionWriter(Calls):
             self.emit(f"store i{size * 8} {self._cut(insn.src, size)}, ptr {address}, align 1")
         self.advance(position)
 
+    def _refuse_constants(self, position: int, register: int) -> None:
+        """Loads of constants were replaced by what they hold, so nothing may write there."""
+        known = self.known(register)
+        if known.kind == VALUE and self.analysis.facts(known).content is not None:
+            raise self._refused(position, "it writes to a constant (a frozen map)")
+
     def _cut(self, register: int, size: int) -> str:
         value = self.number(register)
         return value if size == 8 else self.value(f"trunc i64 {value} to i{size * 8}")
@@ -435,6 +444,8 @@ class FunctionWriter(Calls):
         size = SIZES[insn.code & 0x18]
         kind = f"i{size * 8}"
         loads = insn.imm == isa.LOAD_ACQUIRE
+        if not loads:
+            self._refuse_constants(position, insn.dst)
         address = self.address(position, insn.src if loads else insn.dst, insn.off, size)
         if size > 1:
             number = self.value(f"ptrtoint ptr {address} to i64")

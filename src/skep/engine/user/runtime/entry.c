@@ -21,6 +21,13 @@ struct runner {
 	void *other; /* called with what is no bytes object, or of another size */
 };
 
+/* Stands where a program was that is closed. */
+u64 skep_closed(void *context, struct skep_env *env)
+{
+	env->fault = SKEP_CLOSED;
+	return 0;
+}
+
 static u64 enter(struct runner *runner, void *context, u64 size)
 {
 	struct skep_env *env = runner->env;

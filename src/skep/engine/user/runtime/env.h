@@ -52,6 +52,7 @@ enum skep_fault {
 	SKEP_MISALIGNED, /* an atomic operation on fault_address */
 	SKEP_TIME_OVER,
 	SKEP_BAD_CALL, /* callx of fault_address, which is no function */
+	SKEP_CLOSED, /* the program was closed */
 };
 
 /* Memory that a program may touch besides its context and its stack. With a stride, only the first `span` bytes of each piece. */
