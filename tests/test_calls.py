@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from skep import BPF
-from skep.errors import CompileError
+from skep.errors import CompileError, SkepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,6 +118,24 @@ def test_a_tail_call_ends_the_program_that_makes_it(tails: BPF, start: str) -> N
     assert run(tails, start) == {"from_program": 5, "from_subprogram": 6}[start]
     del tails["steps"][1]
     assert run(tails, start) == missed
+
+
+def test_a_program_is_put_into_an_array_by_its_name(tails: BPF) -> None:
+    start = tails.load_func("from_program", BPF.SCHED_CLS)
+    tails["steps"][1] = "target"
+    assert start.handle.test_run(PACKET)[0] == 42
+    tails["steps"][1] = b"other"
+    assert start.handle.test_run(PACKET)[0] == 5
+    with pytest.raises(SkepError, match="no program 'targe'; did you mean 'target'"):
+        tails["steps"][1] = "targe"
+
+
+def test_another_process_fills_an_array_through_its_id(tails: BPF) -> None:
+    start, target = (tails.load_func(name, BPF.SCHED_CLS) for name in ("from_program", "target"))
+    assert start.handle.test_run(PACKET)[0] == 11
+    script = "import sys; from skep import maps\nwith maps.from_id(int(sys.argv[1])) as steps:\n    steps[1] = int(sys.argv[2])\n"
+    subprocess.run([sys.executable, "-c", script, str(tails["steps"].map_id), str(target.fd)], pass_fds=[target.fd], check=True)
+    assert start.handle.test_run(PACKET)[0] == 42
 
 
 def test_a_chain_ends_after_33_tail_calls(tails: BPF) -> None:

@@ -96,7 +96,6 @@ def test_a_file_that_is_no_object_is_named(tmp_path: Path) -> None:
             "attach_kprobe(event_off=-5): it is a number of bytes from the function's start, 0 or more",
         ),
         (lambda b: b.detach_tracepoint(5), "the name of the place to detach from is str or bytes, not int 5"),
-        (lambda b: b["stacks"], "map 'stacks' is a cgroup_array, which has no Python view yet; its fd is "),
         (lambda b: b.get_table("counts", keytype="u32"), "the key type of map 'counts' must be a class of ctypes, not 'u32'"),
         (
             lambda b: b["small"].__setitem__((1, 1 << 40), 1),
@@ -104,8 +103,13 @@ def test_a_file_that_is_no_object_is_named(tmp_path: Path) -> None:
             "give a pair, a tuple or 8 bytes",
         ),
         (
-            lambda b: b["programs"].__setitem__(0, "landed"),
-            "'programs' holds programs: give what load_func() returns, or its fd, not 'landed'",
+            lambda b: b["programs"].__setitem__(0, None),
+            "'programs' holds programs: give a program's name, what load_func() returns, or its fd, not None",
+        ),
+        (lambda b: b["programs"].__setitem__(0, "landet"), "there is no program 'landet'; did you mean 'landed'?"),
+        (
+            lambda b: b["counts"].__setitem__(0, None),
+            "the value of map 'counts' is c_ulong (8 bytes); got NoneType None",
         ),
         (lambda b: b["ring"].items(), "'ring' is a ring buffer: it has no keys; use open_ring_buffer(callback)"),
         (lambda b: b["ring"].get(1), "'ring' is a ring buffer: it has no keys; use open_ring_buffer(callback)"),

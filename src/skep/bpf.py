@@ -306,6 +306,26 @@ class BPF(Attaching, Hooking, SymbolNames):
                 handle = self._programs[name, kind] = self.engine.load_program(spec, kind, self._maps, owner)
         return handle
 
+    def tail_target(self, array: str, name: Text) -> ProgramHandle:
+        """The program that a program array is given by name: loaded already, else as what the array's callers are or its name says."""
+        name = as_text(name, "a program's name")
+        spec = self._program(name)
+        for (program, _), handle in self._programs.items():
+            if program == name:
+                return handle
+        callers = [
+            kind
+            for program, kind in self._programs
+            if any(relocation.symbol == array for relocation in self.object.programs[program].relocations)
+        ]
+        kinds = [*callers, spec.kind] if spec.kind is not None else callers
+        if not kinds:
+            raise SkepError(
+                f"program {name!r} cannot be put into {array!r} by its name: nothing says its type, and no program that calls "
+                "through the array is loaded yet; give what load_func() returns"
+            )
+        return self._load(name, kinds[0])
+
     # Events
 
     def perf_buffer_poll(self, timeout: float = -1) -> int:

@@ -57,13 +57,16 @@ class Slots(Array):
 
 
 class ProgArray(Slots):
-    """Programs by index, for tail calls. A program goes in as what `load_func` returns, or as its fd; its id comes out."""
+    """Programs by index, for tail calls. One goes in by name, as what `load_func` returns, or as its fd; its id comes out."""
 
     def _pack_leaf(self, leaf: Any) -> bytes:
+        if isinstance(leaf, (str, bytes)) and hasattr(self.bpf, "tail_target"):
+            leaf = self.bpf.tail_target(self.name, leaf)
         fd = getattr(leaf, "fd", leaf)
         if isinstance(fd, (str, bytes)) or fd is None:
             raise MapError(
-                f"{self.name!r} holds programs: give what load_func() returns, or its fd, not {fd!r}", map_name=self.name
+                f"{self.name!r} holds programs: give a program's name, what load_func() returns, or its fd, not {fd!r}",
+                map_name=self.name,
             )
         return self._leaves.pack(fd)
 
