@@ -37,6 +37,7 @@ TIME_LIMIT = 2.0  # seconds
 _RUNNER = Struct("=10Q")
 _METH_O = 0x0008
 _SCRATCH = 65536
+_NEVER = 1 << 62  # more bytes than a context has: the way through machine code is not for it
 _SIZE_AT, _BYTES_AT = 16, 32  # as runtime/entry.c has them
 _KEPT: list[NativeCode] = []
 
@@ -128,10 +129,7 @@ class Program:
         imports["regions"] = ctypes.addressof(self._regions)
         self._code = NativeCode(built, imports)
         self.entry = self._code.address("entry")
-        if context.packet is None:
-            self._make_run()
-        else:
-            self.run = self._run_packet
+        self._make_run()
 
     run: Callable[[bytes], int]  # Runs once over a context: its bytes in, r0 out. Raises MemoryFault, TimeLimit, ...
 
@@ -145,7 +143,7 @@ class Program:
             self.entry,
             self.environment.address,
             id(bytes),
-            self.context.size,
+            self.context.size if self.context.packet is None else _NEVER,
             _SCRATCH,
             ctypes.addressof(scratch) if scratch is not None else 0,
             _address_of("PyLong_FromUnsignedLongLong"),
@@ -162,11 +160,9 @@ class Program:
         self._kept = kept
         self.run = new(ctypes.addressof(method), self._runner, kept)
 
-    def _run_packet(self, given: bytes) -> int:
-        raise TypeError(f"a program with the context {self.context.name!r} runs by test_run(), which makes its packet")
-
     def _run_other(self, given: object) -> int:
         """A context that is no bytes object: changed in place where it can be."""
+        self._needs_no_packet()
         if not isinstance(given, bytes | bytearray | memoryview):
             raise TypeError(f"a context is bytes or a bytearray, not {type(given).__name__}")
         size = len(given) if isinstance(given, bytes) else memoryview(given).nbytes
@@ -184,6 +180,10 @@ class Program:
             raise_fault(env, self.source)
         return result
 
+    def _needs_no_packet(self) -> None:
+        if self.context.packet is not None:
+            raise TypeError(f"a program with the context {self.context.name!r} runs by test_run(), which makes its packet")
+
     def run_batch(self, contexts: bytes | bytearray, size: int) -> array[int]:
         """Run over contexts of `size` bytes each that lie one behind the other; r0 of each, as array("Q").
 
@@ -191,8 +191,7 @@ class Program:
         """
         from array import array
 
-        if self.context.packet is not None:
-            self._run_packet(b"")
+        self._needs_no_packet()
         least = max(self.context.size, 1)
         if size < least or len(contexts) % size:
             raise ValueError(f"{len(contexts)} bytes are not contexts of {size} bytes (at least {least})")
