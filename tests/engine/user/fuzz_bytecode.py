@@ -22,14 +22,14 @@ HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[2] / "src"), str(HERE)]
 
 import llvmlite.binding as llvm  # noqa: E402
-from interpreter import outcome  # noqa: E402
+from interpreter import ENTRIES, VALUE_SIZE, outcome  # noqa: E402
 
 from skep.bytecode import Instruction, disassemble, encode  # noqa: E402
 from skep.bytecode import instruction as isa  # noqa: E402
 from skep.bytecode.assembler import assemble  # noqa: E402
 from skep.cache import Cache  # noqa: E402
 from skep.engine.user import layout  # noqa: E402
-from skep.engine.user.facts import MEMORY  # noqa: E402
+from skep.engine.user.facts import MEMORY, MapFacts  # noqa: E402
 from skep.engine.user.jit import _runtime  # noqa: E402
 from skep.engine.user.module import Unit, translate  # noqa: E402
 from skep.engine.user.program import Environment  # noqa: E402
@@ -39,6 +39,7 @@ from skep.llvm import _load, processor_machine  # noqa: E402
 from skep.native import NativeCode  # noqa: E402
 
 CHUNK = 50
+MAP_FACTS = MapFacts(2, 4, VALUE_SIZE, ENTRIES)
 PATIENCE = 60  # seconds for a chunk; each run in it may take 20 ms
 ALU = [isa.ADD, isa.SUB, isa.MUL, isa.DIV, isa.OR, isa.AND, isa.LSH, isa.RSH, isa.MOD, isa.XOR, isa.MOV, isa.ARSH]
 JUMPS = [isa.JEQ, isa.JGT, isa.JGE, isa.JSET, isa.JNE, isa.JSGT, isa.JSGE, isa.JLT, isa.JLE, isa.JSLT, isa.JSLE]
@@ -73,6 +74,8 @@ class Generator:
         return code
 
     def piece(self, depth: int) -> list[Instruction]:
+        if self.r.random() < 0.12:
+            return self.lookup()
         makers = (
             [self.arithmetic] * 4 + [self.pointer] * 3 + [self.access] * 6 + [self.spill] * 2 + [self.indexed] * 3 + [self.atomic]
         )
@@ -139,6 +142,38 @@ class Generator:
         code.append(Instruction(isa.ALU64 | isa.ADD | isa.X, base, index))
         code += [Instruction(isa.LDX | isa.MEM | r.choice(SIZES), 0, base, r.choice((0, 0, 1, -8)))]
         return code
+
+    def lookup(self) -> list[Instruction]:
+        """An element of the map, mostly tested, and accesses to it."""
+        r, kept = self.r, self.r.choice((0, 6, 7, 8))
+        code = [
+            Instruction(isa.ST | isa.MEM | isa.W, 10, 0, -4, r.choice((0, 1, 2, 3, 3, 4, -1))),
+            Instruction(isa.ALU64 | isa.MOV | isa.X, 2, 10),
+            Instruction(isa.ALU64 | isa.ADD, 2, imm=-4),
+            Instruction(isa.LOAD_64, 1, isa.PSEUDO_MAP_FD),
+            Instruction(isa.JMP | isa.CALL, imm=1),
+            Instruction(isa.ALU64 | isa.MOV | isa.X, kept, 0),
+        ]
+        inside = []
+        for _ in range(r.randint(1, 3)):
+            offset = r.choice((0, 8, 16, 20, 23, 24, -1))
+            mode = r.choice((isa.LDX, isa.STX)) | isa.MEM | r.choice(SIZES)
+            kind = r.random()
+            if kind < 0.3:
+                inside += [Instruction(isa.ALU64 | isa.ADD, kept, imm=r.choice((1, 4, 8, -8)))]
+            elif kind < 0.5:
+                inside += [
+                    Instruction(isa.LDX | isa.MEM | isa.B, 3, kept, r.choice((0, 16))),
+                    Instruction(isa.ALU64 | isa.AND, 3, imm=r.choice((7, 15, 16, 31))),
+                    Instruction(isa.ALU64 | isa.ADD | isa.X, 3, kept),
+                    Instruction(isa.LDX | isa.MEM | r.choice(SIZES), 4, 3, r.choice((0, 8, 9, 16))),
+                ]
+            else:
+                inside += [Instruction(mode, kept if mode & 7 == isa.STX else 4, kept if mode & 7 == isa.LDX else 4, offset)]
+        if r.random() < 0.85:
+            tested = r.choice((kept, kept, kept, 0))
+            code.append(Instruction(isa.JMP | r.choice((isa.JEQ, isa.JEQ, isa.JEQ, isa.JNE)), tested, 0, len(inside)))
+        return code + inside
 
     def atomic(self) -> list[Instruction]:
         r = self.r
@@ -255,7 +290,8 @@ class Batch:
         self.tail = ""
 
     def add(self, name: str, code: Code, ranges: bool) -> None:
-        module = translate(Unit(code, MEMORY, [], {}, ranges))
+        references = {at: 0 for at, insn in enumerate(code.insns) if insn and insn.wide and insn.src == isa.PSEUDO_MAP_FD}
+        module = translate(Unit(code, MEMORY, [MAP_FACTS], references, ranges))
         text = module.text
         head, middle, rest = text.partition("define ")
         body, _, tail = rest.partition('!0 = !{!"branch')
@@ -267,7 +303,7 @@ class Batch:
             body = body.replace(f"@f{start}(", f"@f{start}_{name}(")
         self.bodies.append(body)
 
-    def link(self, regions: int) -> NativeCode:
+    def link(self, map: Map) -> NativeCode:
         _load()
         machine = processor_machine(llvm, self.level)
         head = f'target triple = "{machine.triple}"\ntarget datalayout = "{machine.target_data}"\n'
@@ -281,23 +317,48 @@ class Batch:
         if self.level:
             builder = llvm.create_pass_builder(machine, llvm.create_pipeline_tuning_options(self.level))
             builder.getModulePassManager().run(module, builder)
-        return NativeCode(machine.emit_object(module), {"regions": regions})
+        return NativeCode(
+            machine.emit_object(module), {"regions": ctypes.addressof(map.regions), "map_0": ctypes.addressof(map.header)}
+        )
+
+
+class Map:
+    """An array with bytes around it that must stay as they are."""
+
+    def __init__(self) -> None:
+        size, stride = MAP_FACTS.stride * MAP_FACTS.max_entries, MAP_FACTS.stride
+        self.room = ctypes.create_string_buffer(size + 128)
+        self.at = (ctypes.addressof(self.room) + 63) // 64 * 64
+        self.header = layout.MapHeader(layout.Shape(2, 4, MAP_FACTS.value_size, MAP_FACTS.max_entries, 0, stride), self.at)
+        self.regions = (ctypes.c_uint64 * 5)(1, self.at, size, stride, MAP_FACTS.value_size)
+        self.fresh = bytes(range(size))
+
+    def reset(self) -> None:
+        ctypes.memset(self.room, 0x5A, len(self.room))
+        ctypes.memmove(self.at, self.fresh, len(self.fresh))
+
+    def content(self) -> bytes:
+        around = self.room.raw
+        begin = self.at - ctypes.addressof(self.room)
+        assert set(around[:begin] + around[begin + len(self.fresh) :]) <= {0x5A}, "written outside of the map"
+        return around[begin : begin + len(self.fresh)]
 
 
 ENTRY = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 
 
-def run(entry: int, memory: bytes, environment: Environment) -> tuple[object, bytes]:
+def run(entry: int, memory: bytes, environment: Environment, map: Map) -> tuple[object, bytes]:
     """(result or fault, memory afterwards)."""
     room = ctypes.create_string_buffer(len(memory) + 128)
     place = (ctypes.addressof(room) + 63) // 64 * 64
     ctypes.memmove(place, memory, len(memory))
+    map.reset()
     env = environment.env
     env.ctx_size, env.deadline, env.tail_calls, env.fault = len(memory), 0, 0, 0
     result: object = ENTRY(entry)(place if memory else 0, environment.address)
     if env.fault:
         result = "time" if env.fault == layout.TIME_OVER else f"fault at {env.fault_insn}"
-    return result, ctypes.string_at(place, len(memory))
+    return result, ctypes.string_at(place, len(memory)) + map.content()
 
 
 def check_chunk(seeds: list[int], known: list[bytes], level: int) -> tuple[collections.Counter[str], list[str]]:
@@ -324,18 +385,20 @@ def check_chunk(seeds: list[int], known: list[bytes], level: int) -> tuple[colle
         taken.append((seed, code, memory))
     if not taken:
         return counts, wrong
-    regions = (ctypes.c_uint64 * 1)(0)
-    native = batch.link(ctypes.addressof(regions))
+    map = Map()
+    native = batch.link(map)
     environment = Environment(0.02)
     for seed, code, memory in taken:
-        proved = run(native.address(f"entry_{seed}_p"), memory, environment)
-        checked = run(native.address(f"entry_{seed}_c"), memory, environment)
+        proved = run(native.address(f"entry_{seed}_p"), memory, environment, map)
+        checked = run(native.address(f"entry_{seed}_c"), memory, environment, map)
         expected = outcome(code, memory)
         counts["timed out" if "time" in (proved[0], checked[0]) else "faulted" if isinstance(proved[0], str) else "returned"] += 1
         if "time" in (proved[0], checked[0]) or expected is None:
             continue
         counts["compared"] += 1
-        stricter = code.depth > 1 and isinstance(proved[0], str) and proved == checked  # a frame is its function's own
+        # a frame is its function's own, and an element not the one beside it
+        shares = code.depth > 1 or any(insn and insn.wide and insn.src for insn in code.insns)
+        stricter = shares and isinstance(proved[0], str) and proved == checked
         if (proved, checked) != (expected, expected) and outcome(code, memory, 300) is None:
             counts["compared"] -= 1
         elif proved != expected and not stricter:

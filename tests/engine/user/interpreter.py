@@ -12,6 +12,7 @@ from skep.bytecode import instruction as isa
 from skep.engine.user.validate import CALL, CALLX, EXIT, MAY_GOTO, Code, jump_target
 
 M32, M64 = (1 << 32) - 1, (1 << 64) - 1
+ENTRIES, VALUE_SIZE = 4, 24  # of the one map, an array
 SIZES = {isa.W: 4, isa.H: 2, isa.B: 1, isa.DW: 8}
 
 
@@ -28,14 +29,19 @@ def outcome(code: Code, memory: bytes, tries: int = 2) -> tuple[object, bytes] |
     found = []
     source = random.Random(1)
     for _ in range(tries):
-        machine = Machine(code, memory, (source.getrandbits(45) & ~63, (source.getrandbits(45) | 1 << 46) & ~15))
+        machine = Machine(
+            code,
+            memory,
+            (source.getrandbits(44) | 1 << 45) & ~7,
+            (source.getrandbits(45) & ~63, (source.getrandbits(45) | 1 << 46) & ~15),
+        )
         try:
             result: object = machine.run()
         except Fault as fault:
             result = f"fault at {fault}"
         except Unsure:
             return None
-        found.append((result, bytes(machine.memory)))
+        found.append((result, bytes(machine.memory + machine.values)))
     return found[0] if all(other == found[0] for other in found) else None
 
 
@@ -77,7 +83,9 @@ def holds(operation: int, a: int, b: int, bits: int) -> bool:
 class Machine:
     """One run."""
 
-    def __init__(self, code: Code, memory: bytes, bases: tuple[int, int], steps: int = 20_000) -> None:
+    def __init__(self, code: Code, memory: bytes, map: int, bases: tuple[int, int], steps: int = 20_000) -> None:
+        self.map = map  # what a program has for the map; its values lie behind
+        self.values = bytearray(range(ENTRIES * VALUE_SIZE))
         self.insns = code.insns
         self.context, self.top = bases[0], bases[1] + 512 * code.depth
         self.base = bases[1]
@@ -90,6 +98,9 @@ class Machine:
         for base, data in ((self.context, self.memory), (self.base, self.stack)):
             if base <= address and address + size <= base + len(data):
                 return data, address - base
+        distance = address - self.map - 64
+        if distance >= 0 and distance + size <= len(self.values) and distance % VALUE_SIZE + size <= VALUE_SIZE:
+            return self.values, distance
         raise Fault(at)
 
     def load(self, at: int, address: int, size: int) -> int:
@@ -126,7 +137,7 @@ class Machine:
             elif group == isa.STX:
                 self.atomic(at, insn, r)
             elif insn.code == isa.LOAD_64:
-                r[insn.dst] = insn.imm
+                r[insn.dst] = self.map if insn.src else insn.imm
             elif insn.code == EXIT:
                 if not frames:
                     return r[0]
@@ -142,6 +153,9 @@ class Machine:
                 base = r[10] - 512 - self.base
                 self.stack[base : base + 512] = bytes(512)
                 following = at + 1 + insn.imm
+            elif insn.code == CALL and insn.imm == 1 and r[1] == self.map:
+                key = self.load(at, r[2], 4)
+                r[:6] = [self.map + 64 + key * VALUE_SIZE if key < ENTRIES else 0, 0, 0, 0, 0, 0]
             elif insn.code in (CALL, CALLX):
                 raise Unsure
             else:
