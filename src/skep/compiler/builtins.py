@@ -1,21 +1,32 @@
-"""Builtins that become other C or a constant: arithmetic that reports overflow, sizes of objects, and what CO-RE asks of the
-kernel's types, answered here and now from this kernel's BTF.
-"""
+"""Compiler builtins, as the checker sees them: values that are known here, other C, or a call that LLVM is asked for."""
 
 from __future__ import annotations
 
+import math
 import re
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from skep.compiler import ast, tree
+from skep.compiler import ast, host, tree
 from skep.compiler import types as ct
-from skep.compiler.conversions import convert, number, poison
+from skep.compiler.atomics import atomic
+from skep.compiler.conversions import assignable, convert, number, poison
+from skep.compiler.kernel_builtins import KERNEL_BUILTINS
 from skep.compiler.literals import string
-from skep.compiler.types import PointerType, RecordType, Type
+from skep.compiler.types import FunctionType, PointerType, Type
 
 if TYPE_CHECKING:
     from skep.compiler.calls import Calls
 
+_MEMORY = ("memcpy", "memmove", "memset", "memcmp")
+_BITS = {
+    "bswap16": (ct.USHORT, ct.USHORT), "bswap32": (ct.UINT, ct.UINT), "bswap64": (ct.ULONG, ct.ULONG),
+    "ctz": (ct.UINT, ct.INT), "ctzl": (ct.ULONG, ct.INT), "ctzll": (ct.ULLONG, ct.INT),
+    "clz": (ct.UINT, ct.INT), "clzl": (ct.ULONG, ct.INT), "clzll": (ct.ULLONG, ct.INT),
+    "ffs": (ct.INT, ct.INT), "ffsl": (ct.LONG, ct.INT), "ffsll": (ct.LLONG, ct.INT),
+    "popcount": (ct.UINT, ct.INT), "popcountl": (ct.ULONG, ct.INT), "popcountll": (ct.ULLONG, ct.INT),
+    "parity": (ct.UINT, ct.INT), "abs": (ct.INT, ct.INT), "labs": (ct.LONG, ct.LONG),
+}  # fmt: skip
 _OVERFLOW = re.compile(r"(?:([su])(add|sub|mul)(l{0,2})|(add|sub|mul))_overflow")
 _TYPED = {"s": ct.INT, "u": ct.UINT, "sl": ct.LONG, "ul": ct.ULONG, "sll": ct.LLONG, "ull": ct.ULLONG}
 _EXACT = "({{ {wide} _r = ({wide})a {op} ({wide})b; *to = _r; {test}; }})"
@@ -38,17 +49,26 @@ _PRODUCT = (
     " *to = _minus ? -_r : _r;"
     " (_a >> 32 && _b >> 32) || _h >> 32 || _r < _l || _r > (_minus ? {least}ULL : {most}ULL); }})"
 )
-_EXISTS = 2  # of the kinds of clang's __builtin_preserve_field_info
-_TYPE_SIZE, _TYPE_MATCHES = 1, 2  # of __builtin_preserve_type_info
 
 
-def builtin(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
-    """The value of __builtin_NAME; None if it is not one of these."""
-    found = _OVERFLOW.fullmatch(name)
+def builtin(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    """A call of __builtin_*, __sync_* or __atomic_*."""
+    short = name.removeprefix("__builtin_")
+    overflow = _OVERFLOW.fullmatch(short)
+    rule = _BUILTINS.get(short)
+    found: tree.Node | None = None
+    if short == name:
+        found = atomic(calls, node, name)
+    elif overflow is not None:
+        found = _overflow(calls, node, overflow[2] or overflow[4], _TYPED[overflow[1] + overflow[3]] if overflow[1] else None)
+    elif rule is not None:
+        found = rule(calls, node, short)
+    if found is None and short != name and not calls.c.bpf:
+        found = _library(calls, node, short)
     if found is not None:
-        return _overflow(calls, node, found[2] or found[4], _TYPED[found[1] + found[3]] if found[1] else None)
-    method = _METHODS.get(name)
-    return method(calls, node) if method is not None else None
+        return found
+    calls.c.error(f"'{name}' is not a builtin that Skep knows", node.function, code="builtin")
+    return poison(node)
 
 
 # --- overflow
@@ -94,7 +114,7 @@ def _overflow_text(op: str, a: ct.IntType, b: ct.IntType, to: ct.IntType) -> str
 # --- sizes of objects
 
 
-def _object_size(calls: Calls, node: ast.Call) -> tree.Node:
+def _object_size(calls: Calls, node: ast.Call, name: str) -> tree.Node:
     """The bytes from a pointer to the end of its object where that is plain, else -1 (0 for the least size)."""
     args = calls.take(node, 2)
     kind = tree.const_int(args[1]) if args is not None else None
@@ -130,132 +150,7 @@ def _bytes_left(node: tree.Node, *, part: bool) -> int | None:
     return max(place.type.size - offset, 0)
 
 
-# --- CO-RE
-
-
-def _kernel_record(calls: Calls, type: Type) -> ct.Record | None:
-    """The kernel's record of a type's name; what follows `___` makes a second declaration of one type possible."""
-    if not isinstance(type, RecordType):
-        return None
-    record = type.record
-    if not record.tag:
-        return record
-    found = calls.c.kernel.record(record.kind, record.tag.partition("___")[0])
-    return record if found is None and record.from_kernel else found
-
-
-def _kind(calls: Calls, node: ast.Call, known: int) -> int | None:
-    kind = calls.c.constant(node.args[1], "what is asked") if len(node.args) == 2 else -1
-    if not calls.c.bpf or not 0 <= kind < known:
-        name = node.function.name if isinstance(node.function, ast.Name) else ""
-        calls.c.error(f"{name}() with these arguments is not supported", node, code="builtin")
-        return None
-    return kind
-
-
-def _field_info(calls: Calls, node: ast.Call) -> tree.Node:
-    kind = _kind(calls, node, 4)
-    if kind is None:
-        return poison(node)
-    steps: list[ast.MemberAccess | ast.Index] = []
-    base: ast.Expr = node.args[0]
-    while isinstance(base, ast.MemberAccess | ast.Index):
-        steps.append(base)
-        base = base.base
-    type: Type = calls.e.value(base).type
-    member: ct.Member | None = None
-    offset = 0
-    for step in reversed(steps):
-        if isinstance(type, PointerType):
-            type, offset = type.to, 0
-        if isinstance(step, ast.Index):
-            type = type.of if isinstance(type, ct.ArrayType) else type
-            offset += calls.c.constant(step.index, "an index here") * type.size
-            continue
-        record = _kernel_record(calls, type)
-        path = record.find(step.name.text) if record is not None else None
-        if path is None:
-            if kind != _EXISTS:
-                calls.c.error(f"this kernel's '{type.unqualified()}' has no member '{step.name.text}'", step, code="no-member")
-            return number(node, 0)
-        offset += sum(m.offset for m in path)
-        member = path[-1]
-        type = member.type
-    if member is None:
-        calls.c.error("this asks about a member: write pointer->member", node.args[0], code="member")
-        return poison(node)
-    signed = ct.is_integer(type) and ct.integer(type).signed
-    return number(node, (offset, type.size, 1, int(signed))[kind], ct.UINT)
-
-
-def _type_info(calls: Calls, node: ast.Call) -> tree.Node:
-    kind = _kind(calls, node, 3)
-    if kind is None:
-        return poison(node)
-    type = calls.e.check(node.args[0]).type
-    kernel = calls.c.kernel
-    found: Type | None = type
-    if isinstance(type, RecordType):
-        record = _kernel_record(calls, type)
-        found = None if record is None or not RecordType(record).complete else RecordType(record)
-    elif type.alias and type.alias not in ct.BUILTIN_TYPEDEFS:
-        found = kernel.typedef(type.alias.partition("___")[0])
-    elif isinstance(type, ct.EnumType):
-        found = kernel.enum(type.definition.tag.partition("___")[0])
-    if kind == _TYPE_SIZE:
-        return number(node, found.size if found is not None else 0, ct.UINT)
-    if kind == _TYPE_MATCHES:
-        return number(node, int(found is not None and _matches(type, found)), ct.UINT)
-    return number(node, int(found is not None), ct.UINT)
-
-
-def _matches(local: Type, kernel: Type, *, behind: bool = False) -> bool:
-    """Do two types match as libbpf's relo_core.c has it? `behind` a pointer, names and kinds of structs are all that counts."""
-    if isinstance(local, RecordType) and isinstance(kernel, RecordType):
-        mine, its = local.record, kernel.record
-        if mine is its or mine.kind != its.kind:
-            return mine is its
-        if behind:
-            return mine.tag.partition("___")[0] == its.tag.partition("___")[0]
-        members = {m.name: m for m in its.members if m.name}
-        return all(m.name in members and _matches(m.type, members[m.name].type) for m in mine.members if m.name)
-    if isinstance(local, ct.EnumType) and isinstance(kernel, ct.EnumType):
-        names = {name.partition("___")[0] for name, _ in kernel.definition.enumerators}
-        mine_names = {name.partition("___")[0] for name, _ in local.definition.enumerators}
-        return behind or (local.size == kernel.size and mine_names <= names)
-    if isinstance(local, PointerType) and isinstance(kernel, PointerType):
-        return _matches(local.to, kernel.to, behind=True)
-    if isinstance(local, ct.ArrayType) and isinstance(kernel, ct.ArrayType):
-        return local.count == kernel.count and _matches(local.of, kernel.of)
-    if isinstance(local, ct.FunctionType) and isinstance(kernel, ct.FunctionType):
-        if len(local.params) != len(kernel.params) or not _matches(local.returns, kernel.returns):
-            return False
-        return all(_matches(mine, its) for (_, mine), (_, its) in zip(local.params, kernel.params, strict=True))
-    if isinstance(local, ct.IntType) and isinstance(kernel, ct.IntType):
-        return (local.size, local.signed) == (kernel.size, kernel.signed)
-    return local.__class__ is kernel.__class__
-
-
-def _enum_value(calls: Calls, node: ast.Call) -> tree.Node:
-    """`*(typeof(type) *)name`, and whether to give 1 where the kernel has it (0), or its value (1)."""
-    kind = _kind(calls, node, 2)
-    argument = node.args[0] if node.args else None
-    cast = argument.operand if isinstance(argument, ast.Unary) and argument.op == "*" else None
-    if kind is None or not isinstance(cast, ast.Cast) or not isinstance(cast.operand, ast.Name):
-        if kind is not None:
-            calls.c.error("this asks about an enumerator: write its type and its name", node, code="builtin")
-        return poison(node)
-    name = cast.operand.name.partition("___")[0]
-    found = calls.c.kernel.enumerator(name)
-    if kind == 0:
-        return number(node, int(found is not None), ct.ULLONG)
-    if found is None:
-        calls.c.error(f"this kernel has no enumerator '{name}'", cast.operand, code="undeclared")
-        return poison(node)
-    return number(node, ct.ULLONG.wrap(found[0]), ct.ULLONG)
-
-
-def _compare_strings(calls: Calls, node: ast.Call) -> tree.Node | None:
+def _compare_strings(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
     """Of two literals, as bpf_cmp_likely() looks at the operator that it was given."""
     if len(node.args) != 2 or not all(isinstance(arg, ast.String) for arg in node.args):
         return None
@@ -263,8 +158,172 @@ def _compare_strings(calls: Calls, node: ast.Call) -> tree.Node | None:
     return number(node, (left > right) - (left < right))
 
 
-_METHODS = {
+# --- memory, bits, hints, hosts
+
+
+def _memory(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    args = calls.take(node, 3)
+    if args is None:
+        return poison(node)
+    for i in (0, 1) if name != "memset" else (0,):
+        if not isinstance(args[i].type, PointerType):
+            hint = f"; write '&{s.name}'" if isinstance(s := node.args[i], ast.Name) else ""
+            calls.c.error(f"{name}() wants a pointer, not '{args[i].type}'{hint}", node.args[i], code="type")
+            return poison(node)
+    if name == "memset":
+        args[1] = assignable(calls.c, args[1], ct.INT, "argument 2 of memset()", node.args[1])
+    args[2] = assignable(calls.c, args[2], ct.ULONG, f"argument 3 of {name}()", node.args[2])
+    if calls.c.bpf and tree.const_int(args[2]) is None:
+        calls.c.error(
+            f"{name}() in BPF needs a constant size: it becomes loads and stores; for a changing size use "
+            "bpf_probe_read_kernel() or a loop with a bound", node.args[2], code="constant",
+        )  # fmt: skip
+        return poison(node)
+    result = ct.INT if name == "memcmp" else PointerType(ct.VOID)
+    return tree.CallBuiltin(node.first, node.last, result, name, args)
+
+
+def _bits(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    args = calls.take(node, 1)
+    if args is None:
+        return poison(node)
+    takes, gives = _BITS[name]
+    arg = assignable(calls.c, args[0], takes, f"argument 1 of __builtin_{name}()", node.args[0])
+    value = tree.const_int(arg)
+    if value is not None and name.startswith("bswap"):
+        return number(node, int.from_bytes(value.to_bytes(takes.size, "little"), "big"), gives)
+    if value is not None and (value or not name.startswith(("ctz", "clz"))):
+        return number(node, gives.wrap(_fold_bits(name, value & takes.maximum if not takes.signed else value, takes)), gives)
+    return tree.CallBuiltin(node.first, node.last, gives, name, [arg])
+
+
+def _expect(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    args = calls.take(node, 2)
+    if args is None or not all(ct.is_scalar(a.type) for a in args):
+        return poison(node)
+    args = [convert(a, ct.LONG) for a in args]
+    if isinstance(args[0], tree.Const):
+        return args[0]
+    return tree.CallBuiltin(node.first, node.last, ct.LONG, "expect", args)
+
+
+def _constant_p(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    args = calls.take(node, 1)
+    if args is None or isinstance(args[0], tree.Const):
+        return number(node, int(args is not None))
+    if isinstance(args[0], tree.AddressOf) and isinstance(args[0].operand, tree.StringData):
+        return number(node, 1)
+    if not ct.is_integer(args[0].type):
+        return poison(node)
+    return tree.CallBuiltin(node.first, node.last, ct.INT, "constant_p", args)
+
+
+def _choose(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    if len(node.args) != 3:
+        calls.take(node, 3)
+        return poison(node)
+    return calls.e.check(node.args[1 if calls.c.constant(node.args[0], "the choice") else 2])
+
+
+def _same(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    """Field accesses use the running kernel's own layout here, so there is nothing to preserve."""
+    if len(node.args) != 1:
+        calls.take(node, 1)
+        return poison(node)
+    return calls.e.value(node.args[0])
+
+
+def _stop(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    calls.take(node, 0)
+    return tree.CallBuiltin(node.first, node.last, ct.VOID, name, [])
+
+
+def _alloca(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    if calls.c.bpf:
+        calls.c.error("BPF's stack is fixed at load: give a variable a constant size", node, code="alloca")
+        return poison(node)
+    args = calls.take(node, 1)
+    if args is None:
+        return poison(node)
+    size = assignable(calls.c, args[0], ct.ULONG, "the size", node)
+    return tree.CallBuiltin(node.first, node.last, PointerType(ct.VOID), "alloca", [size])
+
+
+def _packet_load(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    """LD_ABS and LD_IND: a number of the packet's in host order; outside of the packet the program ends with 0."""
+    args = calls.take(node, 2)
+    if args is None or not isinstance(args[0].type, PointerType) or not ct.is_integer(args[1].type):
+        if args is not None:
+            calls.c.error(f"__builtin_{name}() takes the packet's struct __sk_buff * and an offset", node, code="type")
+        return poison(node)
+    width = name.rsplit("_", 1)[1]
+    offset = convert(args[1], ct.ULLONG)
+    return tree.CallBuiltin(node.first, node.last, ct.ULLONG, "packet_load", [width, args[0], offset])
+
+
+def _va(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    if calls.c.bpf:
+        calls.c.error("BPF functions take a fixed number of arguments", node, code="variadic")
+    args = [calls.e.value(a) for a in node.args]
+    return tree.CallBuiltin(node.first, node.last, ct.VOID, name, args)
+
+
+def _library(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
+    """A builtin of hosts: a number, a function of the C library's, or an expression in C over its arguments."""
+    bare = name.rstrip("fl") if name[:3] in ("inf", "nan", "hug") else ""
+    if name in ("inf", "inff", "infl") or bare in ("inf", "huge_va", "nan"):
+        type = {"f": ct.FLOAT, "l": ct.LDOUBLE}.get(name[len("huge_val" if name[0] == "h" else "inf") :], ct.DOUBLE)
+        value = math.nan if bare == "nan" else math.inf
+        for arg in node.args:
+            calls.e.value(arg)
+        return number(node, value, type)
+    row = host.LIBRARY.get(name)
+    if row is not None:
+        prototype = calls.c.parse_type(f"{row[0]} (*)({row[1]})")
+        assert isinstance(prototype, PointerType)
+        assert isinstance(prototype.to, FunctionType)
+        function = calls.c.unit.functions.get(name)
+        if function is None:
+            function = calls.c.unit.functions[name] = tree.Function(name, prototype.to, node.first)
+        args = calls.arguments(node, prototype.to, f"__builtin_{name}()")
+        return tree.CallFunction(node.first, node.last, prototype.to.returns, function, args)
+    params, text = host.TEXTS.get(name, ((), ""))
+    if not text:
+        return None
+    args_found = calls.take(node, len(params))
+    if args_found is None or not all(isinstance(a.type, ct.FloatType) for a in args_found):
+        if args_found is not None:
+            calls.c.error(f"__builtin_{name}() takes floating-point numbers", node, code="type")
+        return poison(node)
+    return calls.with_arguments(node, node.first, text, name, list(zip(params, args_found, strict=True)))
+
+
+def _fold_bits(name: str, value: int, type: ct.IntType) -> int:
+    base = name.rstrip("l")
+    if base == "ctz":
+        return (value & -value).bit_length() - 1
+    if base == "clz":
+        return type.bits - value.bit_length()
+    if base == "ffs":
+        return (value & -value).bit_length()
+    if base in ("popcount", "parity"):
+        count = value.bit_count()
+        return count if base == "popcount" else count & 1
+    return abs(value)
+
+
+_BUILTINS: dict[str, Callable[[Calls, ast.Call, str], tree.Node | None]] = {
+    **dict.fromkeys(_MEMORY, _memory),
+    **dict.fromkeys(_BITS, _bits),
+    **dict.fromkeys(("unreachable", "trap"), _stop),
+    **dict.fromkeys(("bpf_load_byte", "bpf_load_half", "bpf_load_word"), _packet_load),
+    **dict.fromkeys(("va_start", "va_end", "va_copy"), _va),
+    **dict.fromkeys(("object_size", "dynamic_object_size"), _object_size),
+    **KERNEL_BUILTINS,
+    "expect": _expect,
+    "constant_p": _constant_p,
+    "choose_expr": _choose,
+    "preserve_access_index": _same,
+    "alloca": _alloca,
     "strcmp": _compare_strings,
-    "object_size": _object_size, "dynamic_object_size": _object_size, "preserve_field_info": _field_info,
-    "preserve_type_info": _type_info, "preserve_enum_value": _enum_value,
-}  # fmt: skip
+}

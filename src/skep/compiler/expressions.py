@@ -136,7 +136,7 @@ class Expressions:
         if isinstance(base, tree.Poison):
             return base
         if isinstance(base, tree.MapRef):
-            return self.calls.map_member(node, base)
+            return self.calls.maps.member(node, base)
         if arrow:
             if not isinstance(base.type, PointerType):
                 hint = "; write '.'" if isinstance(base.type, RecordType) else ""

@@ -1,0 +1,136 @@
+"""Atomic builtins (`__sync_*`, `__atomic_*`), as the checker sees them: which of LLVM's operations each spelling is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from skep.compiler import ast, tree
+from skep.compiler import types as ct
+from skep.compiler.conversions import assignable, convert, number, poison
+from skep.compiler.types import PointerType, Type
+
+if TYPE_CHECKING:
+    from skep.compiler.calls import Calls
+
+# name without its family: (LLVM's operation, does the call give the new value?)
+_UPDATES = {
+    name: (op, new)
+    for op in ("add", "sub", "and", "or", "xor", "nand")
+    for name, new in (
+        (f"fetch_{op}", False), (f"fetch_and_{op}", False), (f"{op}_fetch", True), (f"{op}_and_fetch", True)
+    )
+} | {"lock_test_and_set": ("xchg", False), "exchange_n": ("xchg", False)}  # fmt: skip
+_FENCES = {1: "acquire", 2: "acquire", 3: "release", 4: "acq_rel"}  # by __ATOMIC_CONSUME and so on
+
+
+class _Operation:
+    """One call: `type` is what its first argument points to."""
+
+    __slots__ = ("args", "calls", "name", "node", "type", "what")
+
+    def __init__(self, calls: Calls, node: ast.Call, name: str, what: str, args: list[tree.Node], type: Type) -> None:
+        self.calls = calls
+        self.node = node
+        self.name = name
+        self.what = what
+        self.args = args
+        self.type = type
+
+    def value(self, index: int) -> tree.Node:
+        """An argument as a value of the type."""
+        if index >= len(self.args):
+            self.calls.c.error(f"{self.name}() needs more arguments", self.node, code="arguments")
+            return convert(number(self.node, 0), self.type)
+        context = f"argument {index + 1} of {self.name}()"
+        return assignable(self.calls.c, self.args[index], self.type, context, self.node.args[index])
+
+    def behind(self, pointer: tree.Node) -> tree.Node:
+        return tree.Deref(pointer.token, pointer.last, self.type, pointer)
+
+    def result(self, type: Type, name: str, args: list[Any]) -> tree.Node:
+        return tree.CallBuiltin(self.node.first, self.node.last, type, name, args)
+
+    def refused(self, why: str) -> tree.Node:
+        self.calls.c.error(f"{self.name}() {why}", self.node, code="arguments")
+        return poison(self.node)
+
+
+def atomic(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
+    """The value of an atomic builtin; None if there is none of this name."""
+    args = [calls.e.value(a) for a in node.args]
+    what = name.strip("_").partition("_")[2]
+    if what in ("synchronize", "thread_fence", "signal_fence"):
+        order = args[0].value if what == "thread_fence" and args and isinstance(args[0], tree.Const) else 0
+        return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [_FENCES.get(int(order), "seq_cst")])
+    update, rule = _UPDATES.get(what), _RULES.get(what)
+    if update is None and rule is None:
+        return None
+    to = args[0].type.to.unqualified() if args and isinstance(args[0].type, PointerType) else None
+    if to is None or not (ct.is_scalar(to) or rule is _flag):
+        calls.c.error(
+            f"{name}() works on a pointer to an integer, not '{args[0].type if args else 'nothing'}'", node, code="type"
+        )
+        return poison(node)
+    operation = _Operation(calls, node, name, what, args, to)
+    if update is not None:
+        return operation.result(to, "atomic_new" if update[1] else "atomic_old", [update[0], args[0], operation.value(1)])
+    assert rule is not None
+    return rule(operation)
+
+
+def _flag(o: _Operation) -> tree.Node:
+    """__atomic_test_and_set and __atomic_clear: of a byte, whatever the pointer's type."""
+    byte = convert(o.args[0], PointerType(ct.UCHAR))
+    if o.what == "clear":
+        return o.result(ct.VOID, "atomic_store", [byte, number(o.node, 0, ct.UCHAR)])
+    return convert(o.result(ct.UCHAR, "atomic_old", ["xchg", byte, number(o.node, 1, ct.UCHAR)]), ct.BOOL)
+
+
+def _compare_and_swap(o: _Operation) -> tree.Node:
+    return o.result(ct.BOOL if o.what.startswith("bool") else o.type, "cmpxchg", [o.args[0], o.value(1), o.value(2)])
+
+
+def _compare_exchange(o: _Operation) -> tree.Node:
+    if len(o.args) < 3:
+        return o.refused("takes two pointers, the new value, and orders")
+    new = o.value(2) if o.what.endswith("_n") else None
+    if new is None:
+        pointer = o.args[2]
+        if not isinstance(pointer.type, PointerType) or pointer.type.to.size != o.type.size:
+            return o.refused("takes a pointer to the new value as argument 3")
+        new = o.behind(pointer)
+    return o.result(ct.BOOL, "compare_exchange", [o.args[0], o.args[1], new])
+
+
+def _load(o: _Operation) -> tree.Node:
+    return o.result(o.type, "atomic_load", [o.args[0]])
+
+
+def _store(o: _Operation) -> tree.Node:
+    stored = o.value(1) if o.what == "store_n" else convert(number(o.node, 0), o.type)
+    return o.result(ct.VOID, "atomic_store", [o.args[0], stored])
+
+
+def _through_pointers(o: _Operation) -> tree.Node:
+    """__atomic_load, store and exchange without _n: values are behind pointers."""
+    count = 4 if o.what == "exchange" else 3
+    pointers = o.args[1 : count - 1]
+    if len(o.args) != count or not all(isinstance(p.type, PointerType) and p.type.to.size == o.type.size for p in pointers):
+        return o.refused(f"takes {count} arguments, pointers to one type and a memory order")
+    places = [o.behind(p) for p in pointers]
+    if o.what == "store":
+        return o.result(ct.VOID, "atomic_store", [o.args[0], places[0]])
+    value = _load(o) if o.what == "load" else o.result(o.type, "atomic_old", ["xchg", o.args[0], places[0]])
+    assigned = tree.Assign(o.node.first, o.node.last, o.type, places[-1], value)
+    return tree.Convert(o.node.first, o.node.last, ct.VOID, assigned, True)
+
+
+_RULES: dict[str, Callable[[_Operation], tree.Node]] = {
+    **dict.fromkeys(("test_and_set", "clear"), _flag),
+    **dict.fromkeys(("val_compare_and_swap", "bool_compare_and_swap"), _compare_and_swap),
+    **dict.fromkeys(("compare_exchange", "compare_exchange_n"), _compare_exchange),
+    **dict.fromkeys(("store_n", "lock_release"), _store),
+    **dict.fromkeys(("load", "store", "exchange"), _through_pointers),
+    "load_n": _load,
+}
