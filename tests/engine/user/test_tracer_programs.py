@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -95,3 +96,18 @@ def test_samples_of_a_command_that_computes(rate):
         found = counts(bpf)
     assert set(found) == {1}
     assert found[1] > 10
+
+
+def test_values_of_a_cpu_are_those_of_the_tracees_cpu():
+    text = """
+    BPF_PERCPU_ARRAY(counts, u64, 1);
+    BPF_HASH(cpus, u32, u64);
+    TRACEPOINT_PROBE(syscalls, sys_enter_getppid) { counts.increment(0); return 0; }
+    TRACEPOINT_PROBE(syscalls, sys_enter_dup2) { u32 cpu = bpf_get_smp_processor_id(); cpus.increment(cpu); return 0; }
+    """
+    for cpu in sorted(os.sched_getaffinity(0))[:2]:
+        pinned = f"import os; os.sched_setaffinity(0, [{cpu}]); os.getppid(); os.dup2(1, 77, inheritable=True)"
+        with BPF(text=text, engine="user") as bpf:
+            assert run(bpf, *PYTHON, pinned) == 0
+            assert [number for number, count in enumerate(bpf["counts"][0]) if count] == [cpu]
+            assert {key.value: count.value for key, count in bpf["cpus"].items()} == {cpu: 1}
