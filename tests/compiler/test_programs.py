@@ -155,6 +155,14 @@ RUNS: dict[str, tuple[str, list[int], tuple[int, ...]]] = {
         [7, 6, 1, 0, 41, 3, 100, 0x3412, 0x01000000, 7],
         (100, 1),
     ),
+    "arrays in packed structs": (
+        "struct __attribute__((packed)) e { char c; u64 n[4]; struct { u32 x; u64 y; } s[2]; }; BPF_ARRAY(a, struct e, 1);"
+        + ARGS
+        + "{ int z = 0; struct e *e = a.lookup(&z); if (!e) return 0; int i = ctx->args[0] & 3; e->n[1] = 5; e->n[i] += 7;"
+        " e->s[i & 1].y = 9; put(0, e->n[1]); put(1, e->n[i]); put(2, e->s[1].y); put(3, sizeof(*e)); return 0; }",
+        [5, 7, 9, 65],
+        (3,),
+    ),
     "a libbpf map and program": (
         "struct { __uint(type, BPF_MAP_TYPE_HASH); __uint(max_entries, 10); __type(key, u32); __type(value, u64); } m SEC(\".maps\");"
         'char _license[] SEC("license") = "GPL"; SEC("raw_tp") int f(void *ctx) { u32 k = 1; u64 v = 2;'

@@ -88,7 +88,7 @@ class Places:
 
     def _deref(self, node: tree.Deref) -> Place:
         origin = kind(self.f.origins.of(node.pointer)) if self.m.bpf else "memory"
-        align = max(node.type.align, 1) if node.type.complete else 1
+        align = _alignment(node)
         if origin == "context" and (self.f.entry or self.f.model):
             record = node.type
             if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.ARGUMENT_MODELS:
@@ -250,3 +250,21 @@ class Places:
         both = self.f.value(f"or i{unit} {kept}, {new}")
         self.f.emit(f"store i{unit} {both}, ptr {address}, align {align}")
         return self._extract(both, unit, m, place.type)
+
+
+def _alignment(node: tree.Node) -> int:
+    """What the address of an lvalue is a multiple of: less than the type's own in packed records, and in their arrays."""
+    natural = max(node.type.align, 1) if node.type.complete else 1
+    match node:
+        case tree.MemberRef():
+            record = node.base.type
+            if node.member.packed or (isinstance(record, ct.RecordType) and record.record.packed):
+                return 1
+            return min(natural, max(record.align, 1), _alignment(node.base))
+        case tree.Deref():
+            pointer = node.pointer
+            while isinstance(pointer, tree.PointerAdd):
+                pointer = pointer.pointer
+            if isinstance(pointer, tree.AddressOf) and isinstance(pointer.operand.type, ct.ArrayType):
+                return min(natural, _alignment(pointer.operand))
+    return natural
