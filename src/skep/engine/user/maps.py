@@ -29,6 +29,11 @@ if TYPE_CHECKING:
 _PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash")
 _VALUES_ARE_COPIED = map_types("queue stack")
 _END = (1 << 64) - 1
+ENOTSUPP = 524  # the kernel's own number, include/linux/errno.h
+# What the kernel answers to an operation on elements that a kind does not have; ENOTSUPP else.
+_NO_ELEMENTS = {
+    MAP_TYPES["queue"]: errno.EINVAL, MAP_TYPES["stack"]: errno.EINVAL, MAP_TYPES["bloom_filter"]: errno.EOPNOTSUPP,
+}  # fmt: skip
 _CHUNK = 4096  # elements that are copied while the map's lock is held
 _RUNTIME = os.path.join(os.path.dirname(__file__), "runtime")
 _LOADED: dict[str, NativeCode] = {}
@@ -152,8 +157,8 @@ class UserMap:
         raise self._cannot("delete")
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
-        value = self.lookup(key, flags)
-        return value if value is not None and self.delete(key) else None
+        self._check(key)
+        raise self._error("take", ENOTSUPP, key)
 
     def contains(self, value: bytes) -> bool:
         raise self._cannot("test")
@@ -223,7 +228,10 @@ class UserMap:
 
     def _unmap(self, memories: list[mmap]) -> None:
         for memory in memories:
-            memory.close()
+            try:
+                memory.close()
+            except BufferError:  # a numpy array of Python's still shows it: it goes with the array
+                continue
 
     def __enter__(self) -> UserMap:
         return self
@@ -250,18 +258,28 @@ class UserMap:
                 map_name=self.name,
             )
 
+    def _next_index(self, key: bytes | None) -> bytes | None:
+        """The key after `key` in an array; an index that is not there starts again at 0."""
+        index = 0 if key is None else int.from_bytes(key, "little") + 1
+        if index > self.max_entries:
+            index = 0
+        return index.to_bytes(4, "little") if index < self.max_entries else None
+
     def _cannot(self, what: str) -> MapError:
         return MapError(
             f"map {self.name!r} is a {map_type_name(self.type)}: there are no elements to {what}",
-            errno=errno.EOPNOTSUPP,
+            errno=_NO_ELEMENTS.get(self.type, ENOTSUPP),
             map_name=self.name,
         )
 
     def _error(self, operation: str, number: int, key: bytes) -> MapError:
         from skep.engine.kernel.map_errors import element_error
-        from skep.engine.kernel.syscall import MAP_DELETE_ELEM, MAP_LOOKUP_ELEM, MAP_UPDATE_ELEM
+        from skep.engine.kernel import syscall
 
-        command = {"update": MAP_UPDATE_ELEM, "delete": MAP_DELETE_ELEM, "lookup": MAP_LOOKUP_ELEM}[operation]
+        command = {
+            "update": syscall.MAP_UPDATE_ELEM, "delete": syscall.MAP_DELETE_ELEM, "lookup": syscall.MAP_LOOKUP_ELEM,
+            "take": syscall.MAP_LOOKUP_AND_DELETE_ELEM,
+        }[operation]  # fmt: skip
         return element_error(self.name, self.type, self.max_entries, command, number, key)
 
 
@@ -290,9 +308,11 @@ class ArrayMap(UserMap):
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         self._check(key, value)
+        if flags & 3 == 3:
+            raise self._error("update", errno.EINVAL, key)
+        place = self._place(key, "update")
         if flags & 3 == 1:
             raise self._error("update", errno.EEXIST, key)
-        place = self._place(key, "update")
         self._view[place : place + self.value_size] = value
 
     def delete(self, key: bytes) -> bool:
@@ -300,10 +320,7 @@ class ArrayMap(UserMap):
         raise self._error("delete", errno.EINVAL, key)
 
     def next_key(self, key: bytes | None) -> bytes | None:
-        index = 0 if key is None else int.from_bytes(key, "little") + 1
-        if key is not None and index > self.max_entries:  # no such key: from the start
-            index = 0
-        return index.to_bytes(4, "little") if index < self.max_entries else None
+        return self._next_index(key)
 
     def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
         self._check(bytes(4))
@@ -377,6 +394,8 @@ class TableMap(UserMap):
         return not self._remove(self.address, key, None)
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
+        if self.type == MAP_TYPES["lpm_trie"]:
+            return super().lookup_and_delete(key, flags)
         self._check(key)
         return self._value(self._remove, key)
 
@@ -435,6 +454,8 @@ class QueueMap(UserMap):
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
         """The next value, taken out."""
+        if self._remove is None:
+            return super().lookup_and_delete(key, flags)
         return self._value(self._remove, key)
 
     def _value(self, function: Any, key: bytes) -> bytes | None:
