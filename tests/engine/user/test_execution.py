@@ -297,6 +297,15 @@ def test_time_limit_is_of_one_run() -> None:
             program.run((0).to_bytes(8, "little"))
 
 
+def test_loop_that_begins_with_the_program() -> None:
+    """r1 is the context at first and a number later: both at the head of one loop."""
+    text = "begin: mov %r6, %r1\nldxb %r0, [%r6+0]\nmov %r1, %r10\nstb [%r10+0], 1\nja begin"
+    assert execute(assemble("begin: jeq %r1, 7, out\nldxb %r0, [%r1+3]\nmov %r1, 7\nja begin\nout: exit"), b"abcd") == ord("d")
+    with pytest.raises(MemoryFault) as caught:
+        execute(assemble(text), b"abcd")
+    assert caught.value.insn == 3
+
+
 def test_stop_from_outside() -> None:
     environment = Environment(60)
     environment.env.stop = 1

@@ -64,8 +64,9 @@ class Calls(Writer):
 
     def entry_stores(self) -> list[str]:
         """The arguments into their registers."""
+        begin = self.analysis.states[self.analysis.flow.start].registers
         if self.given is None:
-            lines = ["  store ptr %ctx, ptr %p1"]
+            lines = self._store_pointer("%ctx", 1, begin[1])
             if self.module.unit.context.length:
                 lines += [
                     f"  %given.at = getelementptr i8, ptr %env, i64 {field('ctx_size')}",
@@ -76,12 +77,18 @@ class Calls(Writer):
         lines = []
         for register, value in enumerate(self.given, 1):
             if value.kind in POINTERS:
-                lines.append(f"  store ptr %a{register}, ptr %p{register}")
+                lines += self._store_pointer(f"%a{register}", register, begin[register])
                 if value.kind in BASED:
                     lines.append(f"  store ptr %o{register}, ptr %begin{register}")
             else:
                 lines.append(f"  store i64 %a{register}, ptr %r{register}")
         return lines
+
+    def _store_pointer(self, name: str, register: int, known: Value) -> list[str]:
+        """A pointer that is given; as a number where a loop comes back to the begin with something else."""
+        if known.kind in POINTERS:
+            return [f"  store ptr {name}, ptr %p{register}"]
+        return [f"  %as.number{register} = ptrtoint ptr {name} to i64", f"  store i64 %as.number{register}, ptr %r{register}"]
 
     def leave(self, value: str) -> None:
         """Return a value."""
