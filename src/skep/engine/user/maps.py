@@ -273,8 +273,8 @@ class UserMap:
         )
 
     def _error(self, operation: str, number: int, key: bytes) -> MapError:
-        from skep.engine.kernel.map_errors import element_error
         from skep.engine.kernel import syscall
+        from skep.engine.kernel.map_errors import element_error
 
         command = {
             "update": syscall.MAP_UPDATE_ELEM, "delete": syscall.MAP_DELETE_ELEM, "lookup": syscall.MAP_LOOKUP_ELEM,
@@ -391,7 +391,10 @@ class TableMap(UserMap):
 
     def delete(self, key: bytes) -> bool:
         self._check(key)
-        return not self._remove(self.address, key, None)
+        number = self._remove(self.address, key, None)
+        if number == errno.EINVAL:
+            raise self._error("delete", number, key)
+        return not number
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
         if self.type == MAP_TYPES["lpm_trie"]:

@@ -196,6 +196,15 @@ class PerfMap(UserMap):
             self.max_entries = self.header.shape.max_entries = cpus
         self._allocate(storage=self.max_entries * ctypes.sizeof(_PerfState))
 
+    def next_key(self, key: bytes | None) -> bytes | None:
+        """The index after `key`; which of them have a reader is not told."""
+        return self._next_index(key)
+
+    def delete(self, key: bytes) -> bool:
+        """False: readers come and go by `open_perf_ring`."""
+        self._check(key)
+        return False
+
     def slot(self, cpu: int) -> _PerfState:
         """The state of one CPU's ring."""
         if not 0 <= cpu < self.max_entries or not self._memory:

@@ -115,6 +115,8 @@ NEVER u64 lpm_take(struct skep_map *map, const u8 *key, u8 *value)
 {
 	struct hash *h = map->storage;
 	u32 element;
+	if (load_half(key) > 8 * (map->shape.key_size - 4))
+		return FAILED(EINVAL);
 	hash_lock(h);
 	element = lpm_exactly(h, &map->shape, key);
 	if (element) {

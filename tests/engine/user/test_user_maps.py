@@ -1,0 +1,334 @@
+"""Maps of the user engine beside the kernel's: the same operations give the same answers and the same errors.
+
+The order in which keys come is each engine's own; what an LRU map throws out is not compared, only what stays true of it. The
+bits of a longest-prefix key behind its prefix come back as zeros here, in the kernel as they were given.
+"""
+
+from __future__ import annotations
+
+import random
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from skep import BPF
+from skep.engine.kernel import KernelEngine
+from skep.engine.user.engine import UserEngine
+from skep.errors import MapError
+from skep.object.kinds import MAP_TYPES
+from skep.object.model import MapSpec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from skep.engine import Engine, MapHandle
+
+ROUNDS = 600
+BPF_F_NO_PREALLOC = 1
+
+
+@pytest.fixture(scope="module")
+def user() -> Iterator[UserEngine]:
+    engine = UserEngine()
+    yield engine
+    engine.close()
+
+
+def answer(operation: Any, *arguments: Any, **options: Any) -> Any:
+    """What an operation gives, or which error with which number."""
+    try:
+        result = operation(*arguments, **options)
+    except MapError as error:
+        return type(error).__name__, error.errno
+    except OSError as error:
+        return "OSError", error.errno
+    return result
+
+
+def all_of(map: MapHandle, **options: Any) -> Any:
+    """All elements by a batch, in the order of their keys."""
+    read = answer(map.batch, **options)
+    if not isinstance(read, tuple) or len(read) != 3:
+        return read
+    keys, values, count = read
+    width, size = map.key_size, map.value_size
+    return sorted((bytes(keys[at * width : (at + 1) * width]), bytes(values[at * size : (at + 1) * size])) for at in range(count))
+
+
+def walked(map: MapHandle) -> list[bytes]:
+    """The keys, one after another."""
+    keys, key = [], map.next_key(None)
+    while key is not None and len(keys) < 1000:
+        keys.append(key)
+        key = map.next_key(key)
+    return sorted(keys)
+
+
+class Table:
+    """A kind with keys: `keys` are those that come up, often the same ones; `flags` those of updates."""
+
+    def __init__(self, kind: str, spec: MapSpec, keys: list[bytes], *, flags: tuple[int, ...] = (0, 0, 0, 1, 2, 3)) -> None:
+        self.kind = kind
+        self.spec = spec
+        self.keys = keys
+        self.flags = flags
+
+
+def number(value: int, size: int = 4) -> bytes:
+    return value.to_bytes(size, "little")
+
+
+def table(kind: str, key_size: int, value_size: int, entries: int, keys: list[bytes], flags: int = 0) -> Table:
+    return Table(kind, MapSpec(kind, MAP_TYPES[kind], key_size, value_size, entries, flags=flags), keys)
+
+
+TABLES = [
+    table("array", 4, 5, 7, [number(at) for at in (*range(9), 0xFFFFFFFF)]),
+    table("percpu_array", 4, 12, 5, [number(at) for at in (*range(7), 0xFFFFFFFF)]),
+    table("hash", 3, 9, 16, [number(at, 3) for at in range(24)]),
+    table("hash", 16, 1, 8, [number(at << 64 | at, 16) for at in range(10)], BPF_F_NO_PREALLOC),
+    table("percpu_hash", 8, 4, 8, [number(at, 8) for at in range(12)]),
+    Table(
+        "lpm_trie",
+        MapSpec("lpm_trie", MAP_TYPES["lpm_trie"], 8, 8, 12, flags=BPF_F_NO_PREALLOC),
+        [number(bits) + bytes(address) for bits, address in (
+            (0, (0, 0, 0, 0)), (8, (10, 0, 0, 0)), (16, (10, 1, 0, 0)), (24, (10, 1, 1, 0)),
+            (32, (10, 1, 1, 1)), (31, (10, 1, 1, 0)), (32, (10, 1, 1, 0)), (1, (128, 0, 0, 0)), (33, (10, 1, 1, 1)),
+            (32, (11, 1, 1, 1)), (17, (10, 1, 128, 0)), (32, (192, 168, 0, 1)), (12, (10, 16, 0, 0)),
+        )],
+    ),
+]  # fmt: skip
+
+
+def steps(case: Table, possible: int, seed: int) -> Iterator[tuple[str, tuple[Any, ...], dict[str, Any]]]:
+    """Operations by chance: (method, arguments, options)."""
+    chance = random.Random(seed)
+    size = case.spec.value_size
+    if case.kind.startswith("percpu"):
+        size = (size + 7) // 8 * 8 * possible
+
+    def value() -> bytes:
+        word = chance.randbytes(case.spec.value_size)
+        if not case.kind.startswith("percpu"):
+            return word
+        piece = (len(word) + 7) // 8 * 8
+        return b"".join(chance.randbytes(len(word)).ljust(piece, b"\0") for _ in range(possible))
+
+    for _ in range(ROUNDS):
+        key = chance.choice(case.keys)
+        kind = chance.choices(
+            ("update", "lookup", "delete", "lookup_and_delete", "walk", "batch", "update_batch", "delete_batch", "size"),
+            (40, 20, 15, 5, 3, 3, 2, 2, 1),
+        )[0]
+        if kind == "update":
+            yield "update", (key, value(), chance.choice(case.flags)), {}
+        elif kind in ("lookup", "delete", "lookup_and_delete"):
+            yield kind, (key,), {}
+        elif kind == "update_batch":
+            some = chance.sample(case.keys, 3)
+            yield "update_batch", (b"".join(some), b"".join(value() for _ in some), 3), {}
+        elif kind == "delete_batch":
+            yield "delete_batch", (b"".join(chance.sample(case.keys, 3)), 3), {}
+        elif kind == "size":
+            yield "update", (key + b"x", value()), {}
+        elif kind == "walk":
+            yield "walk", (), {}
+        else:
+            yield "batch", (), {"delete": chance.random() < 0.3}
+    yield "batch", (), {}
+
+
+def do(map: MapHandle, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    if method == "walk":
+        return walked(map)
+    return all_of(map, **options) if method == "batch" else answer(getattr(map, method), *arguments, **options)
+
+
+def create(engine: Engine, spec: MapSpec) -> MapHandle:
+    return engine.create_map(spec)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("case", TABLES, ids=lambda case: f"{case.kind}-{case.spec.key_size}")
+def test_tables_answer_as_the_kernels(case: Table, user: UserEngine) -> None:
+    kernel = KernelEngine()
+    one, other = create(kernel, case.spec), create(user, case.spec)
+    try:
+        for at, (method, arguments, options) in enumerate(steps(case, user.possible_cpus, 7)):
+            expected, found = do(one, method, arguments, options), do(other, method, arguments, options)
+            assert found == expected, (at, method, arguments, options)
+        assert walked(other) == walked(one)
+    finally:
+        one.close()
+        other.close()
+        kernel.close()
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kind", ["queue", "stack"])
+def test_queues_answer_as_the_kernels(kind: str, user: UserEngine) -> None:
+    kernel, chance = KernelEngine(), random.Random(7)
+    spec = MapSpec(kind, MAP_TYPES[kind], 0, 6, 5)
+    one, other = create(kernel, spec), create(user, spec)
+    try:
+        for at in range(ROUNDS):
+            method = chance.choice(("update", "update", "lookup", "lookup_and_delete"))
+            arguments = (b"", chance.randbytes(6), chance.choice((0, 0, 1, 2, 3))) if method == "update" else (b"",)
+            assert answer(getattr(other, method), *arguments) == answer(getattr(one, method), *arguments), (at, method, arguments)
+        for method, arguments in (("delete", (b"",)), ("next_key", (None,)), ("batch", ())):
+            assert answer(getattr(other, method), *arguments) == answer(getattr(one, method), *arguments), method
+    finally:
+        one.close()
+        other.close()
+        kernel.close()
+
+
+@pytest.mark.kernel
+def test_a_bloom_filter_never_denies_what_is_in_it(user: UserEngine) -> None:
+    kernel, chance = KernelEngine(), random.Random(9)
+    spec = MapSpec("bloom", MAP_TYPES["bloom_filter"], 0, 8, 100)
+    one, other = create(kernel, spec), create(user, spec)
+    put = [chance.randbytes(8) for _ in range(100)]
+    try:
+        for value in put:
+            assert answer(other.update, b"", value, 0) == answer(one.update, b"", value, 0)
+        assert all(one.contains(value) and other.contains(value) for value in put)
+        missed = [sum(map.contains(chance.randbytes(8)) for _ in range(1000)) for map in (one, other)]
+        assert max(missed) < 200
+        for flags in (1, 3):
+            assert answer(other.update, b"", put[0], flags) == answer(one.update, b"", put[0], flags)
+    finally:
+        one.close()
+        other.close()
+        kernel.close()
+
+
+@pytest.mark.parametrize("kind", ["lru_hash", "lru_percpu_hash"])
+def test_an_lru_map_is_never_full(kind: str, user: UserEngine) -> None:
+    size = 8 * user.possible_cpus if kind == "lru_percpu_hash" else 8
+    with user.create_map(MapSpec(kind, MAP_TYPES[kind], 4, 8, 50)) as map:
+        for at in range(1000):
+            map.update(number(at), number(at, 8) * (size // 8))
+            assert map.lookup(number(at)) == number(at, 8) * (size // 8)
+        keys = walked(map)
+        assert 40 <= len(keys) <= 50
+        assert all(map.lookup(key) == number(int.from_bytes(key, "little"), 8) * (size // 8) for key in keys)
+
+
+USED = """
+BPF_TABLE("lru_hash", u32, u64, recent, 64);
+RAW_TRACEPOINT_PROBE(sys_enter) {
+    u32 key = ctx->args[0], zero = 0; u64 value = key, *used;
+    recent.update(&key, &value);
+    used = recent.lookup(&zero);
+    return used ? 1 : 0;
+}
+"""
+
+
+def test_an_lru_map_keeps_what_programs_use() -> None:
+    with BPF(text=USED, engine="user") as b:
+        program = b.load_func("raw_tracepoint__sys_enter", BPF.RAW_TRACEPOINT).handle
+        assert all(program.test_run(ctx=number(at, 8) + bytes(8))[0] == 1 for at in range(500))
+        assert len(b["recent"]) <= 64
+
+
+KEYLESS = [("ringbuf", 0, 0, 4096), ("bloom_filter", 0, 8, 16), ("perf_event_array", 4, 4, 2), ("queue", 0, 8, 2)]
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(("kind", "key_size", "value_size", "entries"), KEYLESS)
+def test_operations_that_a_kind_lacks(kind: str, key_size: int, value_size: int, entries: int, user: UserEngine) -> None:
+    kernel = KernelEngine()
+    spec = MapSpec(kind, MAP_TYPES[kind], key_size, value_size, entries)
+    one, other = create(kernel, spec), create(user, spec)
+    key, value = bytes(key_size), bytes(value_size)
+    asked: list[tuple[str, tuple[Any, ...]]] = [("delete", (key,)), ("lookup_and_delete", (key,)), ("next_key", (None,))]
+    if kind != "bloom_filter":  # in the kernel it is the test whether zeros are in it
+        asked += [("lookup", (key,)), ("batch", ())]
+    if kind == "ringbuf":
+        asked.append(("update", (key, value)))
+    try:
+        for method, arguments in asked:
+            assert answer(getattr(other, method), *arguments) == answer(getattr(one, method), *arguments), method
+    finally:
+        one.close()
+        other.close()
+        kernel.close()
+
+
+def test_next_key_goes_on_after_what_was_deleted_meanwhile(user: UserEngine) -> None:
+    with user.create_map(MapSpec("hash", MAP_TYPES["hash"], 4, 4, 64)) as map:
+        for at in range(64):
+            map.update(number(at), number(at))
+        seen, key = set(), map.next_key(None)
+        while key is not None:
+            following = map.next_key(key)
+            seen.add(key)
+            assert map.delete(key)
+            key = following
+        assert len(seen) == 64
+        assert map.next_key(None) is None
+
+
+COUNTERS = """
+struct pair { u64 a; u64 b; u64 c; u64 d; };
+BPF_HASH(pairs, u32, struct pair, 64); BPF_HASH(count, u32, u64, 4); BPF_ARRAY(sums, u64, 1);
+BPF_TABLE("lru_hash", u64, u64, recent, 32); BPF_QUEUE(queue, struct pair, 16);
+RAW_TRACEPOINT_PROBE(sys_enter) {
+    u32 key = ctx->args[0] & 31, zero = 0; u64 number = ctx->args[0];
+    struct pair pair = {number, number, number, number}, taken = {};
+    pairs.update(&key, &pair);
+    if (number & 1) pairs.delete(&key);
+    count.increment(zero); sums.increment(zero); recent.update(&number, &number);
+    queue.push(&pair, BPF_EXIST);
+    if (number & 4) queue.pop(&taken);
+    return taken.a != taken.d;
+}
+"""
+
+
+def test_a_program_and_python_use_the_same_maps_at_once() -> None:
+    with BPF(text=COUNTERS, engine="user") as b:
+        program = b.load_func("raw_tracepoint__sys_enter", BPF.RAW_TRACEPOINT).handle.machine
+        contexts = b"".join(number(at, 8) + bytes(8) for at in range(4096))
+        runs, torn, stop = [0], [0], threading.Event()
+
+        def work() -> None:
+            while not stop.is_set():
+                torn[0] += sum(program.run_batch(contexts, 16))
+                runs[0] += 4096
+
+        worker = threading.Thread(target=work)
+        worker.start()
+        maps, chance = b._maps, random.Random(1)
+        end = time.monotonic() + 1
+        reads = 0
+        try:
+            while time.monotonic() < end:
+                key = number(chance.randrange(32))
+                value = maps["pairs"].lookup(key)
+                found = [value] if value else []
+                taken = maps["queue"].lookup_and_delete(b"")
+                found += [taken] if taken else []
+                _, values, elements = maps["pairs"].batch()
+                found += [bytes(values[at * 32 : (at + 1) * 32]) for at in range(elements)]
+                for whole in found:
+                    torn[0] += whole[:8] * 4 != whole
+                reads += len(found)
+                mark = number(chance.randrange(1 << 60), 8) * 4
+                maps["pairs"].update(key, mark)
+                maps["queue"].update(b"", mark, 2)
+                maps["pairs"].delete(number(chance.randrange(32)))
+                maps["recent"].update(number(chance.randrange(4096), 8), bytes(8))
+                walked(maps["recent"])
+        finally:
+            stop.set()
+            worker.join()
+        assert torn[0] == 0
+        assert reads > 100
+        assert runs[0] > 4096
+        assert int.from_bytes(maps["count"].lookup(bytes(4)), "little") == runs[0]
+        assert int.from_bytes(maps["sums"].lookup(bytes(4)), "little") == runs[0]
