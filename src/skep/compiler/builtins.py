@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from skep.compiler.calls import Calls
 
 _MEMORY = ("memcpy", "memmove", "memset", "memcmp")
-_BITS = {
+BITS = {
     "bswap16": (ct.USHORT, ct.USHORT), "bswap32": (ct.UINT, ct.UINT), "bswap64": (ct.ULONG, ct.ULONG),
     "ctz": (ct.UINT, ct.INT), "ctzl": (ct.ULONG, ct.INT), "ctzll": (ct.ULLONG, ct.INT),
     "clz": (ct.UINT, ct.INT), "clzl": (ct.ULONG, ct.INT), "clzll": (ct.ULLONG, ct.INT),
@@ -187,7 +187,7 @@ def _bits(calls: Calls, node: ast.Call, name: str) -> tree.Node:
     args = calls.take(node, 1)
     if args is None:
         return poison(node)
-    takes, gives = _BITS[name]
+    takes, gives = BITS[name]
     arg = assignable(calls.c, args[0], takes, f"argument 1 of __builtin_{name}()", node.args[0])
     value = tree.const_int(arg)
     if value is not None and name.startswith("bswap"):
@@ -314,7 +314,7 @@ def _fold_bits(name: str, value: int, type: ct.IntType) -> int:
 
 _BUILTINS: dict[str, Callable[[Calls, ast.Call, str], tree.Node | None]] = {
     **dict.fromkeys(_MEMORY, _memory),
-    **dict.fromkeys(_BITS, _bits),
+    **dict.fromkeys(BITS, _bits),
     **dict.fromkeys(("unreachable", "trap"), _stop),
     **dict.fromkeys(("bpf_load_byte", "bpf_load_half", "bpf_load_word"), _packet_load),
     **dict.fromkeys(("va_start", "va_end", "va_copy"), _va),

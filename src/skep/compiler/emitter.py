@@ -64,7 +64,6 @@ class Emitter:
         self.analyses: dict[tuple[str, tuple[str, ...]], Origins | None] = {}
         self.queue: list[tuple[tree.Function, tuple[str, ...], str, str]] = []
         self.registers: dict[tuple[str, tuple[str, ...]], bool] = {}
-        self.stack: list[str] = []
         self.used: list[str] = []
         self.names: set[str] = set()
         self.emitted_globals: set[str] = set()

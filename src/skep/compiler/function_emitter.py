@@ -191,45 +191,12 @@ class FunctionEmitter:
         if entry and not shown:
             shown = [("ctx", ct.PointerType(ct.VOID))]
         self.scope = m.debug.reserve()
-        params = [f"{signature.result.text} %result"] if signature.hidden else []
-        if entry and not f.params:
-            params.append("ptr %ctx")
-        for i, ((var, type), passed) in enumerate(zip(declared, signature.params, strict=True)):
-            if passed.parts is None:
-                params.append(f"{passed.text} %arg{i}")
-                self.slots[var] = f"%arg{i}"  # the caller made a copy for us
-                continue
-            slot = self.alloca(type.size, type.align, var.name)
-            self.slots[var] = slot
-            if passed.record:
-                for n, (text, offset) in enumerate(passed.parts):
-                    params.append(f"{text} %arg{i}.{n}")
-                    self.values.store_part(slot, text, offset, f"%arg{i}.{n}", type)
-                continue
-            params.append(f"{passed.text} %arg{i}")
-            value = self.values.convert_value(f"%arg{i}", self._incoming(type), type)
-            self.emit(f"store {llvm_type(type)} {value}, ptr {slot}, align {type.align}")
+        params = self._parameters(declared)
         if entry:
             self.hook.parameters()
         assert f.body is not None
         self.statement(f.body)
-        if not self.terminated:
-            self.token = f.body.last
-            if signature.returns == "void":
-                self._give("")
-            elif m.bpf or f.name == "main":
-                # falling off the end of a program returns 0: the verifier wants a value in R0
-                self._give("null" if isinstance(f.type.returns, ct.PointerType) else "0")
-            else:
-                self.emit("unreachable")
-                self.terminated = True
-        if self.returned:
-            self.label("return")
-            if not entry:  # an end here, once: at each return statement it would keep LLVM from merging their ways
-                for slot in dict.fromkeys(self.scoped):
-                    self.lifetime(slot, "end")
-            value = "" if signature.returns == "void" else self.value(f"load {self._result_type()}, ptr %returned")
-            self.emit(f"ret {self._result_type()} {value}")
+        self._end(f.body.last)
         # the loader must know of a program for a pt_regs context (ProgramSpec.uses_registers)
         uses = entry and (len(f.params) > 1 or m.reads_registers(f, self.args))
         tags = ("skep:uses_registers",) if uses else ()
@@ -247,6 +214,50 @@ class FunctionEmitter:
                 "}",
             ]
         )
+
+    def _parameters(self, declared: list[tuple[tree.Variable, Type]]) -> list[str]:
+        """The parameters as LLVM sees them; their values go to the variables' slots."""
+        signature, f = self.signature, self.function
+        params = [f"{signature.result.text} %result"] if signature.hidden else []
+        if self.entry and not f.params:
+            params.append("ptr %ctx")
+        for i, ((var, type), passed) in enumerate(zip(declared, signature.params, strict=True)):
+            if passed.parts is None:
+                params.append(f"{passed.text} %arg{i}")
+                self.slots[var] = f"%arg{i}"  # the caller made a copy for us
+                continue
+            slot = self.alloca(type.size, type.align, var.name)
+            self.slots[var] = slot
+            if passed.record:
+                for n, (text, offset) in enumerate(passed.parts):
+                    params.append(f"{text} %arg{i}.{n}")
+                    self.values.store_part(slot, text, offset, f"%arg{i}.{n}", type)
+                continue
+            params.append(f"{passed.text} %arg{i}")
+            value = self.values.convert_value(f"%arg{i}", self._incoming(type), type)
+            self.emit(f"store {llvm_type(type)} {value}, ptr {slot}, align {type.align}")
+        return params
+
+    def _end(self, last: Token) -> None:
+        """What stands behind the body: the value of a function that falls off its end, and the one place that returns."""
+        f, m, signature = self.function, self.m, self.signature
+        if not self.terminated:
+            self.token = last
+            if signature.returns == "void":
+                self._give("")
+            elif m.bpf or f.name == "main":
+                # falling off the end of a program returns 0: the verifier wants a value in R0
+                self._give("null" if isinstance(f.type.returns, ct.PointerType) else "0")
+            else:
+                self.emit("unreachable")
+                self.terminated = True
+        if self.returned:
+            self.label("return")
+            if not self.entry:  # an end here, once: at each return statement it would keep LLVM from merging their ways
+                for slot in dict.fromkeys(self.scoped):
+                    self.lifetime(slot, "end")
+            value = "" if signature.returns == "void" else self.value(f"load {self._result_type()}, ptr %returned")
+            self.emit(f"ret {self._result_type()} {value}")
 
     def _incoming(self, type: Type) -> Type:
         """The type that callers pass for a parameter: a definition without a prototype gets promoted arguments."""

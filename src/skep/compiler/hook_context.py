@@ -28,6 +28,7 @@ class HookContext:
     def __init__(self, function: FunctionEmitter) -> None:
         self.f = function
         self.m = function.m
+        self.caller = ""  # the address of the caller's registers, which a system call's function is given
 
     def parameters(self) -> None:
         """BCC's extra parameters of a program: arguments of the probed function, from registers or the syscall's record."""
@@ -61,7 +62,8 @@ class HookContext:
             )
             return "0"
         if programs.is_syscall_function(function) and not registers:
-            return self.read_register(self.argument(_CONTEXT, 0), "SYSCALL", index)
+            self.caller = self.caller or self.argument(_CONTEXT, 0)
+            return self.read_register(self.caller, "SYSCALL", index)
         return self.argument(_CONTEXT, index)
 
     def result(self, context: str) -> str:

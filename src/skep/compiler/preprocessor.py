@@ -134,7 +134,7 @@ class Preprocessor:
                 if macro is not None and call(token, macro, pending, True):
                     continue
             elif kind == "eof":
-                if self._close_file(token):
+                if self._close_file():
                     out.append(token)
                     return out
                 continue
@@ -170,7 +170,7 @@ class Preprocessor:
         file.index += 1
         return True
 
-    def _close_file(self, eof: Token) -> bool:
+    def _close_file(self) -> bool:
         """Ends the file on top; true if it was the main one."""
         file = self._files[-1]
         for conditional in file.conditionals:

@@ -14,6 +14,7 @@ from skep.compiler.abi import llvm_type
 from skep.compiler.asm_lowering import AsmLowering
 from skep.compiler.asm_operands import OpaqueAsm
 from skep.compiler.blocks import Blocks
+from skep.compiler.builtin_values import BuiltinValues
 from skep.compiler.call_values import CallValues
 from skep.compiler.places import Place
 from skep.compiler.types import Type
@@ -40,6 +41,7 @@ class Values:
         self.places = function.places
         self.blocks = Blocks(function)
         self.calls = CallValues(self)
+        self.builtins = BuiltinValues(self)
         self.assembly: AsmLowering | None = None
 
     # --- entries
