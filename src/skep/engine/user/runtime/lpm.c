@@ -35,9 +35,11 @@ NEVER u32 lpm_longest(struct hash *h, const struct skep_shape *shape, const u8 *
 {
 	struct lpm_key masked;
 	u32 most = load_half(key), at, found;
+	if (most > 8 * (shape->key_size - 4))
+		return 0;
 	for (at = 0; at < __atomic_load_n(&h->lengths, __ATOMIC_RELAXED) && at <= 8 * (shape->key_size - 4); at++) {
 		u32 length = __atomic_load_n(&lpm_populations(h)[at].length, __ATOMIC_RELAXED);
-		if (length > most || length > 8 * (shape->key_size - 4))
+		if (length > most)
 			continue;
 		lpm_mask(&masked, key, shape->key_size, length);
 		found = hash_find(h, shape, (const u8 *)&masked);
