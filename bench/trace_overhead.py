@@ -1,6 +1,6 @@
 """Traced commands: how much slower they run under `skep run` (user engine) than alone, beside strace in the same run.
 
-usage: trace_overhead.py [--json] [--rounds N]    needs strace; runs without privilege. Exits with 1 when the bar is missed.
+usage: trace_overhead.py [--json] [--rounds N] [--only WORD]    needs strace, no privilege; exit status 1: the bar is missed
 """
 
 from __future__ import annotations
@@ -88,11 +88,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--only", default="", help="commands with this in their name")
     options = parser.parse_args()
     if shutil.which("strace") is None:
         sys.exit("strace is not installed: it is what this compares with")
     table = {}
     for name, (call, command) in COMMANDS.items():
+        if options.only not in name:
+            continue
         with tempfile.TemporaryDirectory() as folder:
             times: dict[str, list[float]] = {}
             counted = ""

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 # PTRACE_O_*: TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP; TRACEEXIT when programs want it
 _OPTIONS, _TRACE_EXIT = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x80, 0x40
+_OLDEST = (5, 3)
 _KICK = 0.002  # seconds between two signals to the keeper
 _STACK = 1 << 20
 _SIGSET = 128  # bytes of glibc's and musl's sigset_t
@@ -100,6 +101,9 @@ class Tracer:
     """
 
     def __init__(self, env: Env) -> None:
+        release = os.uname().release
+        if tuple(int(number) for number in release.split("-")[0].split(".")[:2]) < _OLDEST:
+            raise UnsupportedError(f"processes cannot be traced on Linux {release}", needs="Linux 5.3 (PTRACE_GET_SYSCALL_INFO)")
         self._process = os.getpid()
         size, self._serve = _functions()
         self._memory = ctypes.create_string_buffer(size())
