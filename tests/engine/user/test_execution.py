@@ -251,6 +251,11 @@ def test_loop_helper() -> None:
     assert execute(assemble(LOOP.format(rounds=(1 << 23) + 1, flags=0))) == 2**64 - 7  # -E2BIG
 
 
+def test_call_of_a_function_by_its_address() -> None:
+    text = "mov %r1, 20\nmov %r2, 22\nldfunc %r6, sum\ncallx %r6\nexit\nsum: mov %r0, %r1\nadd %r0, %r2\nexit"
+    assert execute(assemble(text)) == 42
+
+
 def test_for_each_over_an_array() -> None:
     array = Memory(2, 4, 16, 5)
     for n in range(5):

@@ -225,6 +225,8 @@ class Analysis:
         target = call_target(position, insn)
         if insn.code == CALL and target is not None:
             self._give(target, state.registers[1:6])
+        elif insn.code == CALLX and state.registers[insn.dst].kind == FUNCTION:
+            self._give(state.registers[insn.dst].ref, state.registers[1:6])
         elif insn.code == CALL and insn.imm in _CALLBACKS:
             r = state.registers
             if r[2].kind == FUNCTION and insn.imm == tables.LOOP:

@@ -45,6 +45,8 @@ class Meter:
                     cost += callees[position + 1 + insn.imm].cost
                 elif insn.code in (CALL, CALLX):
                     cost += _CALL
+                    if insn.code == CALLX:
+                        cost += max((callees[start].cost for start in analysis.function.calls if start in callees), default=0)
                     if insn.imm in (tables.LOOP, tables.FOR_EACH):
                         self.metered = True
             costs[at] = cost
