@@ -88,9 +88,7 @@ def test_unknown_names_come_with_a_near_one(bpf: BPF) -> None:
         ({}, "nothing to compile; give text= or src_file="),
         ({"text": "int x;", "src_file": "x.c"}, "give text or src_file, not both"),
         ({"src_file": "not-there.c"}, "there is no source file 'not-there.c', neither here nor beside the script"),
-        ({"text": "", "usdt_contexts": [1]}, "usdt_contexts: this Skep has no USDT probes yet"),
         ({"text": "", "device": b"eth0"}, "device='eth0': programs cannot be loaded into network hardware"),
-        ({"text": "", "engine": "user"}, "engine 'user' is not there yet: it will run programs without privilege"),
         ({"text": "", "engine": "kernal"}, "there is no engine 'kernal': use 'auto', 'kernel' or 'user'"),
     ],
 )
@@ -101,12 +99,16 @@ def test_wrong_arguments(arguments: dict[str, Any], message: str) -> None:
 
 def test_the_environment_chooses_the_engine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SKEP_ENGINE", "user")
-    with pytest.raises(UnsupportedError, match="engine 'user' is not there yet"):
-        BPF(text="")
+    with BPF(text="BPF_HASH(counts);") as b:
+        assert b.engine.name == "user"
+    with pytest.raises(UnsupportedError, match="there is no engine 'none'"):
+        BPF(text="BPF_HASH(counts);", engine="none")
 
 
 def test_without_privilege_the_missing_capabilities_are_named(as_nobody: tuple[str, ...]) -> None:
-    script = "from skep import BPF\ntry: BPF(text='')\nexcept Exception as e: print(type(e).__name__, e.missing, e)"
+    script = (
+        "from skep import BPF\ntry: BPF(text='', engine='kernel')\nexcept Exception as e: print(type(e).__name__, e.missing, e)"
+    )
     run = subprocess.run(
         [*as_nobody, sys.executable, "-c", script],
         env={"PYTHONPATH": str(ROOT / "src")},
@@ -116,7 +118,7 @@ def test_without_privilege_the_missing_capabilities_are_named(as_nobody: tuple[s
         cwd="/",
     )
     assert run.stdout.startswith("PrivilegeError ['CAP_BPF', 'CAP_PERFMON']"), run
-    assert "user engine, which will run this without privilege, is not there yet" in run.stdout
+    assert "engine='user' (SKEP_ENGINE=user)" in run.stdout
     assert issubclass(PrivilegeError, SkepError)
 
 

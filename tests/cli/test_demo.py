@@ -1,4 +1,4 @@
-"""`skep demo`: the counts of its own workload, and what it says without privilege."""
+"""`skep demo`: the counts of its own workload, with both engines."""
 
 from __future__ import annotations
 
@@ -24,12 +24,22 @@ def test_counts_are_those_of_the_workload_and_of_nothing_else(skep: Skep) -> Non
     assert re.search(r"^attached by: (kprobe|tracefs|tracepoint syscalls:sys_enter_execve)", done.stdout, re.MULTILINE)
 
 
-def test_without_privilege_it_says_what_is_missing_and_what_will_come(skep: Skep, as_nobody: tuple[str, ...]) -> None:
+def test_without_privilege_the_user_engine_counts_the_same(skep: Skep, as_nobody: tuple[str, ...]) -> None:
     done = skep("demo", before=as_nobody)
     uid = 65534 if as_nobody else os.geteuid()
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == (
-        f"skep: error: the kernel engine needs CAP_BPF and CAP_PERFMON, which this process (uid {uid}) does not have; run as "
-        "root (sudo), or give the interpreter the capabilities: setcap cap_bpf,cap_perfmon+ep "
-        "$(readlink -f $(command -v python3)); Skep's user engine, which will run this without privilege, is not there yet\n"
+    assert (done.returncode, done.stderr) == (
+        0,
+        "skep: the user engine runs this: the kernel engine needs CAP_BPF and CAP_PERFMON\n",
     )
+    assert done.stdout.splitlines()[1:] == [
+        f"  ID {uid}: 5  (true, id, uname, date, ls)",
+        f"engine: user (Linux {os.uname().release})",
+        "attached by: kprobe __x64_sys_execve (ptrace)",
+    ]
+
+
+def test_user_engine_runs_both_users_of_root_s_demo(skep: Skep) -> None:
+    done = skep("demo", env={"SKEP_ENGINE": "user"})
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"  ID {os.geteuid()}: 5  (true, id, uname, date, ls)\n" in done.stdout
+    assert ("  ID 65534: 3  (true, id, uname)\n" in done.stdout) == (os.geteuid() == 0)

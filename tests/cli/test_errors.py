@@ -269,17 +269,6 @@ def test_cc_reports_errors_with_the_file_name_and_fails(skep: Skep, tmp_path: Pa
     assert not (tmp_path / "slip.o").exists()
 
 
-def test_without_privilege_the_missing_capabilities_are_named(skep: Skep, as_nobody: tuple[str, ...]) -> None:
-    done = skep("run", "examples/hello_map.py", before=as_nobody)
-    assert done.returncode == 1
-    assert done.stderr == (
-        "skep: error: the kernel engine needs CAP_BPF and CAP_PERFMON, which this process (uid 65534) does not have; run as "
-        "root (sudo), or give the interpreter the capabilities: setcap cap_bpf,cap_perfmon+ep "
-        "$(readlink -f $(command -v python3)); Skep's user engine, which will run this without privilege, is not there yet\n"
-        "skep: raised at examples/hello_map.py:13\n"
-    )
-
-
 def test_tracepoint_that_does_not_exist_names_the_near_one(run_text: RunText) -> None:
     told = run_text("int hello(void *ctx) { return 0; }", 'b.attach_tracepoint(tp="sched:sched_swich", fn_name="hello")\n')
     assert told == (

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from support import Skep
 
     Script = Callable[[str], str]
+    Words = tuple[str, ...]
 
 FOREVER = """
 import time
@@ -35,6 +36,12 @@ def script(tmp_path: Path) -> Script:
         return str(path)
 
     return write
+
+
+@pytest.fixture(params=["", "user"])
+def engine(request: pytest.FixtureRequest) -> Words:
+    """Words for `skep run`: the command of -c is started by the supervisor, or traced by the user engine."""
+    return ("--engine", request.param) if request.param else ()
 
 
 def running(marker: str) -> list[int]:
@@ -163,7 +170,7 @@ def test_reader_that_goes_away_is_no_traceback(skep: Skep, script: Script) -> No
     process.stderr.close()
 
 
-def test_command_starts_when_the_script_waits_and_ends_it(skep: Skep, script: Script, tmp_path: Path) -> None:
+def test_command_starts_when_the_script_waits_and_ends_it(skep: Skep, engine: Words, script: Script, tmp_path: Path) -> None:
     mark = tmp_path / "mark"
     path = script(
         "import os, time\n"
@@ -172,25 +179,25 @@ def test_command_starts_when_the_script_waits_and_ends_it(skep: Skep, script: Sc
         f"print('before', os.path.exists({str(mark)!r}), flush=True)\n"
         f"try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('after', os.path.exists({str(mark)!r}))\n"
     )
-    done = skep("run", "-c", f"touch {mark}", path)
+    done = skep("run", *engine, "-c", f"touch {mark}", path)
     assert (done.stdout, done.stderr, done.returncode) == ("before False\nafter True\n", "", 0)
 
 
-def test_command_is_split_in_words_and_no_shell_reads_it(skep: Skep, script: Script) -> None:
-    done = skep("run", "-c", """printf '%s|' 'a b' $HOME "c;d" """, script(FOREVER))
+def test_command_is_split_in_words_and_no_shell_reads_it(skep: Skep, engine: Words, script: Script) -> None:
+    done = skep("run", *engine, "-c", """printf '%s|' 'a b' $HOME "c;d" """, script(FOREVER))
     assert done.stdout == "ready\na b|$HOME|c;d|"
 
 
-def test_process_group_of_the_command_ends_with_the_script(skep: Skep, script: Script) -> None:
+def test_process_group_of_the_command_ends_with_the_script(skep: Skep, engine: Words, script: Script) -> None:
     marker = f"86{os.getpid()}.5"
-    done = skep("run", "-d", "5", "-c", f"sh -c 'sleep {marker} & sleep {marker}'", script(FOREVER))
+    done = skep("run", *engine, "-d", "5", "-c", f"sh -c 'sleep {marker} & sleep {marker}'", script(FOREVER))
     assert done.returncode == 0
     assert running(marker) == []
 
 
-def test_command_ends_even_when_skep_is_killed(skep: Skep, script: Script) -> None:
+def test_command_ends_even_when_skep_is_killed(skep: Skep, engine: Words, script: Script) -> None:
     marker = f"87{os.getpid()}.5"
-    process = skep.start("run", "-c", f"sleep {marker}", script(FOREVER))
+    process = skep.start("run", *engine, "-c", f"sleep {marker}", script(FOREVER))
     deadline = time.monotonic() + 20
     while not any(b"python" not in open(f"/proc/{pid}/cmdline", "rb").read() for pid in running(marker)):  # noqa: SIM115
         assert time.monotonic() < deadline
@@ -202,23 +209,23 @@ def test_command_ends_even_when_skep_is_killed(skep: Skep, script: Script) -> No
         time.sleep(0.02)
 
 
-def test_command_that_does_not_exist_is_told_before_the_script_starts(skep: Skep, script: Script) -> None:
-    done = skep("run", "-c", "no-such-command -x", script(FOREVER), env={"PATH": "/bin:/usr/bin"})
+def test_command_that_does_not_exist_is_told_before_the_script_starts(skep: Skep, engine: Words, script: Script) -> None:
+    done = skep("run", *engine, "-c", "no-such-command -x", script(FOREVER), env={"PATH": "/bin:/usr/bin"})
     assert (done.stdout, done.returncode) == ("", 1)
     assert done.stderr == "skep: error: -c: there is no command 'no-such-command' (PATH is /bin:/usr/bin)\n"
 
 
-def test_command_that_cannot_start_is_an_error(skep: Skep, script: Script, tmp_path: Path) -> None:
+def test_command_that_cannot_start_is_an_error(skep: Skep, engine: Words, script: Script, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     broken.write_bytes(b"\x7fELF and no more")
     broken.chmod(0o755)
-    done = skep("run", "-c", str(broken), script(FOREVER))
+    done = skep("run", *engine, "-c", str(broken), script(FOREVER))
     assert (done.stdout, done.returncode) == ("ready\n", 1)
     assert done.stderr == f"skep: error: -c: cannot start '{broken}': ENOEXEC (Exec format error)\n"
 
 
-def test_command_that_was_never_started_is_told(skep: Skep, script: Script) -> None:
-    done = skep("run", "-c", "true", script("print('done')"))
+def test_command_that_was_never_started_is_told(skep: Skep, engine: Words, script: Script) -> None:
+    done = skep("run", *engine, "-c", "true", script("print('done')"))
     assert (done.stdout, done.returncode) == ("done\n", 1)
     assert done.stderr == "skep: error: -c: 'true' was not started: the script ended before it waited for events\n"
 
@@ -250,7 +257,7 @@ def test_pid_is_refused_with_the_kernel_engine(skep: Skep, script: Script) -> No
     )
 
 
-def test_fork_of_the_script_does_not_end_the_time(skep: Skep, script: Script) -> None:
+def test_fork_of_the_script_does_not_end_the_time(skep: Skep, engine: Words, script: Script) -> None:
     text = """
 import os, sys, time
 if os.fork() == 0:
@@ -261,11 +268,11 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
-    done = skep("run", "-d", "1", script(text), timeout=20)
+    done = skep("run", *engine, "-d", "1", script(text), timeout=20)
     assert (done.stdout, done.stderr, done.returncode) == ("5\ninterrupted\n", "", 0)
 
 
-def test_script_that_leaves_a_child_behind_ends_the_supervisor(skep: Skep, script: Script) -> None:
+def test_script_that_leaves_a_child_behind_ends_the_supervisor(skep: Skep, engine: Words, script: Script) -> None:
     marker = f"88{os.getpid()}.5"
     text = """
 import os, time
@@ -276,7 +283,7 @@ if os.fork() == 0:
 time.sleep(2)
 os._exit(4)
 """
-    done = skep("run", "-d", "60", "-c", f"sleep {marker}", script(text), timeout=20)
+    done = skep("run", *engine, "-d", "60", "-c", f"sleep {marker}", script(text), timeout=20)
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 4)
     deadline = time.monotonic() + 20
     while running(marker):

@@ -40,12 +40,14 @@ def main(arguments: list[str]) -> int:
     )
     parser.parse_args(arguments)
     from skep import BPF
+    from skep.engine.choose import engine_name
 
+    engine = engine_name(traces=True)
     own = os.geteuid()
     workload: dict[int, tuple[str, ...]] = {own: ("true", "id", "uname", "date", "ls")}
     if own == 0:
         workload[NOBODY] = ("true", "id", "uname")
-    with BPF(text=PROGRAM) as b:
+    with BPF(text=PROGRAM, engine=engine) as b:
         b.attach_kprobe(event=b.get_syscall_fnname("execve"), fn_name="count_execve")
         print("execve calls per user id, counted by a BPF program:", flush=True)
         pids = {_run(b, uid, _find(name)) for uid, names in workload.items() for name in names}

@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     from skep.engine.choose import engine_name
 
     follows = options.command is not None or options.pid is not None
-    engine = engine_name() if follows else ""
+    engine = engine_name(traces=True) if follows else ""
     if options.pid is not None and engine != "user":
         raise SkepError(
             f"-p {options.pid}: only the user engine traces one process; the kernel engine sees every process of the "

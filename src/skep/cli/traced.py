@@ -34,7 +34,8 @@ class Traced:
         self._over = threading.Event()
         self._done = False
         self._began = False
-        self._failure: BaseException | None = None
+        self._failure: SkepError | None = None
+        self._acquired: Session | None = None
         self._thread = threading.Thread(target=self._run, name="skep-traced", daemon=True)
         self._thread.start()
 
@@ -47,6 +48,11 @@ class Traced:
         if os.getpid() == self._script:
             self._over.set()
             self._thread.join()
+            if self._acquired is not None:
+                from skep.engine.user.session import release
+
+                release(self._acquired)
+                self._acquired = None
 
     def check(self) -> None:
         """Raise when nothing was ever traced."""
@@ -56,7 +62,7 @@ class Traced:
             raise self._failure
         if not self._began:
             what = f"-c: {self._command[0]!r} was not started" if self._command else f"-p: process {self._pid} was not traced"
-            raise SkepError(f"{what}: the script ended before it waited for events with the user engine")
+            raise SkepError(f"{what}: the script ended before it waited for events")
 
     def _run(self) -> None:
         session = self._wait_until_ready()
@@ -70,7 +76,7 @@ class Traced:
                 session.attach(pid)
             self._began = True
         except SkepError as error:
-            self._failure = error
+            self._failure = SkepError(f"{'-c' if self._pid is None else '-p'}: {error}")
         else:
             while session.wait(pid, LOOK * 10) is None:
                 if self._over.is_set():
@@ -86,21 +92,21 @@ class Traced:
 
         As for the kernel engine (skep.cli.supervise), but the session knows whether there are programs.
         """
-        from skep.engine.user.session import current
+        from skep.engine.user.session import acquire, current
 
         waits, programs, quiet_since = 0, 0, time.monotonic()
         while not self._over.wait(LOOK):
             session = current()
-            if session is None:
-                continue
             waits = waits + 1 if stat_fields(self._script)[:1] == ["S"] else 0
-            if session.programs != programs:
+            if session is not None and session.programs != programs:
                 programs, quiet_since = session.programs, time.monotonic()
+            ready = programs and time.monotonic() - quiet_since > QUIET
             if waits >= (WAITS if programs else UNATTACHED_WAIT / LOOK):
-                if not _compiles():
-                    return session
+                ready = not _compiles()
                 waits = 0
-            if programs and time.monotonic() - quiet_since > QUIET:
+            if ready:
+                if session is None:  # a script without a BPF object; the command runs all the same
+                    session = self._acquired = acquire()
                 return session
         return None
 

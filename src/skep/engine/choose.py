@@ -16,8 +16,11 @@ if TYPE_CHECKING:
 _SAID: list[str] = []
 
 
-def engine_name(name: str | None = None) -> str:
-    """ "kernel" or "user": what a name ("auto", None: SKEP_ENGINE, else auto) means for this process."""
+def engine_name(name: str | None = None, *, traces: bool = False) -> str:
+    """The engine that a name ("auto", None: SKEP_ENGINE, else auto) means for this process: "kernel" or "user".
+
+    When `auto` means "user", stderr says so, once, with what there is to do for it; not that, when the caller `traces` something.
+    """
     name = name or os.environ.get("SKEP_ENGINE") or "auto"
     if name not in ("auto", "kernel", "user"):
         raise UnsupportedError(f"there is no engine {name!r}: use 'auto', 'kernel' or 'user'", needs="one of these names")
@@ -29,7 +32,8 @@ def engine_name(name: str | None = None) -> str:
         check_privilege()
     except PrivilegeError as error:
         if not _SAID:
-            _SAID.append(f"skep: the user engine runs this: the kernel engine needs {' and '.join(error.missing)}")
+            todo = "" if traces else "; it sees what is traced: `skep run` with -c CMD or -p PID, or trace_command() in a script"
+            _SAID.append(f"skep: the user engine runs this: the kernel engine needs {' and '.join(error.missing)}{todo}")
             print(_SAID[0], file=sys.stderr)
         return "user"
     return "kernel"

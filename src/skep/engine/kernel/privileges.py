@@ -71,7 +71,8 @@ def check_privilege() -> None:
     if missing:
         raise PrivilegeError(
             f"the kernel engine needs {' and '.join(missing)}, which this process (uid {os.geteuid()}) does not have; "
-            + fix_for(missing),
+            + fix_for(missing)
+            + "; or run it without privilege, on processes that it traces: engine='user' (SKEP_ENGINE=user)",
             missing=missing,
         )
 

@@ -84,7 +84,10 @@ class Session:
             if timeout >= 0:
                 timeout -= 1.0
                 if timeout <= 0:
-                    return self._statuses.get(pid)
+                    with self._lock:
+                        if ended in self._waiting.get(pid, ()):
+                            self._waiting[pid].remove(ended)
+                        return self._statuses.get(pid)
 
     def attach_program(self, event: Event, entry: int, report: Report, *, needs_cpu: bool = False) -> Attached:
         """Run machine code at an event; `report` makes the error of a fault's details."""
