@@ -88,6 +88,7 @@ def test_unknown_names_come_with_a_near_one(bpf: BPF) -> None:
         ({}, "nothing to compile; give text= or src_file="),
         ({"text": "int x;", "src_file": "x.c"}, "give text or src_file, not both"),
         ({"src_file": "not-there.c"}, "there is no source file 'not-there.c', neither here nor beside the script"),
+        ({"text": "", "usdt_contexts": [1]}, r"usdt_contexts holds USDT\(...\) objects, not int 1"),
         ({"text": "", "device": b"eth0"}, "device='eth0': programs cannot be loaded into network hardware"),
         ({"text": "", "engine": "kernal"}, "there is no engine 'kernal': use 'auto', 'kernel' or 'user'"),
     ],

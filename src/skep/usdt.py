@@ -144,6 +144,8 @@ def _places(contexts: Iterable[USDT]) -> dict[str, list[tuple[USDT, Probe, Place
     """All places by function; a program knows which it is at by the number in this list, its uprobe's cookie."""
     found: dict[str, list[tuple[USDT, Probe, Place]]] = {}
     for context in contexts:
+        if not isinstance(context, USDT):
+            raise SkepError(f"usdt_contexts holds USDT(...) objects, not {type(context).__name__} {context!r}")
         for probe, function in context.enabled:
             found.setdefault(function, []).extend([(context, probe, place) for place in probe.places])
     return found
