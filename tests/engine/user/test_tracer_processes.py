@@ -161,6 +161,25 @@ def test_killed_tracees_are_forgotten():
         assert trace.programs[1].runs == 20
 
 
+def test_no_child_stays_held_when_its_parent_is_killed_while_it_forks():
+    text = """
+import os
+while True:
+    if os.fork() == 0:
+        if os.fork() == 0:
+            os.getppid()
+        os._exit(0)
+    os.wait()
+"""
+    with Trace(GETPPID) as trace:
+        for _ in range(20):
+            pid = trace.tracer.start((*PYTHON, text))
+            time.sleep(0.02 + random.random() / 50)
+            os.kill(pid, signal.SIGKILL)
+            assert exit_status(trace.ended(pid)) == -9
+            eventually(lambda: trace.tracer.tracees == 0)
+
+
 def test_what_was_attached_to_goes_on_when_the_tracer_closes():
     with Busy() as busy:
         for _ in range(5):

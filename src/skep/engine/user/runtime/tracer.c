@@ -95,8 +95,15 @@ static void begin(struct tracer *m, struct tracee *t)
 	go_on(m, t, 0);
 }
 
-/* Children whose parent died before it could say that they are its own. */
-static void release_orphans(struct tracer *m)
+/* Who made a thread or process, by what /proc says. */
+static struct tracee *maker_of(struct tracer *m, struct tracee *t)
+{
+	read_status(t);
+	return find(m, t->task.tgid == (u32)t->tid ? t->task.parent : t->task.tgid);
+}
+
+/* Children whose parent died before it could say that they are its own, or will say so late. */
+static void release_held(struct tracer *m)
 {
 	for (u32 i = 0; i < BUCKETS && m->held; i++)
 		for (struct tracee *t = m->buckets[i], *next; t; t = next) {
@@ -104,9 +111,8 @@ static void release_orphans(struct tracer *m)
 			if (!(t->flags & HELD))
 				continue;
 			m->held--;
-			read_status(t);
+			struct tracee *parent = maker_of(m, t);
 			read_comm(t);
-			struct tracee *parent = find(m, t->task.parent);
 			t->flags |= parent ? parent->flags & (FILTERED | OWNED | FOLLOW) : FOLLOW;
 			t->options = options_of(m, t); /* it has its parent's */
 			begin(m, t);
@@ -121,6 +127,10 @@ static void on_child(struct tracer *m, struct tracee *t, u32 event)
 		return;
 	struct tracee *child = find(m, message);
 	int was_held = child && child->flags & HELD;
+	if (child && !was_held) { /* released already */
+		on_fork(m, t, message);
+		return;
+	}
 	if (!child && !(child = add(m, message)))
 		return;
 	if (!was_held)
@@ -177,7 +187,7 @@ static void on_death(struct tracer *m, struct tracee *t, int status)
 		m->held--;
 	drop(m, t);
 	if (m->held)
-		release_orphans(m);
+		release_held(m);
 	if (flags & ROOT)
 		happened(m, flags & OWNED && !(flags & STARTED) ? NOT_STARTED : ENDED, tid, (u32)status, 0, 0, 0);
 }
@@ -220,6 +230,8 @@ static void on_stop(struct tracer *m, s32 tid, int status)
 			t->flags = HELD;
 			t->number = -1;
 			m->held++;
+			if (!maker_of(m, t)) /* killed before it could report the fork, and reaped */
+				release_held(m);
 		}
 		return;
 	}
