@@ -344,7 +344,7 @@ class If(Stmt):
 
 
 class Loop(Stmt):
-    """kind: while, do, for; `unroll` is from a pragma: 0 not said, 1 disable, -1 full, n times."""
+    """kind: while, do, for; `unroll` is from a pragma: 0 not said, 1 disable, -1 enable, -2 full, n times."""
 
     __slots__ = ("kind", "init", "condition", "step", "body", "unroll")
     kind: str

@@ -8,6 +8,7 @@ from skep.compiler import tree
 from skep.compiler import types as ct
 from skep.compiler.abi import llvm_type, register_parts, registers_needed
 from skep.compiler.builtins import BITS
+from skep.compiler.places import lvalue_alignment
 
 if TYPE_CHECKING:
     from skep.compiler.values import Values
@@ -52,7 +53,7 @@ class BuiltinValues:
         while isinstance(node, tree.Convert):
             node = node.operand
         if isinstance(node, tree.AddressOf):
-            return _lvalue_alignment(node.operand)
+            return lvalue_alignment(node.operand)
         if isinstance(node.type, ct.PointerType) and node.type.to.complete:
             return max(node.type.to.align, 1)
         return 1
@@ -271,11 +272,3 @@ class BuiltinValues:
         "va_start": _variadic, "va_end": _variadic, "va_copy": _variadic, "va_arg": _va_arg,
         **dict.fromkeys(BITS, _bits),
     }  # fmt: skip
-
-
-def _lvalue_alignment(node: tree.Node) -> int:
-    """What is known of an lvalue's address: a member is as aligned as its record and its offset are."""
-    if isinstance(node, tree.MemberRef):
-        offset = node.member.offset
-        return min(_lvalue_alignment(node.base), offset & -offset or 16)
-    return max(node.type.align, 1) if node.type.complete else 1

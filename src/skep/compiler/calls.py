@@ -9,6 +9,7 @@ from skep.compiler import types as ct
 from skep.compiler.builtins import builtin
 from skep.compiler.conversions import assignable, convert, decay, number, poison, promoted
 from skep.compiler.dialect_calls import DialectCalls
+from skep.compiler.helpers import HELPER_NAMES
 from skep.compiler.literals import string
 from skep.compiler.map_methods import MapMethods
 from skep.compiler.printk import FORMATS, check_format, format_of
@@ -60,7 +61,7 @@ class Calls:
         args = self.arguments(node, type, f"{name}()")
         result = type.returns.unqualified()
         if isinstance(called, tree.Const):
-            helper = function.name[4:] if isinstance(function, ast.Name) else ""
+            helper = HELPER_NAMES.get(int(called.value), "")
             if len(args) > 5:
                 self.c.error(f"{name}() takes at most 5 arguments in all", node, code="arguments")
             self._check_printed(helper, args, node)

@@ -14,7 +14,7 @@ from skep.compiler.declared_types import DeclaredTypes
 from skep.compiler.diagnostics import Diagnostics, closest
 from skep.compiler.expressions import Expressions
 from skep.compiler.flow import warn_of_flow
-from skep.compiler.helpers import HELPERS, KFUNCS
+from skep.compiler.helpers import HELPER_NAMES, HELPERS, KFUNCS
 from skep.compiler.initializers import Initializers
 from skep.compiler.kernel_types import KernelTypes
 from skep.compiler.map_declarations import MapDeclarations
@@ -326,12 +326,28 @@ class Checker:
                 self.error(f"'{token.text}' has two initialisers", token, notes=[note], code="redefined")
             var.init = self.init.of(init, var, constant=True)
             var.linkage = "public" if var.linkage == "extern" else var.linkage
-            if token.text == "_license" or var.section == "license":
+            number = self._helper_number(var) if self.bpf and var.linkage == "static" and symbol is None else 0
+            if number:
+                assert isinstance(type, ct.PointerType)
+                assert isinstance(type.to, ct.FunctionType)
+                self.unit.globals.remove(var)
+                self.scopes[0].names[token.text] = Helper(HELPER_NAMES.get(number, token.text), number, type.to)
+            elif token.text == "_license" or var.section == "license":
                 self._take_license(var)
         elif specifiers.storage != "extern":
             var.tentative = True
         elif self.bpf and var.section == ".kconfig":
             self._kernel_setting(var, token)
+
+    @staticmethod
+    def _helper_number(var: tree.Variable) -> int:
+        """`static long (*bpf_x)(...) = (void *)N`, as the headers of other libraries declare helpers."""
+        if not (isinstance(var.type, ct.PointerType) and isinstance(var.type.to, ct.FunctionType) and var.init is not None):
+            return 0
+        value = var.init.items[0][3] if var.init.items else None
+        while isinstance(value, tree.Convert):
+            value = value.operand
+        return (tree.const_int(value) or 0) if value is not None else 0
 
     def _static_after(self, earlier: tree.Function | tree.Variable) -> None:
         if earlier.linkage != "static" and earlier.section != KSYMS:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 BPF_ATTRIBUTES = (
     'nounwind "no-builtins" "frame-pointer"="all" "no-jump-tables"="true" "no-trapping-math"="true" "target-cpu"="v3"'
 )
+_UNROLL = {1: "disable", -1: "enable", -2: "full"}
 _RANGE_AS_SWITCH = 64  # a case range up to this size becomes single cases
 
 
@@ -409,10 +410,10 @@ class FunctionEmitter:
     def _loop_metadata(self, node: tree.Loop) -> str:
         if not node.unroll:
             return ""
-        word = {1: "llvm.loop.unroll.disable", -1: "llvm.loop.unroll.full"}.get(node.unroll, "llvm.loop.unroll.count")
+        word = _UNROLL.get(node.unroll, "count")
         count = f", i32 {node.unroll}" if node.unroll > 1 else ""
         d = self.m.debug
-        hint = d.node(f'!{{!"{word}"{count}}}')
+        hint = d.node(f'!{{!"llvm.loop.unroll.{word}"{count}}}')
         loop = d.reserve()
         d.set(loop, f"distinct !{{{loop}, {hint}}}")
         return f", !llvm.loop {loop}"

@@ -242,3 +242,4 @@ HELPERS: dict[str, tuple[int, str, str]] = {
     "cgrp_storage_get": (210, "void *", "void *map, struct cgroup *cgroup, void *value, __u64 flags"),
     "cgrp_storage_delete": (211, "long", "void *map, struct cgroup *cgroup"),
 }
+HELPER_NAMES = {number: name for name, (number, _, _) in HELPERS.items()}

@@ -87,7 +87,7 @@ class TokenReader:
                 words = words[2:]
             if words[:1] in (["unroll"], ["GCC"]) and words[:2] != ["GCC", "diagnostic"]:
                 argument = words[-1]
-                self.unroll = int(argument) if argument.isdecimal() else {"disable": 1, "nounroll": 1}.get(argument, -1)
+                self.unroll = int(argument) if argument.isdecimal() else {"disable": 1, "full": -2}.get(argument, -1)
             elif words[:1] == ["nounroll"]:
                 self.unroll = 1
             elif words[:1] == ["pack"]:

@@ -88,7 +88,7 @@ class Places:
 
     def _deref(self, node: tree.Deref) -> Place:
         origin = kind(self.f.origins.of(node.pointer)) if self.m.bpf else "memory"
-        align = _alignment(node)
+        align = lvalue_alignment(node)
         if origin == "context" and (self.f.entry or self.f.model):
             record = node.type
             if isinstance(record, ct.RecordType) and record.record.tag == "pt_regs" and self.f.model in programs.ARGUMENT_MODELS:
@@ -252,19 +252,16 @@ class Places:
         return self._extract(both, unit, m, place.type)
 
 
-def _alignment(node: tree.Node) -> int:
-    """What the address of an lvalue is a multiple of: less than the type's own in packed records, and in their arrays."""
+def lvalue_alignment(node: tree.Node) -> int:
+    """What is known of an lvalue's address: a member is as aligned as its record and its offset are, an element as its array."""
     natural = max(node.type.align, 1) if node.type.complete else 1
-    match node:
-        case tree.MemberRef():
-            record = node.base.type
-            if node.member.packed or (isinstance(record, ct.RecordType) and record.record.packed):
-                return 1
-            return min(natural, max(record.align, 1), _alignment(node.base))
-        case tree.Deref():
-            pointer = node.pointer
-            while isinstance(pointer, tree.PointerAdd):
-                pointer = pointer.pointer
-            if isinstance(pointer, tree.AddressOf) and isinstance(pointer.operand.type, ct.ArrayType):
-                return min(natural, _alignment(pointer.operand))
+    if isinstance(node, tree.MemberRef):
+        offset = node.member.offset
+        return min(lvalue_alignment(node.base), offset & -offset or 16)
+    if isinstance(node, tree.Deref):
+        pointer = node.pointer
+        while isinstance(pointer, tree.PointerAdd):
+            pointer = pointer.pointer
+        if isinstance(pointer, tree.AddressOf) and isinstance(pointer.operand.type, ct.ArrayType):
+            return min(natural, lvalue_alignment(pointer.operand))
     return natural
