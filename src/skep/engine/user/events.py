@@ -5,7 +5,6 @@ In: a hook. Out: an `Event`: the point, the system calls, the shape of the conte
 
 from __future__ import annotations
 
-from skep.engine.kernel.syscalls import defined_names, has_syscall_prefix, syscall_of
 from skep.errors import AttachError
 from skep.object.kinds import kind_for_section
 
@@ -66,6 +65,7 @@ def _kind(section: str) -> ProgramKind:
 
 
 def _function(hook: Hook) -> Event:
+    from skep.engine.kernel.syscalls import defined_names, has_syscall_prefix, syscall_of  # with the kernel engine: 6 ms
     from skep.engine.user.syscalls_x86_64 import system_calls
 
     known = system_calls()
