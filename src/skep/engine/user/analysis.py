@@ -58,6 +58,7 @@ SIZES = {isa.W: 4, isa.H: 2, isa.B: 1, isa.DW: 8}
 _EXACT_ROUNDS = 6  # visits of a loop's head before bounds are widened
 _MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS, include/linux/bpf.h
 _PACKET_SPAN = 1 << 29
+_EFFORT = 2_000_000  # instructions that are followed in one function, each time counted; some 10 s
 _CALLBACKS = (tables.LOOP, tables.FOR_EACH)
 _ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 
@@ -145,6 +146,7 @@ class Analysis:
         rank = self.flow.rank
         self.states[self.flow.start] = start
         pending = [0]
+        effort = 0
         waiting = {0}
         while pending:
             number = heappop(pending)
@@ -153,6 +155,10 @@ class Analysis:
             state = self._enter(at, start)
             if state is None:
                 continue
+            effort += len(self.flow.blocks[at].positions)
+            if effort > _EFFORT:
+                text = f"instruction {self.flow.start}: this function is too complex: its values were followed for {effort} steps"
+                raise InvalidInstruction(text, insn=self.flow.start)
             for target, after in self.leave(at, state.copy()):
                 if self.edges.get((at, target)) != after:
                     self.edges[at, target] = after
@@ -482,12 +488,12 @@ class Analysis:
                 state.forget(value.id)
         if helper.moves:
             state.forget_packet()
-        if helper.result == tables.NUMBER:
+        if helper.result in (tables.NUMBER, tables.TIME_IS_OVER):
             return UNKNOWN
         state.renew(position + 1)
         of = state.registers[1]
-        if helper.result == tables.RECORD_OR_NULL:
-            length = state.registers[2]
+        if helper.result in (tables.RECORD_OR_NULL, tables.SLICE_OR_NULL):
+            length = state.registers[2 if helper.result == tables.RECORD_OR_NULL else 3]
             if length.kind != SCALAR or length.lo != length.hi or length.lo > FAR:
                 return UNKNOWN
             return pointer(RECORD, 0, length.lo, null=True, id=position + 1)

@@ -14,7 +14,7 @@ from skep.engine.user.mapkinds import KINDS
 from skep.engine.user.metering import MOST
 from skep.engine.user.state import FRAME
 from skep.engine.user.validate import CALLX
-from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, PACKET, RECORD, Value
+from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, PACKET, RECORD, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, Writer, field
 from skep.errors import InvalidInstruction
 
@@ -52,7 +52,8 @@ class Calls(Writer):
     def signature(self) -> str:
         """How the definition begins."""
         if self.given is None:
-            return "define i64 @entry(ptr %ctx, ptr %env) nounwind null_pointer_is_valid {"
+            name = "internal i64 @main" if self.module.holds else "i64 @entry"
+            return f"define {name}(ptr %ctx, ptr %env) nounwind null_pointer_is_valid {{"
         parameters = []
         for register, value in enumerate(self.given, 1):
             parameters += [f"ptr %a{register}"] if value.kind in POINTERS else [f"i64 %a{register}"]
@@ -279,7 +280,10 @@ class Calls(Writer):
         if helper.looks:
             self._show_memory()
         if not helper.operation:
-            return self._call_helper(helper, arguments)
+            result = self._call_helper(helper, arguments)
+            if helper.result == tables.TIME_IS_OVER:
+                self.check(self.value(f"icmp eq i64 {result}, 0"), position, "0", 0, TIME_OVER)
+            return result
         map, shape = self._map(position, 1)
         return self._operation(position, helper.operation, map, shape, arguments[1:])
 
@@ -314,6 +318,10 @@ class Calls(Writer):
         elif kind == tables.RECORD:
             if known.kind != RECORD or known.null or known.lo or known.hi:
                 raise self._refused(position, f"r{number} must be a reserved record that is not null, for bpf_{helper.name}()")
+        elif kind == tables.KEPT:
+            if known.kind != VALUE or self.analysis.facts(known).content is not None:
+                raise self._refused(position, f"r{number} must be memory of a map that may be written, for bpf_{helper.name}()")
+            self._check_argument(position, helper, number)
         elif kind == tables.CALLBACK:
             raise self._refused(position, f"callbacks of bpf_{helper.name}() are not supported")
         elif kind not in (tables.ANY, tables.SIZE, tables.SOURCE):
@@ -337,7 +345,7 @@ class Calls(Writer):
     def _check_argument(self, position: int, helper: tables.Helper, number: int) -> None:
         known = self.known(number)
         most = self.analysis.argument_size(helper, number, self.state)
-        follows = helper.arguments[number - 1] in (tables.READ, tables.WRITE)
+        follows = helper.arguments[number - 1] in (tables.READ, tables.WRITE, tables.KEPT)
         size = self.known(number + 1) if follows else None
         exact = size is None or size.lo == size.hi
         if most == 0:

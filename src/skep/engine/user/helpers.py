@@ -13,11 +13,15 @@ if TYPE_CHECKING:
 
 # Kinds of arguments. Memory must hold as many bytes as the next argument says (READ, WRITE), or as the map's key or value.
 # SOURCE is any address: the helper's fifth argument says whether as many bytes as the argument before says are the program's.
-ANY, MAP, KEY, MAP_VALUE, MAP_VALUE_OUT, CTX, READ, WRITE, SIZE, RECORD, CALLBACK, SOURCE = (
-    "any", "map", "key", "value", "value out", "ctx", "read", "write", "size", "record", "callback", "source",
+# KEPT is memory of a map's that the helper remembers, as many bytes as the next argument says.
+ANY, MAP, KEY, MAP_VALUE, MAP_VALUE_OUT, CTX, READ, WRITE, SIZE, RECORD, CALLBACK, SOURCE, KEPT = (
+    "any", "map", "key", "value", "value out", "ctx", "read", "write", "size", "record", "callback", "source", "kept",
 )  # fmt: skip
-# Kinds of results.
-NUMBER, VALUE_OR_NULL, RECORD_OR_NULL, MAP_OR_VALUE = "number", "value or null", "record or null", "map or value"
+# Kinds of results. RECORD_OR_NULL: of as many bytes as the second argument says, SLICE_OR_NULL: the third. TIME_IS_OVER: not 0
+# ends the run.
+NUMBER, VALUE_OR_NULL, RECORD_OR_NULL, MAP_OR_VALUE, SLICE_OR_NULL, TIME_IS_OVER = (
+    "number", "value or null", "record or null", "map or value", "slice or null", "time is over",
+)  # fmt: skip
 
 # `file` in runtime/ has the function; `operation` instead: the map kind's function of this name is called. `looks`: it asks for
 # itself what the program may touch. `context`: the one kind of context that it takes ("": any). `moves`: the packet may lie
@@ -48,6 +52,12 @@ def _of_ring(name: str, *arguments: str, result: str = NUMBER) -> Helper:
 def _of_packet(context: str, name: str, *arguments: Argument, moves: bool = False) -> Helper:
     return Helper(name, arguments, NUMBER, f"{context}.c", "", False, context, moves)
 
+
+def _of_dynptr(name: str, *arguments: Argument, result: str = NUMBER) -> Helper:
+    return Helper(name, arguments, result, "dynptr.c")
+
+
+_DYNPTR, _NEW_DYNPTR, _LOCK = (READ, 16), (WRITE, 16), (WRITE, 4)
 
 # Numbers and names are facts of include/uapi/linux/bpf.h. A tuple (kind, n) is memory of n bytes whatever follows.
 HELPERS: dict[int, Helper] = {
@@ -87,6 +97,8 @@ HELPERS: dict[int, Helper] = {
     87: _of_map("map_push_elem", "push", MAP_VALUE, ANY),
     88: _of_map("map_pop_elem", "pop", MAP_VALUE_OUT),
     89: _of_map("map_peek_elem", "peek", MAP_VALUE_OUT),
+    93: Helper("spin_lock", (_LOCK,), TIME_IS_OVER, "spin.c"),
+    94: Helper("spin_unlock", (_LOCK,), NUMBER, "spin.c"),
     105: _of_text("strtol", READ, SIZE, ANY, (WRITE, 8)),
     106: _of_text("strtoul", READ, SIZE, ANY, (WRITE, 8)),
     112: _reads("probe_read_user"),
@@ -112,9 +124,17 @@ HELPERS: dict[int, Helper] = {
     189: _of_packet("xdp", "xdp_load_bytes", CTX, ANY, WRITE, SIZE),
     190: _of_packet("xdp", "xdp_store_bytes", CTX, ANY, READ, SIZE),
     195: _of_map("map_lookup_percpu_elem", "lookup_percpu", KEY, ANY, result=VALUE_OR_NULL),
+    197: _of_dynptr("dynptr_from_mem", KEPT, SIZE, ANY, _NEW_DYNPTR),
+    198: _of_dynptr("ringbuf_reserve_dynptr", MAP, ANY, ANY, _NEW_DYNPTR),
+    199: _of_dynptr("ringbuf_submit_dynptr", _DYNPTR, ANY),
+    200: _of_dynptr("ringbuf_discard_dynptr", _DYNPTR, ANY),
+    201: _of_dynptr("dynptr_read", WRITE, SIZE, _DYNPTR, ANY, ANY),
+    202: _of_dynptr("dynptr_write", _DYNPTR, ANY, READ, SIZE, ANY),
+    203: _of_dynptr("dynptr_data", _DYNPTR, ANY, ANY, result=SLICE_OR_NULL),
     208: Helper("ktime_get_tai_ns", ()),
 }
 TAIL_CALL, LOOP, FOR_EACH = 12, 181, 164
+HOLDING = frozenset((131, 197, 198))  # what they give must be given back at the end of the run
 BY_NUMBER = (5, 7, 8, 14, 15)  # those that callx can reach: numbers in, a number out
 HELPERS[FOR_EACH] = Helper("for_each_map_elem", (MAP, CALLBACK, ANY, ANY))
 # The same number with another meaning: by context and number.

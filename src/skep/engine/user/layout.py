@@ -64,6 +64,15 @@ class Output(Structure):
     _fields_ = [("fd", c_uint64), ("lost", c_uint64)]
 
 
+class Dynptr(Structure):
+    """struct skep_dynptr: what a program's struct bpf_dynptr stands for."""
+
+    _fields_ = [("place", c_uint64), ("data", c_uint64), ("size", c_uint32), ("kind", c_uint32)]
+
+
+HELD = 16
+
+
 class Env(Structure):
     """struct skep_env: one per thread that runs programs."""
 
@@ -87,4 +96,8 @@ class Env(Structure):
         ("stack_size", c_uint64),
         ("regions", c_void_p),
         ("spare", c_uint64 * 4),
+        ("held_count", c_uint64),
+        ("held", c_uint64 * HELD),
+        ("dynptr_count", c_uint64),
+        ("dynptrs", Dynptr * HELD),
     ]

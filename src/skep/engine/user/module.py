@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from skep.engine.user.analysis import Analysis, Unit
+from skep.engine.user.helpers import HOLDING
 from skep.engine.user.metering import Meter
 from skep.engine.user.translate import write_function
+from skep.engine.user.validate import CALL
 from skep.engine.user.values import join
 
 TYPE_CHECKING = False
@@ -23,6 +25,13 @@ _DECLARED = (
     "declare i64 @skep_allowed(ptr, ptr, ptr, i64, ptr, i64, i64, i64, i64) nounwind",
     "@regions = external global i64",
 )
+# What the run has reserved is given back however it ends; a tail call goes on in another program's entry.
+_WRAPPER = """declare void @skep_release(ptr) nounwind
+define i64 @entry(ptr %ctx, ptr %env) nounwind null_pointer_is_valid {
+  %result = call i64 @main(ptr %ctx, ptr %env)
+  call void @skep_release(ptr %env)
+  ret i64 %result
+}"""
 _CLOSING = ('!0 = !{!"branch_weights", i32 1048576, i32 1}', "!1 = !{}")
 
 
@@ -37,6 +46,7 @@ class Module:
         "clears",
         "depth",
         "files",
+        "holds",
         "meters",
         "text",
         "unit",
@@ -49,6 +59,11 @@ class Module:
         self.clears = False  # the whole stack, before the first function runs
         self.depth = unit.code.depth
         self.files = {"core.c"}
+        self.holds = any(
+            insn is not None and insn.code == CALL and not insn.src and insn.imm in HOLDING for insn in unit.code.insns
+        )
+        if self.holds:
+            self.files.add("ringbuf.c")
         self.meters: dict[int, Meter] = {}
         self._declared: dict[str, str] = {}
         self._maps: set[int] = set()
@@ -78,7 +93,8 @@ class Module:
         ]
         maps = [f"@map_{index} = external global i64" for index in sorted(self._maps)]
         shapes = [f"{name} = internal constant {_SIX_WORDS} {_shape(facts, name)}" for name, facts in self._shapes.items()]
-        return "\n".join([*_DECLARED, *maps, *shapes, *self._declared.values(), *bodies, *_CLOSING])
+        wrapper = [_WRAPPER] if self.holds else []
+        return "\n".join([*_DECLARED, *maps, *shapes, *self._declared.values(), *bodies, *wrapper, *_CLOSING])
 
     def given(self, target: int) -> list[Value]:
         """What is known of a function's arguments."""

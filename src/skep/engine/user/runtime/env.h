@@ -98,6 +98,16 @@ struct skep_output {
 	u64 lost; /* lines that found no room */
 };
 
+/* What a struct bpf_dynptr of a program's stands for; `place` is where the program keeps it. */
+struct skep_dynptr {
+	u64 place;
+	u8 *data;
+	u32 size;
+	u32 kind; /* enum in dynptr.c */
+};
+
+enum { SKEP_HELD = 16 };
+
 struct skep_env {
 	struct skep_task *task;
 	u64 ctx_size; /* bytes of context that may be touched */
@@ -119,6 +129,11 @@ struct skep_env {
 	u64 stack_size;
 	struct skep_regions *regions;
 	u64 spare[4];
+	/* what the run has to give back at its end: skep_release() of ringbuf.c */
+	u64 held_count;
+	u64 held[SKEP_HELD]; /* records that are reserved and not submitted */
+	u64 dynptr_count;
+	struct skep_dynptr dynptrs[SKEP_HELD];
 };
 
 #define SKEP_END (~0ULL)
