@@ -15,32 +15,48 @@ if TYPE_CHECKING:
     Groups = dict[str, list[Feature]]
 
 STYLES = {"yes": "green", "no": "red", "inconclusive": "yellow"}
-HEADINGS = {"features": "What tracing needs", "map_types": "Map types", "program_types": "Program types"}
+HEADINGS = {
+    "features": "The kernel engine: what tracing needs",
+    "map_types": "The kernel engine: map types",
+    "program_types": "The kernel engine: program types",
+    "user_engine": "The user engine",
+}
 
 
 def main(arguments: list[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="skep doctor",
         description="Try what this kernel and this user can do, and say for each no the reason and the fix.",
-        epilog="Exit status: 0 when this process may load BPF programs, else 1.",
+        epilog="Exit status: 0 when programs can run here, in the engine that is asked for (auto: in one of the two), else 1.",
+    )
+    parser.add_argument(
+        "--engine", choices=("auto", "kernel", "user"), help="the engine that is asked for (default: $SKEP_ENGINE, or auto)"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     from skep.engine.kernel import features
     from skep.engine.kernel.privileges import missing_for_bpf
+    from skep.engine.user.features import COMMAND, probe_user_engine
 
     groups = {
         "features": features.probe_features(),
         "map_types": features.probe_map_types(),
         "program_types": features.probe_program_types(),
+        "user_engine": probe_user_engine(),
     }
+    works = {
+        "kernel": not missing_for_bpf(),
+        "user": any(feature.name == COMMAND and feature.state == "yes" for feature in groups["user_engine"]),
+    }
+    wanted = options.engine or os.environ.get("SKEP_ENGINE") or "auto"
+    engine = next((name for name, does in works.items() if does and wanted in ("auto", name)), None)
     if options.json:
-        _print_json(groups)
+        _print_json(groups, engine)
     elif sys.stdout.isatty():
-        _print_table(groups)
+        _print_table(groups, engine)
     else:
-        _print_plain(groups)
-    return 1 if missing_for_bpf() else 0
+        _print_plain(groups, engine)
+    return 0 if engine else 1
 
 
 def _machine() -> dict[str, object]:
@@ -48,23 +64,24 @@ def _machine() -> dict[str, object]:
     return {"skep": VERSION, "kernel": system.release, "machine": system.machine, "uid": os.geteuid()}
 
 
-def _title() -> str:
+def _title(engine: str | None) -> str:
     machine = _machine()
-    return f"Skep {machine['skep']} on Linux {machine['kernel']}, {machine['machine']}, as uid {machine['uid']}"
+    where = f"programs run in the {engine} engine" if engine else "programs cannot run here"
+    return f"Skep {machine['skep']} on Linux {machine['kernel']}, {machine['machine']}, as uid {machine['uid']}: {where}"
 
 
-def _print_json(groups: Groups) -> None:
+def _print_json(groups: Groups, engine: str | None) -> None:
     import json
 
     rows = {
         name: [{field: getattr(feature, field) for field in ("name", "state", "since", "reason", "fix")} for feature in group]
         for name, group in groups.items()
     }
-    print(json.dumps({**_machine(), **rows}, indent=2))
+    print(json.dumps({**_machine(), "engine": engine, **rows}, indent=2))
 
 
-def _print_plain(groups: Groups) -> None:
-    print(_title())
+def _print_plain(groups: Groups, engine: str | None) -> None:
+    print(_title(engine))
     for name, group in groups.items():
         print(f"\n{HEADINGS[name]}")
         for row in _rows(group):
@@ -73,13 +90,13 @@ def _print_plain(groups: Groups) -> None:
                 print(f"{'':<16}fix: {row.fix}")
 
 
-def _print_table(groups: Groups) -> None:
+def _print_table(groups: Groups, engine: str | None) -> None:
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
     console = Console(highlight=False)
-    console.print(_title())
+    console.print(_title(engine))
     for name, group in groups.items():
         table = Table(title=HEADINGS[name], title_justify="left", show_header=False, box=None, pad_edge=False)
         for row in _rows(group):

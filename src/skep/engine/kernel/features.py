@@ -84,7 +84,7 @@ _RETURN_0 = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
 _RETURN_1 = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 1, 0x95, 0, 0, 0)
 
 
-class _No(Exception):
+class No(Exception):
     """A probe's "no": reason and fix."""
 
     def __init__(self, reason: str, fix: str = "") -> None:
@@ -92,19 +92,19 @@ class _No(Exception):
         self.fix = fix
 
 
-class _Unknown(Exception):
+class Unknown(Exception):
     """A probe that cannot tell, with the reason."""
 
 
-def _probe(name: str, since: str, probe: Callable[[], str | None]) -> Feature:
+def answer(name: str, since: str, probe: Callable[[], str | None]) -> Feature:
     try:
         detail = probe()
-    except _No as no:
+    except No as no:
         return Feature(name, since, NO, str(no), no.fix)
     except PrivilegeError as error:
         missing = [capability for capability in error.missing if capability in privileges.CAPABILITIES]
         return Feature(name, since, INCONCLUSIVE, f"not permitted: {', '.join(error.missing)}", privileges.fix_for(missing))
-    except _Unknown as error:
+    except Unknown as error:
         return Feature(name, since, INCONCLUSIVE, str(error))
     except (SkepError, OSError) as error:
         return Feature(name, since, INCONCLUSIVE, str(error).splitlines()[0])
@@ -116,7 +116,7 @@ def probe_map_type(name: str) -> Feature:
 
     def probe() -> None:
         if name == "struct_ops":
-            raise _Unknown("needs the type of the kernel's structure that it replaces")
+            raise Unknown("needs the type of the kernel's structure that it replaces")
         if name in _BTF_STORAGE:
             _probe_storage(MAP_TYPES[name])
             return
@@ -127,10 +127,10 @@ def probe_map_type(name: str) -> Feature:
             create_map(spec, max(syscall.read_cpus("possible")) + 1, 0).close()
         except MapError as error:
             if error.errno == errno.EINVAL:
-                raise _No("this kernel does not know the type, or was built without it", "a newer kernel") from error
+                raise No("this kernel does not know the type, or was built without it", "a newer kernel") from error
             raise
 
-    return _probe(f"map type {name}", _MAP_SINCE[name], probe)
+    return answer(f"map type {name}", _MAP_SINCE[name], probe)
 
 
 def _probe_storage(type: int) -> None:
@@ -142,14 +142,14 @@ def _probe_storage(type: int) -> None:
 
     fd = load_btf(blob)
     if not fd:
-        raise _Unknown("the kernel takes no BTF from this process")
+        raise Unknown("the kernel takes no BTF from this process")
     try:
         spec = MapSpec("probe", type, 4, 4, 0, flags=1, key_type=1, value_type=1)
         try:
             create_map(spec, 1, fd).close()
         except MapError as error:
             if error.errno == errno.EINVAL:
-                raise _No("this kernel does not know the type, or was built without it", "a newer kernel") from error
+                raise No("this kernel does not know the type, or was built without it", "a newer kernel") from error
             raise
     finally:
         os.close(fd)
@@ -160,13 +160,13 @@ def probe_program_type(name: str) -> Feature:
 
     def probe() -> None:
         if name in _NOT_BY_ITSELF:
-            raise _Unknown("such programs bind to a kernel type or to another program")
+            raise Unknown("such programs bind to a kernel type or to another program")
         section = _PROGRAM_SECTIONS.get(name)
         kind = kind_for_section(section) if section else kind_for_type(PROGRAM_TYPES[name])
         assert kind is not None
         _load(kind)
 
-    return _probe(f"program type {name}", _PROGRAM_SINCE[name], probe)
+    return answer(f"program type {name}", _PROGRAM_SINCE[name], probe)
 
 
 def _load(kind: ProgramKind, instructions: bytes = b"") -> None:
@@ -178,25 +178,25 @@ def _load(kind: ProgramKind, instructions: bytes = b"") -> None:
             refusal = error
         except UnsupportedError as error:
             fix = "boot with lsm=...,bpf" if kind.context == "lsm" else "a kernel that is built with this type"
-            raise _No(str(error), fix) from error
+            raise No(str(error), fix) from error
     if "invalid func" in refusal.log or "unknown func" in refusal.log or "unknown opcode" in refusal.log:
-        raise _No(str(refusal).splitlines()[0], "a newer kernel")
+        raise No(str(refusal).splitlines()[0], "a newer kernel")
     if "not allowed" in refusal.log or "not supported" in refusal.log:
-        raise _No(str(refusal).splitlines()[0], "another kernel")
-    raise _Unknown(str(refusal).splitlines()[0])
+        raise No(str(refusal).splitlines()[0], "another kernel")
+    raise Unknown(str(refusal).splitlines()[0])
 
 
 def _btf() -> str:
     path = "/sys/kernel/btf/vmlinux"
     if not os.path.exists(path):
-        raise _No(f"no {path}", "a kernel with CONFIG_DEBUG_INFO_BTF=y")
+        raise No(f"no {path}", "a kernel with CONFIG_DEBUG_INFO_BTF=y")
     return f"{os.stat(path).st_size} bytes"
 
 
 def _batch() -> None:
     with create_map(MapSpec("probe", MAP_TYPES["hash"], 4, 4, 1), 1, 0) as map:
         if map.batch() is None:
-            raise _No("maps have no batch calls", "a newer kernel; maps are read key by key until then")
+            raise No("maps have no batch calls", "a newer kernel; maps are read key by key until then")
 
 
 def _perf_link() -> None:
@@ -205,12 +205,12 @@ def _perf_link() -> None:
         attr = create_string_buffer(struct.pack("=IiII", program.fd, -1, 41, 0), 24)
         result = syscall.bpf(syscall.LINK_CREATE, attr)
     if result != -errno.EBADF:
-        raise _No(f"LINK_CREATE gives {syscall.errno_text(result)}", "a newer kernel; ioctl is used instead")
+        raise No(f"LINK_CREATE gives {syscall.errno_text(result)}", "a newer kernel; ioctl is used instead")
 
 
 def _kprobe_pmu() -> None:
     if not os.path.exists(f"{kprobe.PMU}/type"):
-        raise _No(
+        raise No(
             f"no {kprobe.PMU}", "a kernel with CONFIG_KPROBES and CONFIG_KPROBE_EVENTS; system calls work through tracepoints"
         )
 
@@ -225,7 +225,7 @@ def _kprobe_events() -> None:
     tracefs = Tracefs()
     try:
         if not tracefs.exists("kprobe_events"):
-            raise _No("tracefs has no kprobe_events", "a kernel with CONFIG_KPROBE_EVENTS")
+            raise No("tracefs has no kprobe_events", "a kernel with CONFIG_KPROBE_EVENTS")
     finally:
         tracefs.close()
 
@@ -234,7 +234,7 @@ def _syscall_tracepoints() -> None:
     tracefs = Tracefs()
     try:
         if not tracefs.exists("events/syscalls/sys_enter_execve/id"):
-            raise _No("tracefs has no events/syscalls", "a kernel with CONFIG_FTRACE_SYSCALLS")
+            raise No("tracefs has no events/syscalls", "a kernel with CONFIG_FTRACE_SYSCALLS")
     finally:
         tracefs.close()
 
@@ -254,7 +254,7 @@ def _helper(number: int) -> Callable[[], None]:
             load_program(ProgramSpec("probe", "", code), kind_for_type(PROGRAM_TYPES["kprobe"]), {}, _OWNER, 0).close()
         except VerifierError as error:
             if "invalid func" in error.log or "unknown func" in error.log:
-                raise _No(f"helper {number} is not known", "a newer kernel") from error
+                raise No(f"helper {number} is not known", "a newer kernel") from error
 
     return probe
 
@@ -270,8 +270,8 @@ def _instructions_v4() -> None:
     code = struct.pack("<BBhi", 0xB7, 1, 0, 1) + struct.pack("<BBhi", 0xBF, 0x10, 8, 0) + _RETURN_0
     try:
         _load(kind_for_type(PROGRAM_TYPES["xdp"]), code)
-    except _Unknown as error:
-        raise _No(str(error), "a newer kernel; compile for -mcpu=v3") from error
+    except Unknown as error:
+        raise No(str(error), "a newer kernel; compile for -mcpu=v3") from error
 
 
 def _data_sections() -> None:
@@ -286,7 +286,7 @@ def _data_sections() -> None:
 def _privilege() -> str:
     missing = privileges.missing_for_bpf()
     if missing:
-        raise _No(f"this process lacks {', '.join(missing)}", privileges.fix_for(missing))
+        raise No(f"this process lacks {', '.join(missing)}", privileges.fix_for(missing))
     lockdown = privileges.lockdown()
     parts = [
         f"unprivileged_bpf_disabled={privileges.unprivileged_bpf_disabled()}",
@@ -294,7 +294,7 @@ def _privilege() -> str:
         f"lockdown={lockdown or 'unknown'}",
     ]
     if lockdown == "confidentiality":
-        raise _No("the kernel is locked down (confidentiality): programs may not read kernel memory", "boot without lockdown")
+        raise No("the kernel is locked down (confidentiality): programs may not read kernel memory", "boot without lockdown")
     return ", ".join(parts)
 
 
@@ -320,7 +320,7 @@ _FEATURES: tuple[tuple[str, str, Callable[[], str | None]], ...] = (
 
 def probe_features() -> list[Feature]:
     """What tracing needs, in the order in which it matters."""
-    return [_probe(name, since, probe) for name, since, probe in _FEATURES]
+    return [answer(name, since, probe) for name, since, probe in _FEATURES]
 
 
 def probe_map_types() -> list[Feature]:

@@ -41,7 +41,7 @@ def attach_error(pid: int, number: int, keeper: int) -> SkepError:
     if any(uid != own for uid in owner[:3]):
         reason = f"it runs as user {owner[0]}, this is user {own}"
         return PrivilegeError(f"{said}; {reason}: run as that user or as root", missing=["CAP_SYS_PTRACE"])
-    if (scope := _yama_scope()) > 0:
+    if (scope := yama_scope()) > 0:
         return PrivilegeError(
             f"{said}; kernel.yama.ptrace_scope is {scope}: "
             + ("a process may trace only what it started (-c); " if scope == 1 else "")
@@ -65,7 +65,7 @@ def start_error(command: str, number: int) -> SkepError:
         return UnsupportedError(
             f"{said}; process {tracer} traces this one and all that it starts", needs="a run without a tracer"
         )
-    if _yama_scope() == 3:
+    if yama_scope() == 3:
         return UnsupportedError(f"{said}; kernel.yama.ptrace_scope is 3: nobody may trace", needs="a boot without it")
     return UnsupportedError(
         f"{said}; this system does not let processes trace others (a container's seccomp policy: start it with "
@@ -99,7 +99,7 @@ def _has_ptrace_capability() -> bool:
     return bool(int(_status(os.getpid()).get("CapEff", "0"), 16) >> _CAP_SYS_PTRACE & 1)
 
 
-def _yama_scope() -> int:
+def yama_scope() -> int:
     try:
         with open(_YAMA) as file:
             return int(file.read())
