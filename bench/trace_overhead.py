@@ -59,7 +59,7 @@ def timed(command: str, folder: str) -> list[str]:
 
 def run(words: list[str], folder: str) -> tuple[float, str]:
     """Milliseconds that the command took, and what the tracer said."""
-    environment = {**os.environ, "PYTHONPATH": SOURCE, "SKEP_CACHE_DIR": os.path.join(folder, "cache")}
+    environment = {**os.environ, "PYTHONPATH": SOURCE}
     result = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     if result.returncode:
         sys.exit(f"{words}: exit status {result.returncode}\n{result.stderr}")

@@ -102,7 +102,8 @@ class Tracer:
 
     def __init__(self, env: Env) -> None:
         release = os.uname().release
-        if tuple(int(number) for number in release.split("-")[0].split(".")[:2]) < _OLDEST:
+        digits = "".join(c if c.isdigit() else " " for c in release).split()
+        if tuple(map(int, digits[:2])) < _OLDEST:
             raise UnsupportedError(f"processes cannot be traced on Linux {release}", needs="Linux 5.3 (PTRACE_GET_SYSCALL_INFO)")
         self._process = os.getpid()
         size, self._serve = _functions()
@@ -113,7 +114,7 @@ class Tracer:
         self._env = env
         env.owner = ctypes.addressof(self._memory)
         state.env = ctypes.addressof(env)
-        state.cpus = os.cpu_count() or 1
+        state.cpus = os.sysconf("SC_NPROCESSORS_CONF")
         state.stack_end = ctypes.addressof(ctypes.c_char.from_buffer(self._stack)) + _STACK
         self._programs: list[Program] = []
         self._ids = 0
@@ -127,20 +128,15 @@ class Tracer:
         self._news = _thread.allocate_lock()  # of what happened
         self._ended: int | None = None  # the keeper's wait status, or a negated errno
         self._closed = False
-        with Uninterrupted():
-            self.fd, self._answer, self._idle, self._keeper = os.eventfd(0, _EVENTFD), os.eventfd(0), os.eventfd(0), -1
-            state.happened_fd, state.answer_fd, state.idle_fd = self.fd, self._answer, self._idle
-            joined = _thread.allocate_lock()
-            joined.acquire()
-            self._joined = joined
-            _thread.start_new_thread(self._lend, ())
-            while not state.keeper and self._ended is None:
-                time.sleep(_KICK / 20)
-            if self._ended is None:
-                self._keeper = os.pidfd_open(state.keeper)
-        if self._keeper < 0:
+        self._joined = _thread.allocate_lock()  # held until the keeper has ended
+        self._joined.acquire()
+        self.fd = self._answer = self._idle = self._keeper = -1
+        try:
+            with Uninterrupted():
+                self._open_keeper()
+        except BaseException:
             self._close_fds()
-            raise UnsupportedError(f"no process for the tracer: {errno_text(-(self._ended or 0))}", needs="clone(2)")
+            raise
 
     @property
     def tracees(self) -> int:
@@ -256,6 +252,18 @@ class Tracer:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    def _open_keeper(self) -> None:
+        state = self._state
+        self.fd = state.happened_fd = os.eventfd(0, _EVENTFD)
+        self._answer = state.answer_fd = os.eventfd(0)
+        self._idle = state.idle_fd = os.eventfd(0)
+        _thread.start_new_thread(self._lend, ())
+        while not state.keeper and self._ended is None:
+            time.sleep(_KICK / 20)
+        if self._ended is not None:
+            raise UnsupportedError(f"no process for the tracer: {errno_text(-self._ended)}", needs="clone(2)")
+        self._keeper = os.pidfd_open(state.keeper)
 
     def _lend(self) -> None:
         """The thread whose local storage the keeper uses: it waits for the keeper's end, as vfork(2)'s parent would."""
