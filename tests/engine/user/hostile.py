@@ -115,6 +115,8 @@ CASES: dict[str, tuple[str, str | int]] = {
     "endless-bounded-loops-nested": (
         "mov %r0, 0\n" + "".join(f"mov %r{n}, 0\nl{n}: add %r0, 1\n" for n in range(1, 6))
         + "".join(f"add %r{n}, 1\njne %r{n}, 3000, l{n}\n" for n in range(5, 0, -1)) + "exit", TIME),
+    "loops-nested-too-deep": (
+        "mov %r0, 0\n" + "".join(f"l{n}: add %r0, 1\n" for n in range(600)) + "".join(f"jlt %r0, {n}, l{n}\n" for n in range(599, -1, -1)) + "exit", INVALID),
     "endless-bounded-loops-in-a-row": (
         "mov %r0, 0\n" + "".join(
             f"mov %r1, 0\na{n}: mov %r2, 0\nb{n}: add %r0, %r2\nxor %r0, %r1\nadd %r2, 1\njne %r2, 4000, b{n}\nadd %r1, 1\njne %r1, 4000, a{n}\n"

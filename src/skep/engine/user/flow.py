@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from skep.bytecode import instruction as isa
 from skep.engine.user.validate import CALL, CALLX, EXIT, MAY_GOTO, jump_target, successors
+from skep.errors import InvalidInstruction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.bytecode.instruction import Instruction
     from skep.engine.user.validate import Code, Function
 
+_MEMBERS = 100_000  # blocks of all loops together, an inner loop's counted again for each loop around it
 _ARGUMENTS = 0b111110  # r1 to r5
 _SCRATCH = 0b111111  # r0 to r5: what a call overwrites
 
@@ -17,7 +19,7 @@ _SCRATCH = 0b111111  # r0 to r5: what a call overwrites
 class Block:
     """Instructions that run one after the other: positions, what may follow, and which registers are read later."""
 
-    __slots__ = ("at", "before", "live", "next", "positions")
+    __slots__ = ("at", "before", "defined", "live", "next", "positions")
 
     def __init__(self, at: int) -> None:
         self.at = at
@@ -25,17 +27,19 @@ class Block:
         self.next: list[int] = []
         self.before: list[int] = []
         self.live = 0  # at its begin, a bit for each register
+        self.defined = 0  # what it writes, a bit for each register
 
 
 class Loop:
     """A natural loop: its blocks by position, the blocks that jump back to its head, the loops inside."""
 
-    __slots__ = ("body", "head", "inner", "latches", "parent", "trips")
+    __slots__ = ("body", "defined", "head", "inner", "latches", "parent", "trips")
 
     def __init__(self, head: int) -> None:
         self.head = head
         self.body: set[int] = {head}
         self.latches: list[int] = []
+        self.defined = 0  # registers that are written in it, as bits
         self.inner: list[Loop] = []
         self.parent: Loop | None = None
         self.trips: int | None = None  # how often its head runs at most each time that it is entered
@@ -54,6 +58,9 @@ class Flow:
         self.idom = _dominators(self)
         self.loops, self.stray = _loops(self)
         _liveness(code, self)
+        for loop in self.loops.values():
+            for at in loop.body:
+                loop.defined |= self.blocks[at].defined
 
     def dominates(self, above: int, below: int) -> bool:
         """Whether every way to `below` goes through `above`."""
@@ -143,6 +150,7 @@ def _dominators(flow: Flow) -> dict[int, int]:
 
 def _loops(flow: Flow) -> tuple[dict[int, Loop], set[tuple[int, int]]]:
     loops: dict[int, Loop] = {}
+    members = 0
     stray: set[tuple[int, int]] = set()
     for at in flow.order:
         for head in flow.blocks[at].next:
@@ -158,7 +166,11 @@ def _loops(flow: Flow) -> tuple[dict[int, Loop], set[tuple[int, int]]]:
                 member = work.pop()
                 if member not in loop.body:
                     loop.body.add(member)
+                    members += 1
                     work += flow.blocks[member].before
+            if members > _MEMBERS:
+                text = f"instruction {flow.start}: this function's loops are too many, one in another, to be followed"
+                raise InvalidInstruction(text, insn=flow.start)
     by_size = sorted(loops.values(), key=lambda loop: len(loop.body))
     for number, loop in enumerate(by_size):
         for larger in by_size[number + 1 :]:
@@ -180,6 +192,7 @@ def _liveness(code: Code, flow: Flow) -> None:
             uses |= read & ~defines
             defines |= written
         effects[at] = uses, defines
+        block.defined = defines
     changed = True
     while changed:
         changed = False

@@ -59,7 +59,7 @@ class Induction:
 
     def _walk(self, code: Code, flow: Flow, loop: Loop) -> dict[int, Symbols]:
         ends: dict[int, Symbols] = {}
-        lost = {inner.head: _defined(code, flow, inner) for inner in _inside(loop)}
+        lost = {inner.head: inner.defined for inner in _inside(loop)}
         for at in sorted(loop.body, key=flow.rank.__getitem__):
             if at == loop.head:
                 symbols: Symbols = [(register, 0) for register in range(11)]
@@ -198,13 +198,3 @@ def _inside(loop: Loop) -> list[Loop]:
     for inner in loop.inner:
         found += [inner, *_inside(inner)]
     return found
-
-
-def _defined(code: Code, flow: Flow, loop: Loop) -> int:
-    defined = 0
-    for at in loop.body:
-        for position in flow.blocks[at].positions:
-            insn = code.insns[position]
-            assert insn is not None
-            defined |= defines_of(insn)
-    return defined
