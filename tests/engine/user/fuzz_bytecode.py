@@ -38,7 +38,7 @@ from skep.errors import ExecutionError, ObjectError  # noqa: E402
 from skep.llvm import _load, processor_machine  # noqa: E402
 from skep.native import NativeCode  # noqa: E402
 
-CHUNK = 50
+CHUNK = 100
 MAP_FACTS = MapFacts(2, 4, VALUE_SIZE, ENTRIES)
 PATIENCE = 60  # seconds for a chunk; each run in it may take 20 ms
 ALU = [isa.ADD, isa.SUB, isa.MUL, isa.DIV, isa.OR, isa.AND, isa.LSH, isa.RSH, isa.MOD, isa.XOR, isa.MOV, isa.ARSH]
@@ -387,7 +387,7 @@ def check_chunk(seeds: list[int], known: list[bytes], level: int) -> tuple[colle
         return counts, wrong
     map = Map()
     native = batch.link(map)
-    environment = Environment(0.02)
+    environment = Environment(0.005)
     for seed, code, memory in taken:
         proved = run(native.address(f"entry_{seed}_p"), memory, environment, map)
         checked = run(native.address(f"entry_{seed}_c"), memory, environment, map)
@@ -461,16 +461,19 @@ def main() -> int:
     _load()
     started, total, failures = time.monotonic(), collections.Counter[str](), 0
     first = options.seed * 1_000_000_000
-    for begin in range(first, first + options.n, CHUNK):
-        counts, wrong = in_child(list(range(begin, min(begin + CHUNK, first + options.n))), known, options.level)
-        total += counts
-        for line in wrong:
-            failures += 1
-            print(line, flush=True)
-            if options.keep:
-                os.makedirs(options.keep, exist_ok=True)
-                seed = int(line.split()[1].rstrip(":"))
-                Path(options.keep, f"bytecode-{seed}.bin").write_bytes(make(seed, known)[0])
+    try:
+        for begin in range(first, first + options.n, CHUNK):
+            counts, wrong = in_child(list(range(begin, min(begin + CHUNK, first + options.n))), known, options.level)
+            total += counts
+            for line in wrong:
+                failures += 1
+                print(line, flush=True)
+                if options.keep:
+                    os.makedirs(options.keep, exist_ok=True)
+                    seed = int(line.split()[1].rstrip(":"))
+                    Path(options.keep, f"bytecode-{seed}.bin").write_bytes(make(seed, known)[0])
+    except KeyboardInterrupt:
+        pass  # what was done counts
     print(", ".join(f"{value} {key}" for key, value in total.items()), f"in {time.monotonic() - started:.0f} s; {failures} wrong")
     return int(failures > 0)
 

@@ -83,7 +83,7 @@ def holds(operation: int, a: int, b: int, bits: int) -> bool:
 class Machine:
     """One run."""
 
-    def __init__(self, code: Code, memory: bytes, map: int, bases: tuple[int, int], steps: int = 20_000) -> None:
+    def __init__(self, code: Code, memory: bytes, map: int, bases: tuple[int, int], steps: int = 4_000) -> None:
         self.map = map  # what a program has for the map; its values lie behind
         self.values = bytearray(range(ENTRIES * VALUE_SIZE))
         self.insns = code.insns
