@@ -526,6 +526,21 @@ def test_an_attached_process_goes_on_when_the_keeper_is_killed():
         busy.assert_untouched()
 
 
+def test_machine_code_that_crashes_ends_the_tracer_and_neither_python_nor_the_tracee():
+    with Busy() as busy:
+        trace = Trace(GETPPID)
+        trace.tracer.attach_program(trace.programs[0].event, 8)  # nothing is at this address
+
+        def attach_and_wait():
+            trace.tracer.attach(busy.pid)
+            trace.tracer.wait(10)
+
+        with pytest.raises(SkepError, match="the tracer's process ended: signal 11 in machine code"):
+            attach_and_wait()
+        trace.tracer.close()
+        busy.assert_untouched()
+
+
 def test_no_process_of_skep_is_left_when_the_script_ends_without_closing():
     with Busy() as busy:
         text = (

@@ -492,7 +492,10 @@ def _threads(pid: int) -> list[int]:
 
 
 def _ending(status: int) -> str:
-    return f"signal {status & 0x7F}" if status & 0x7F else f"exit status {status >> 8}"
+    if status & 0x7F:
+        return f"signal {status & 0x7F}"
+    code = status >> 8
+    return f"signal {code - layout.EXIT_CRASH} in machine code" if code > layout.EXIT_CRASH else f"exit status {code}"
 
 
 def _functions() -> tuple[Callable[[], int], Callable[[int], int]]:

@@ -12,6 +12,7 @@ BEGAN, NOT_STARTED, ENDED, FAULT, IS_COMPAT = range(1, 6)
 ROOT, FOLLOW = 2, 4  # flags of a tracee
 # How a command that could not be started ends; below 200 it is execve's errno
 EXIT_NO_TRACER, EXIT_NO_FILTER, EXIT_NO_DIRECTORY, EXIT_NO_USER = range(200, 204)
+EXIT_CRASH = 128  # the keeper's, and a signal's number
 NEEDS_CPU = 1
 
 

@@ -139,6 +139,7 @@ struct happening { /* what Python hears of */
 
 /* How a command that could not be started ends; below 200 it is execve's errno. */
 enum { EXIT_NO_TRACER = 200, EXIT_NO_FILTER, EXIT_NO_DIRECTORY, EXIT_NO_USER };
+enum { EXIT_CRASH = 128 }; /* the keeper's, and a signal's number */
 
 enum {
 	OWNED = 1,     /* started by Skep: it ends with Skep */
