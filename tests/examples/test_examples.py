@@ -54,6 +54,14 @@ def test_hello_perf_prints_who_calls_execve(skep: Skep, script: str) -> None:
     assert len({pid for pid, _ in lines}) == 3
 
 
+def test_hello_ring_prints_what_is_run(skep: Skep) -> None:
+    command = f"{as_user(FIRST_UID)} /bin/sh -c '/bin/true; /bin/true; exit 0'"
+    done = skep("run", "-d", "20", "-c", command, "examples/hello_ring.py")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = re.findall(rf"^\d+ {FIRST_UID} (\w+) runs (\S*)$", done.stdout, re.MULTILINE)
+    assert lines == [("setpriv", "/bin/sh"), ("sh", "/bin/true"), ("sh", "/bin/true")]
+
+
 # Each line is one system call that neither script ignores, by number.
 SYSTEM_CALLS = """
 import ctypes, os
@@ -106,7 +114,7 @@ def test_hello_tail_prints_a_line_for_each_system_call(skep: Skep, script: str, 
     assert "Another syscall: 21" not in lines
 
 
-@pytest.mark.parametrize("name", ["hello_map", "hello_perf", "hello_tail"])
+@pytest.mark.parametrize("name", ["hello_map", "hello_perf", "hello_ring", "hello_tail"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_example_runs_by_itself_and_ends_by_a_signal(skep: Skep, name: str, number: int) -> None:
     process = subprocess.Popen(
