@@ -526,6 +526,13 @@ def test_an_attached_process_goes_on_when_the_keeper_is_killed():
         busy.assert_untouched()
 
 
+def test_what_was_started_ends_with_a_killed_keeper_and_closing_still_works():
+    with Trace(GETPPID) as trace:
+        pid = trace.tracer.start(("sh", "-c", "trap '' TERM; sleep 60"))
+        os.kill(tracer_of(pid), signal.SIGKILL)
+    eventually(lambda: state(pid) in ("", "Z"))
+
+
 def test_machine_code_that_crashes_ends_the_tracer_and_neither_python_nor_the_tracee():
     with Busy() as busy:
         trace = Trace(GETPPID)

@@ -240,7 +240,11 @@ class Tracer:
         if self._closed:
             return
         if os.getpid() == self._process and self._ended is None:
-            self._end_owned()
+            try:
+                self._end_owned()
+            except SkepError:
+                if self._ended is None:
+                    raise
             self._request(layout.CLOSE)
             with self._joined:
                 pass
