@@ -14,6 +14,7 @@ import json
 import math
 import os
 import random
+import shutil
 import statistics
 import subprocess
 import sys
@@ -33,6 +34,7 @@ from skep.object import read_object  # noqa: E402
 
 PROGRAMS = os.path.join(HERE, "engine_programs")
 MEMORY = 65536
+CLANG = shutil.which("clang-19") or "clang"
 BARS = {"proved": 1.0, "checked": 1.3, "worst": 4.0, "run_ns": 20.0, "start_ms": 1.0}
 LOOP = """
 typedef unsigned long long u64;
@@ -53,7 +55,7 @@ class Native:
         library = os.path.join(folder, f"{name}.so")
         wrapper = f'#include "{name}.c"\nunsigned long long entry(void *c, void *e) {{ return (unsigned)program(c); }}\n{LOOP}'
         command = [
-            "clang",
+            CLANG,
             "-O2",
             "-DNATIVE",
             "-fno-strict-aliasing",

@@ -1,4 +1,4 @@
-"""bench/engine.py on two programs: it compares results with native code and gives its figures. Times are nobody's promise here."""
+"""bench/engine.py on two programs: it compares results with native code and gives its figures (whose size is not tested)."""
 
 from __future__ import annotations
 
