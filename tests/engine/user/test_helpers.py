@@ -516,3 +516,37 @@ def test_a_lock_that_is_never_given_back_ends_the_run() -> None:
         program.machine.environment.env.time_limit = 50_000_000
         with pytest.raises(TimeLimit, match=r"limit of 0\.05 s"):
             program.test_run(ctx=WORDS)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kind", ["xdp", "tc", "raw"])
+def test_perf_output_of_data_and_packet(kind: str) -> None:
+    body = """
+        u64 words[2] = {1, 2}; u64 more = arg(0) << 32;
+        put(0, bpf_perf_event_output(ctx, &events, BPF_F_CURRENT_CPU | more, words, arg(1) & 15));"""
+    found = []
+    for engine in ("kernel", "user"):
+        case = Case("", kind, body, before="BPF_PERF_OUTPUT(events); struct item { u64 a; u64 b; };")
+        records: list[bytes] = []
+        results = []
+        with BPF(text=case.text, engine=engine) as b:
+            b["events"].open_perf_buffer(lambda cpu, data, size, to=records: to.append(ctypes.string_at(data, size)))
+            program = b.load_func("f", KINDS[kind]).handle
+            for more, size in (
+                (0, 15),
+                (0, 8),
+                (20, 8),
+                (7, 3),
+                (len(PACKET), 1),
+                (len(PACKET) + 1, 8),
+                (1 << 20, 8),
+                (1 << 24, 8),
+            ):
+                b["in"][0], b["in"][1] = more, size
+                program.test_run(case.data[0], case.ctx)
+                results.append(b["out"][0].value)
+            b.perf_buffer_poll(0)
+            b.perf_buffer_consume()
+        found.append((results, sorted(records)))
+    assert found[1] == found[0]
+    assert found[0][1]

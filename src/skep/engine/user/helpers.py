@@ -138,7 +138,11 @@ HOLDING = frozenset((131, 197, 198))  # what they give must be given back at the
 BY_NUMBER = (5, 7, 8, 14, 15)  # those that callx can reach: numbers in, a number out
 HELPERS[FOR_EACH] = Helper("for_each_map_elem", (MAP, CALLBACK, ANY, ANY))
 # The same number with another meaning: by context and number.
-_OTHERS = {("xdp", 23): _of_packet("xdp", "xdp_redirect", ANY, ANY)}
+_OTHERS = {
+    ("xdp", 23): _of_packet("xdp", "xdp_redirect", ANY, ANY),
+    ("xdp", 25): Helper("xdp_event_output", (CTX, MAP, ANY, READ, SIZE), NUMBER, "perf.c"),
+    ("skb", 25): Helper("skb_event_output", (CTX, MAP, ANY, READ, SIZE), NUMBER, "perf.c"),
+}
 
 
 def find(number: int, context: str) -> Helper | None:

@@ -5,6 +5,7 @@
 #include "lock.h"
 
 enum { EACCES = 13, ENOMEM = 12, EFAULT = 14, ENOTSUPP = 524, ETHERNET = 14, FAR_OFFSET = 0xffff };
+enum { XDP_SEEN = 24, SKB_SEEN = 192 }; /* bytes of struct xdp_md and struct __sk_buff */
 
 /* test_run.py makes it and keeps the memory from `first` to `limit` while the program runs. */
 struct packet {

@@ -3,7 +3,7 @@
  *
  * `map->storage` is an array of struct perf_ring, one for each index; a ring without a page is not open.
  */
-#include "lock.h"
+#include "packet.h"
 
 enum { SAMPLE = 9, LOST = 2, TIME = 1 << 2, CPU = 1 << 7, HEAD = 1024 / 8, TAIL = 1032 / 8 };
 #define CURRENT_CPU 0xffffffffull
@@ -51,24 +51,22 @@ ALWAYS u64 perf_time(struct skep_env *env)
 	return now[0] * 1000000000 + now[1];
 }
 
-COLD u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64 flags, u64 data, u64 size)
+/* A record of `size` bytes at `data`, and `more` bytes of the packet behind them. */
+static u64 perf_output(struct skep_env *env, struct skep_map *map, u64 index, const void *data, u64 size, const u8 *packet, u64 more)
 {
-	struct skep_map *map = (struct skep_map *)array;
-	u64 index = flags & CURRENT_CPU, context = CONTEXT_SIZE(flags), one = 1, words[3], head, room, whole, raw, padding;
+	u64 one = 1, words[3], head, room, whole, raw, padding;
 	struct perf_ring *ring;
 	struct perf_header header = { SAMPLE, 2 /* PERF_RECORD_MISC_USER */, 0 };
 	u32 raw_size, cpu[2] = { env->task->cpu, 0 };
-	if (flags >> 52)
-		return FAILED(EINVAL);
 	if (index == CURRENT_CPU)
 		index = env->task->cpu;
 	if (index >= map->shape.max_entries)
 		return FAILED(E2BIG);
 	ring = (struct perf_ring *)map->storage + index;
-	if (context > env->ctx_size || size + context > MOST_DATA)
+	if (size > MOST_DATA || more > MOST_DATA - size)
 		return FAILED(E2BIG);
-	raw = (size + context + 4 + 7) & ~7ull; /* with its length; the kernel counts the padding as data */
-	padding = raw - 4 - size - context;
+	raw = (size + more + 4 + 7) & ~7ull; /* with its length; the kernel counts the padding as data */
+	padding = raw - 4 - size - more;
 	raw_size = raw - 4;
 	whole = sizeof(header) + raw + (ring->sample_type & TIME ? 8 : 0) + (ring->sample_type & CPU ? 8 : 0);
 	header.size = whole;
@@ -100,8 +98,8 @@ COLD u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64 
 	if (ring->sample_type & CPU)
 		head = perf_put(ring, head, cpu, 8);
 	head = perf_put(ring, head, &raw_size, 4);
-	head = perf_put(ring, head, (const void *)data, size);
-	head = perf_put(ring, head, (const void *)ctx, context);
+	head = perf_put(ring, head, data, size);
+	head = perf_put(ring, head, packet, more);
 	words[0] = 0;
 	head = perf_put(ring, head, words, padding);
 	__atomic_store_n(&ring->page[HEAD], head, __ATOMIC_RELEASE);
@@ -112,6 +110,34 @@ COLD u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 array, u64 
 	}
 	give_lock(&ring->lock);
 	return 0;
+}
+
+COLD u64 helper_perf_event_output(struct skep_env *env, u64 ctx, u64 map, u64 flags, u64 data, u64 size)
+{
+	if (flags & ~CURRENT_CPU)
+		return FAILED(EINVAL);
+	return perf_output(env, (struct skep_map *)map, flags, (const void *)data, size, 0, 0);
+}
+
+ALWAYS u64 packet_output(struct skep_env *env, const struct packet *packet, u64 map, u64 flags, u64 data, u64 size)
+{
+	u64 more = CONTEXT_SIZE(flags);
+	if (flags >> 52)
+		return FAILED(EINVAL);
+	if (more > packet_length(packet))
+		return FAILED(EFAULT);
+	return perf_output(env, (struct skep_map *)map, flags & CURRENT_CPU, (const void *)data, size, packet->data, more);
+}
+
+/* Of packet programs: the flags say how many bytes of the packet go with the data. */
+COLD u64 helper_xdp_event_output(struct skep_env *env, u64 ctx, u64 map, u64 flags, u64 data, u64 size)
+{
+	return packet_output(env, (const struct packet *)(ctx + XDP_SEEN), map, flags, data, size);
+}
+
+COLD u64 helper_skb_event_output(struct skep_env *env, u64 ctx, u64 map, u64 flags, u64 data, u64 size)
+{
+	return packet_output(env, (const struct packet *)(ctx + SKB_SEEN), map, flags, data, size);
 }
 
 /* From Python: no program writes into the ring any more. */

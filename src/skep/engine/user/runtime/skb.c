@@ -6,7 +6,7 @@ enum { RECOMPUTE = 1, INVALIDATE_HASH = 2, FIELD = 0xf, PSEUDO = 16, MANGLED_0 =
 enum { SHOT = 2, REDIRECT = 7, INGRESS = 1, LEN = 0, HASH = 17, FAR_BYTES = 0x7fffffff, MAC = 0, NET = 1 };
 
 struct skb {
-	u32 seen[48];
+	u32 seen[SKB_SEEN / 4];
 	struct packet packet;
 };
 

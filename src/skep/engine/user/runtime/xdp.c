@@ -4,7 +4,7 @@
 enum { FRAME = 40 /* struct xdp_frame is kept in the headroom */, MOST_META = 255, REDIRECT = 4, ABORTED = 0 };
 
 struct xdp {
-	u32 seen[6];
+	u32 seen[XDP_SEEN / 4];
 	struct packet packet;
 };
 
