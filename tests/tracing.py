@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import functools
 import os
 import tempfile
 import time
@@ -72,17 +73,22 @@ class Row(ctypes.Structure):
         return bytes(self.words)[: self.size]
 
 
+@functools.cache
+def _log_object() -> bytes:
+    entries = "\n".join(
+        f"u64 entry{i}(void *ctx, struct skep_env *env) {{ return note({i}, ctx, env); }}" for i in range(ENTRIES)
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "log.c")
+        path.write_text(_TEXT % (RUNTIME, ROWS, ROWS - 1, entries))
+        return compile_file(str(path))
+
+
 class Log:
     """Machine code with entries that log; `rows` are what they saw."""
 
     def __init__(self):
-        entries = "\n".join(
-            f"u64 entry{i}(void *ctx, struct skep_env *env) {{ return note({i}, ctx, env); }}" for i in range(ENTRIES)
-        )
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "log.c")
-            path.write_text(_TEXT % (RUNTIME, ROWS, ROWS - 1, entries))
-            self.code = NativeCode(compile_file(str(path)))
+        self.code = NativeCode(_log_object())
 
     def entry(self, number):
         return self.code.address(f"entry{number}")

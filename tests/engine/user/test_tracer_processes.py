@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import pytest
 from support import ROOT, own_children
 from tracing import Trace, eventually, exit_status, state, tracer_of
 
+from skep.engine.user import tracer_layout as layout
 from skep.engine.user.layout import Env
 from skep.engine.user.tracer import Tracer
 from skep.errors import AttachError, PrivilegeError, SkepError, UnsupportedError
@@ -394,6 +396,31 @@ def test_commands_that_cannot_run_are_errors():
             tracer.start(["true"], directory="/nowhere")
         assert tracer.tracees == 0
         assert tracer.wait(0) == []
+
+
+def test_a_command_that_another_thread_hears_the_end_of_before_its_start_returns_is_not_waited_for():
+    """A thread that waits meanwhile is what the user engine has (session.py)."""
+    with Trace() as trace:
+        heard = []
+        listener = threading.Thread(target=lambda: heard.append(trace.ended(pid)))
+        request = trace.tracer._request
+
+        def slow(kind, *arguments):
+            nonlocal pid
+            result = request(kind, *arguments)
+            if kind == layout.START:
+                pid = result
+                listener.start()
+                eventually(lambda: trace.tracer.tracees == 0)
+                listener.join(0.1)
+            return result
+
+        pid = 0
+        trace.tracer._request = slow
+        assert trace.tracer.start(["true"]) == pid
+        listener.join()
+        assert [exit_status(status) for status in heard] == [0]
+        assert not trace.tracer._owned
 
 
 def test_under_another_tracer_starting_says_so():

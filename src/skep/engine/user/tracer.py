@@ -170,10 +170,12 @@ class Tracer:
         if filter:
             begin.set_filter(make_filter(calls))
             self._filters.append(calls)
-        pid = self._request(layout.START, ctypes.addressof(begin.head))
+        with self._news:  # another thread's wait() shall not hear of its end before it is known here
+            pid = self._request(layout.START, ctypes.addressof(begin.head))
+            if pid >= 0:
+                self._owned[pid] = group
         if pid < 0:
             raise start_error(argv[0], -pid)
-        self._owned[pid] = group
         while pid not in self._starting:
             self._collect()
             if pid not in self._starting:
