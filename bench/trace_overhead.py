@@ -22,7 +22,10 @@ COMMANDS = {
     "dd bs=1 (50 000 blocks)": ("read", "dd if=/dev/zero of=/dev/null bs=1 count=50000 status=none"),
     "shell loop (300 commands)": ("openat", "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done"),
     "shell loop, execve": ("execve", "i=0; while [ $i -lt 300 ]; do /bin/true; i=$((i+1)); done"),
-    "Python import": ("openat", f"{sys.executable} -I -c 'import asyncio, json, http.client, unittest, decimal'"),
+    "Python import (5 times)": (
+        "openat",
+        f"for i in 1 2 3 4 5; do {sys.executable} -I -c 'import asyncio, json, http.client, unittest, decimal'; done",
+    ),
     "find": ("newfstatat", "find /usr/share/doc -name nothing"),
 }
 _ENTER = (
