@@ -8,7 +8,6 @@ from __future__ import annotations
 import ctypes
 import mmap
 import os
-import platform
 from struct import Struct
 
 from skep.elf import ALLOCATED, EXECUTABLE, NOBITS, RELA, Elf
@@ -32,7 +31,7 @@ _STUB_SIZE = 8
 _ALIGNMENT = 64  # the largest that the compiler's sections ask for
 _PAGE = mmap.PAGESIZE
 _PROT_READ, _PROT_EXEC = 1, 4
-_MACHINES = ("x86_64", "AMD64")
+_MACHINES = ("x86_64",)
 _LIBC: Any = ctypes.CDLL(None, use_errno=True)
 
 
@@ -47,8 +46,8 @@ class NativeCode:
     __slots__ = ("_memory", "_symbols", "base", "size")
 
     def __init__(self, data: bytes, imports: Mapping[str, int] | None = None) -> None:
-        if platform.machine() not in _MACHINES:
-            raise UnsupportedError(f"machine code for {platform.machine()} cannot be linked yet", needs="x86-64")
+        if os.uname().machine not in _MACHINES:
+            raise UnsupportedError(f"machine code for {os.uname().machine} cannot be linked yet", needs="x86-64")
         elf = Elf(data)
         parts = [section for section in elf.sections if section.flags & ALLOCATED and section.size]
         imported = sorted({symbol.name for symbol in elf.symbols if symbol.section == _UNDEFINED and symbol.name})
@@ -226,7 +225,7 @@ def compile_file(path: str) -> bytes:
         text = file.read()
     key = ""
     if cache.enabled:
-        key = cache.key("native", platform.machine(), compiler_state(), os.path.basename(path), text, *_headers(path))
+        key = cache.key("native", os.uname().machine, compiler_state(), os.path.basename(path), text, *_headers(path))
         data = cache.get(key)
         if data is not None:
             return data
