@@ -144,6 +144,9 @@ class BPF(Attaching, Hooking, SymbolNames):
                 hook = self._autoload_hook(program)
                 if hook is not None:
                     self._attach(hook, program.name)
+            for handle in self._own_maps.values():
+                if handle.spec.operations is not None:
+                    self.attach_struct_ops(handle.spec.name)
         except BaseException:
             self.cleanup()
             raise

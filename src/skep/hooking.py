@@ -6,14 +6,15 @@ from skep.arguments import as_text
 from skep.attachments import Attachment
 from skep.engine import Hook
 from skep.errors import AttachError, SkepError
+from skep.interrupts import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
     from skep.attachments import Attachments
-    from skep.engine import Engine
-    from skep.object.model import ProgramSpec
+    from skep.engine import Engine, ProgramHandle
+    from skep.object.model import ProgramKind, ProgramSpec
 
     Text = str | bytes
 
@@ -29,7 +30,9 @@ class Hooking:
         engine: Engine
 
         def _program(self, name: str) -> ProgramSpec: ...
+        def _load(self, name: str, kind: ProgramKind) -> ProgramHandle: ...
         def _require_open(self) -> None: ...
+        def __getitem__(self, name: Text) -> Any: ...
         def _attach(self, hook: Hook, function: str) -> None: ...
         def _detach(self, family: str, target: Text, function: Text | None = None) -> None: ...
 
@@ -202,6 +205,40 @@ class Hooking:
         if kind is None or kind.context != family:
             raise AttachError(f"program {function!r} says nowhere what to attach to: name it as KFUNC_PROBE and its kin do")
         return kind.target.removeprefix("bpf_lsm_")
+
+    # Structs of functions
+
+    def attach_struct_ops(self, name: Text) -> None:
+        """Register a struct of SEC(".struct_ops") with the kernel (Linux 5.6), as is done for all of them at construction.
+
+        It stays until `detach_struct_ops` or the end of this object; since 6.4 it never outlives the process.
+        """
+        from skep.object.model import ProgramKind
+
+        self._require_open()
+        name = as_text(name, "a map's name")
+        handle = self[name].handle
+        register = getattr(handle, "register", None)
+        if register is None:
+            raise AttachError(f"map {name!r} is no struct_ops of this object")
+        if name in self._attachments.places("struct_ops"):
+            raise AttachError(f"struct_ops {name!r} is registered already: detach_struct_ops({name!r}) first")
+
+        def load(function: str, target: str, member: int) -> ProgramHandle:
+            kind = self._program(function).kind
+            if kind is None or kind.context != "struct_ops":
+                raise AttachError(f'program {function!r} of struct_ops {name!r} needs SEC("struct_ops/{function}")')
+            bound = ProgramKind(kind.name, kind.type, kind.context, expected_attach_type=member, target=target, flags=kind.flags)
+            return self._load(function, bound)
+
+        with Uninterrupted():
+            link = register(load)
+            functions = ", ".join(handle.spec.operations.functions.values())
+            self._attachments.add(Attachment(Hook("struct_ops", name), functions, link))
+
+    def detach_struct_ops(self, name: Text) -> None:
+        """Take a struct away from the kernel; what uses it now, such as a socket, goes on with it until its end."""
+        self._detach("struct_ops", name)
 
     def read_iterator(self, fn_name: Text) -> bytes:
         """What a BPF_ITER (SEC("iter/...")) program writes for all objects of its kind (Linux 5.8)."""

@@ -176,7 +176,8 @@ class Emitter:
                 to = param.type.to
                 known = model in programs.BTF_MODELS and isinstance(to, ct.RecordType)  # btf_ctx_access: others are numbers
                 unknown = "kernel" if programs.pointer_to(param.type, "pt_regs") else "any"
-                params.append("user" if to.quals & ct.USER else "btf" if known else unknown)
+                sock = model == "struct_ops" and programs.pointer_to(param.type, "sock")
+                params.append("btf:sock" if sock else "user" if to.quals & ct.USER else "btf" if known else unknown)
             elif programs.pointer_to(param.type, "pt_regs"):
                 params.append("kernel")
             else:
@@ -312,7 +313,7 @@ class Emitter:
             )  # fmt: skip
             return symbol
         type, value = self.data(var.type, var.init)
-        if self.bpf and "ptr " in type and var.section != ".maps":
+        if self.bpf and "ptr " in type and var.section not in (".maps", *programs.STRUCT_OPS):
             self.frames.setdefault("", []).append((0, var.symbol, var.token))
         section = f', section "{var.section}"' if var.section else ""
         volatile = var.type.quals & ct.VOLATILE

@@ -2,6 +2,7 @@
 
 An origin is a word: "" nothing known (null, a number), "context" ("context:btf": the verifier knows the types of what is
 loaded), "stack" ("stack:X": what is stored there has origin X), "memory" (map value, record, global), "packet", "btf",
+"btf:sock" (the sock of a struct_ops program: the verifier takes it for any of TCP's),
 "kernel", "user", "any" (kernel or user, known at run time only), "wire" (a place in a packet by its offset). Solved per function
 and origins of its arguments, a word for each scalar of each variable. Where those differ, a pointer to the variable is
 "stack:{0=X,8=Y}": what is stored there by its offset in bytes.
@@ -180,7 +181,7 @@ class Origins:
                 return "kernel" if origin == "btf" and _other_record(node.operand.type, node.type) else origin
             case tree.PointerAdd():
                 origin, index = self.of(node.pointer), tree.const_int(node.index)
-                return "kernel" if origin == "btf" and index is None else origin if index == 0 else _moved(origin)
+                return "kernel" if kind(origin) == "btf" and index is None else origin if index == 0 else _moved(origin)
             case tree.Binary():
                 return join(_moved(self.of(node.left)), _moved(self.of(node.right))) if node.op in "+-&|" else ""
             case tree.Conditional():

@@ -28,6 +28,7 @@ _MODELS = {
     "classifier": "skb", "action": "skb", "cgroup_skb": "skb", "lwt_in": "skb", "lwt_out": "skb", "lwt_xmit": "skb",
     "sk_skb": "skb", "tcx": "skb", "netkit": "skb",
 }  # fmt: skip
+STRUCT_OPS = (".struct_ops", ".struct_ops.link")  # sections of structs of functions that the kernel calls
 KSYMS = ".ksyms"  # the section of functions that the kernel has
 REGISTER_MODELS = frozenset({"kprobe", "kretprobe"})
 SYSCALL_MODELS = frozenset({"syscall_enter", "syscall_exit"})

@@ -44,6 +44,7 @@ MAP_VIEWS: dict[int, tuple[str, str]] = {
     23: ("queues", "QueueStack"),
     24: ("storage", "Storage"),  # sk_storage
     25: ("objects", "DevMapHash"),
+    26: ("struct_ops", "StructOps"),
     27: ("events", "RingBuf"),
     28: ("storage", "Storage"),  # inode_storage
     29: ("storage", "Storage"),  # task_storage

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from skep.btf.reader import Btf
 from skep.btf.types import Array, DataSec, DeclTag, Enum, Pointer, Struct, Var
-from skep.elf import ALLOCATED, EXECUTABLE, FUNCTION, NOBITS, PROGBITS, SECTION
+from skep.elf import ALLOCATED, EXECUTABLE, FUNCTION, LOCAL, NOBITS, PROGBITS, SECTION
 from skep.errors import ObjectError
 from skep.object.kinds import MAP_TYPES
-from skep.object.model import MapSpec
+from skep.object.model import MapSpec, StructOps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ _U32 = 0xFFFFFFFF
 _MAPS_OF_MAPS = (MAP_TYPES["array_of_maps"], MAP_TYPES["hash_of_maps"])
 # Their slots hold file descriptors: the kernel takes only 4-byte keys and values, and objects may leave them out.
 _FD_ARRAYS = (MAP_TYPES["prog_array"], MAP_TYPES["perf_event_array"])
+_STRUCT_OPS = (".struct_ops", ".struct_ops.link")
 _NUMBERS = {"type", "max_entries", "map_flags", "key_size", "value_size", "numa_node", "pinning", "map_extra"}
 
 
@@ -47,7 +48,47 @@ def read_maps(elf: Elf, btf: Btf | None, record_types: dict[str, int]) -> tuple[
     for section in elf.sections:
         if is_data(section):
             maps[section.name] = _data_map(elf, section, btf)
+        elif section.name in _STRUCT_OPS and section.size:
+            _function_tables(elf, section, btf, maps)
     return maps, places
+
+
+def _function_tables(elf: Elf, section: Section, btf: Btf | None, maps: dict[str, MapSpec]) -> None:
+    """The variables of a section `.struct_ops`: each is a struct of the kernel's that it registers."""
+    if btf is None:
+        raise ObjectError(f"section {section.name} without BTF: compile with -g, so that its structs can be read")
+    named = {offset: symbol for offset, _, symbol in elf.relocations(section)}
+    for variable, start in _variables(btf, section.name):
+        struct = btf.type(btf.strip(variable.target))
+        if not isinstance(struct, Struct) or not struct.name:
+            raise ObjectError(f"{variable.name} in section {section.name}: {struct!r}; a struct of the kernel's belongs there")
+        data = section.data[start : start + struct.size]
+        if len(data) != struct.size:
+            raise ObjectError(f"{variable.name} is outside section {section.name}")
+        members, functions = [], {}
+        for member in struct.members:
+            at = member.bit_offset // 8
+            end = at + (
+                btf.size_of(member.type_id) if not member.bit_size else (member.bit_offset % 8 + member.bit_size + 7) // 8
+            )
+            members.append((member.name, data[at:end]))
+            inside = [symbol for offset, symbol in named.items() if start + at <= offset < start + end]
+            if inside and (inside[0].type != FUNCTION or inside[0].binding == LOCAL or end - at != 8):
+                raise ObjectError(
+                    f"{variable.name}.{member.name} is initialised with {inside[0].name or 'an address'}, which is no program "
+                    'of this object; give it a function with SEC("struct_ops/...") that is not static'
+                )
+            if inside:
+                functions[member.name] = inside[0].name
+        maps[variable.name] = MapSpec(
+            variable.name,
+            MAP_TYPES["struct_ops"],
+            4,
+            struct.size,
+            1,
+            value_type=struct.id,
+            operations=StructOps(struct.name, members, functions),
+        )
 
 
 def is_data(section: Section) -> bool:

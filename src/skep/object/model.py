@@ -47,6 +47,20 @@ class ProgramKind:
         return f"ProgramKind{self._key()!r}"
 
 
+class StructOps:
+    """A table of functions that the kernel calls (sections `.struct_ops`, `.struct_ops.link`), as an object file fills it in.
+
+    `type_name` is the kernel's struct, `members` are (name, bytes) of the object's struct, `functions` are programs by member.
+    """
+
+    __slots__ = ("functions", "members", "type_name")
+
+    def __init__(self, type_name: str, members: list[tuple[str, bytes]], functions: dict[str, str]) -> None:
+        self.type_name = type_name
+        self.members = members
+        self.functions = functions
+
+
 class MapSpec:
     """A map as an object file describes it; sizes in bytes, `key_type`/`value_type` are BTF ids in the object (0: none).
 
@@ -54,12 +68,12 @@ class MapSpec:
     `frozen` maps are frozen then. `values` are (index, name) of the maps or programs that are put in before the
     first program is attached. `record_type` is the BTF id of the records of a perf or ring buffer (0: unknown).
     `sharing`: "public" when other objects of this process may use the map by its name, "extern" when it is such a map of
-    another object (its type is 0 here), else "".
+    another object (its type is 0 here), else "". `operations` is what a struct_ops map registers (None: any other map).
     """
 
     __slots__ = (
         "flags", "frozen", "initial", "inner", "key_size", "key_type", "map_extra", "max_entries", "name", "numa_node",
-        "pin_path", "record_type", "sharing", "type", "value_size", "value_type", "values",
+        "operations", "pin_path", "record_type", "sharing", "type", "value_size", "value_type", "values",
     )  # fmt: skip
 
     def __init__(
@@ -80,6 +94,7 @@ class MapSpec:
         pin_path: str = "",
         initial: bytes | None = None,
         frozen: bool = False,
+        operations: StructOps | None = None,
     ) -> None:
         self.name = name
         self.type = type
@@ -96,6 +111,7 @@ class MapSpec:
         self.pin_path = pin_path
         self.initial = initial
         self.frozen = frozen
+        self.operations = operations
         self.values: list[tuple[int, str]] = []
         self.sharing = ""
 

@@ -32,6 +32,10 @@ def create_map(spec: MapSpec, possible_cpus: int, btf_fd: int) -> KernelMap:
         pinned = _take_pin(spec, possible_cpus)
         if pinned is not None:
             return pinned
+    if spec.operations is not None:
+        from skep.engine.kernel.struct_ops import create
+
+        return create(spec, possible_cpus, btf_fd)
     max_entries = _max_entries(spec, possible_cpus)
     fd, mappable = _create_fd(spec, max_entries, btf_fd, possible_cpus)
     handle = KernelMap(spec, fd, max_entries, possible_cpus, mappable=mappable)

@@ -25,7 +25,7 @@ _PSEUDO = {"map": 1, "map_value": 2}
 _PSEUDO_KFUNC_CALL, _PSEUDO_BTF_ID = 2, 3
 _LOAD_64 = 0x18
 _BTF_KINDS = {"kfunc": "func", "kfunc_id": "func", "ksym": "var"}
-_WORDS = {"func": "function", "var": "variable", "typedef": "tracepoint"}
+_WORDS = {"func": "function", "var": "variable", "typedef": "tracepoint", "struct": "struct"}
 # libbpf's: a call that the verifier must never reach, and whose number tells what was missing
 _MISSING_CALL = 2_002_000_000
 
@@ -136,7 +136,7 @@ class Target:
         if not kind.target:
             return
         name = kind.target
-        btf_kind = "typedef" if name.startswith("btf_trace_") else "func"
+        btf_kind = "struct" if kind.context == "struct_ops" else "typedef" if name.startswith("btf_trace_") else "func"
         found = find_kernel_type(name, btf_kind)
         if found is None:
             raise UnsupportedError(
