@@ -550,3 +550,21 @@ def test_perf_output_of_data_and_packet(kind: str) -> None:
         found.append((results, sorted(records)))
     assert found[1] == found[0]
     assert found[0][1]
+
+
+STRUCTS = [
+    ("RAW_TRACEPOINT_PROBE(sched_process_exec)", "struct task_struct *p = (void *)ctx->args[0];", "u32 pid = p->pid;"),
+    ("RAW_TRACEPOINT_PROBE(sched_process_fork)", "struct task_struct *p = (void *)ctx->args[1];",
+     "u32 pid = p->real_parent->pid;"),
+    ('SEC("tp_btf/sched_process_exit") int BPF_PROG(ended, struct task_struct *p)', "", "u32 pid = p->pid;"),
+    ("int kprobe____x64_sys_getppid(struct pt_regs *ctx)", "struct task_struct *p;",
+     "p = (void *)bpf_get_current_task(); u32 pid = p->pid;"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("function", "first", "access"), STRUCTS, ids=[row[0] for row in STRUCTS])
+def test_a_struct_of_the_kernels_is_refused_at_load(function: str, first: str, access: str) -> None:
+    text = f"{HEAD}{function} {{\n{first}\n{access}\nput(0, pid);\nreturn 0;\n}}\n"
+    with pytest.raises(UnsupportedError, match=r"struct of the kernel's.*use the kernel engine") as caught:
+        BPF(text=text, engine="user")
+    assert access in str(caught.value)

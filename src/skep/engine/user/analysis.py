@@ -23,6 +23,7 @@ from skep.engine.user.values import (
     MAP,
     MEMORY,
     NOWHERE,
+    OF_KERNEL,
     PACKET,
     PACKET_END,
     RECORD,
@@ -370,7 +371,9 @@ class Analysis:
                 state.set(insn.dst, truncated(source, M32))
             return
         if target.kind == SCALAR and (source.kind == SCALAR or operation == isa.NEG):
-            state.set(insn.dst, arithmetic(operation, target, source, mask, signed=bool(insn.off)))
+            number = arithmetic(operation, target, source, mask, signed=bool(insn.off))
+            of_kernel = target.ref if wide and operation in (isa.ADD, isa.SUB) and source.lo == source.hi else 0
+            state.set(insn.dst, number._replace(ref=of_kernel))
             return
         result = UNKNOWN if wide else WORD
         if wide and operation in (isa.ADD, isa.SUB):
@@ -408,6 +411,8 @@ class Analysis:
             if base.kind == CTX and (at, size) in self.unit.context.fields:
                 kind = self.unit.context.fields[at, size][1]
                 return UNKNOWN if kind == SCALAR else pointer(kind)
+            if base.kind == CTX and size == 8 and self.unit.context.structs:
+                return UNKNOWN._replace(ref=OF_KERNEL)
             if base.kind == VALUE and self.proved(base, insn.off, size, state):
                 content = self.facts(base).content
                 if content is not None:

@@ -14,7 +14,7 @@ from skep.engine.user.mapkinds import KINDS
 from skep.engine.user.metering import MOST
 from skep.engine.user.state import FRAME
 from skep.engine.user.validate import CALLX
-from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, PACKET, RECORD, VALUE, Value
+from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, Writer, field
 from skep.errors import InvalidInstruction
 
@@ -318,6 +318,8 @@ class Calls(Writer):
         elif kind == tables.RECORD:
             if known.kind != RECORD or known.null or known.lo or known.hi:
                 raise self._refused(position, f"r{number} must be a reserved record that is not null, for bpf_{helper.name}()")
+        elif kind == tables.SOURCE and known.kind == SCALAR and known.ref == OF_KERNEL:
+            raise self._refused(position, f"bpf_{helper.name}() reads a struct of the kernel's, and there is none in user space")
         elif kind == tables.KEPT:
             if known.kind != VALUE or self.analysis.facts(known).content is not None:
                 raise self._refused(position, f"r{number} must be memory of a map that may be written, for bpf_{helper.name}()")

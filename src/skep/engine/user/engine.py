@@ -50,6 +50,7 @@ _CONTEXTS = {
     "kretprobe": Context("kprobe", 2 * _REGISTERS),
     "tracepoint": Context("tracepoint"),
     "raw_tracepoint": Context("raw_tracepoint", 2 * 8),
+    "process_tracepoint": Context("raw_tracepoint", 2 * 8, structs=True),
     "perf_event": Context("perf_event", 2 * _REGISTERS),
     "fentry": Context("tracing", 2 * 8),
     "fexit": Context("tracing", 2 * 8),

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from skep.errors import AttachError
 from skep.object.kinds import kind_for_section
+from skep.object.model import ProgramKind
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from skep.engine import Hook
-    from skep.object.model import ProgramKind
 
 RECORD, RAW, CALL, SAMPLE = range(4)  # enum context of runtime/tracer.h
 ENTER, EXIT, EXEC, FORK, END, TIMER = range(6)
@@ -119,7 +119,10 @@ def _raw_tracepoint(hook: Hook) -> Event:
             _RAW_POINTS,
         )
     section = hook.family if hook.family == "raw_tracepoint" else f"{hook.family}/{hook.target}"
-    return Event(point, RAW, _kind(section), f"raw tracepoint {hook.target} (ptrace)")
+    kind = _kind(section)
+    if point in (EXEC, FORK, END):  # their arguments are structs
+        kind = ProgramKind(kind.name, kind.type, "process_tracepoint")
+    return Event(point, RAW, kind, f"raw tracepoint {hook.target} (ptrace)")
 
 
 def _sample(hook: Hook) -> Event:

@@ -12,10 +12,11 @@ class Context:
 
     `fields`: (offset, size) as the program reads it -> (offset where the engine keeps the 8-byte pointer, its kind: "P" for
     the packet's first byte, "E" for its end, "S" for a number). Without them a program sees the memory as it is.
-    `packet`: where the engine keeps the first byte that may be touched, and the end.
+    `packet`: where the engine keeps the first byte that may be touched, and the end. `structs`: the words of the context are in
+    the kernel the addresses of structs.
     """
 
-    __slots__ = ("fields", "length", "name", "packet", "size")
+    __slots__ = ("fields", "length", "name", "packet", "size", "structs")
 
     def __init__(
         self,
@@ -25,7 +26,9 @@ class Context:
         length: bool = False,
         fields: Mapping[tuple[int, int], tuple[int, str]] | None = None,
         packet: tuple[int, int] | None = None,
+        structs: bool = False,
     ) -> None:
+        self.structs = structs
         self.name = name
         self.size = size
         self.length = length
@@ -35,7 +38,7 @@ class Context:
 
     def key(self) -> str:
         """All of it as text, for the key of the cache."""
-        return f"{self.name} {self.size} {self.length} {sorted(self.fields.items())} {self.packet}"
+        return f"{self.name} {self.size} {self.length} {sorted(self.fields.items())} {self.packet} {self.structs}"
 
 
 MEMORY = Context("memory", length=True)

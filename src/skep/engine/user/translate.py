@@ -13,7 +13,7 @@ from skep.engine.user.layout import MISALIGNED
 from skep.engine.user.metering import FIRST_ALLOWANCE, Meter
 from skep.engine.user.state import FRAME
 from skep.engine.user.validate import CALL, CALLX, EXIT, GOTO, GOTOL, MAP_VALUES, MAY_GOTO, jump_target
-from skep.engine.user.values import CTX, MAP, PACKET, RECORD, STACK, VALUE, Value
+from skep.engine.user.values import CTX, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, STACK, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, field
 
 TYPE_CHECKING = False
@@ -313,6 +313,8 @@ class FunctionWriter(Calls):
     def address(self, position: int, register: int, offset: int, size: int) -> str:
         """Where an access goes to, after what is not proved of it was checked."""
         known = self.known(register)
+        if known.kind == SCALAR and known.ref == OF_KERNEL:
+            raise self._refused(position, "it looks into a struct of the kernel's, and there is none in user space")
         if known.kind not in _CHECKS:
             return self._anywhere(position, register, offset, size)
         pointer = self.pointer(register)
