@@ -55,6 +55,10 @@ def share(engine: Engine, spec: MapSpec, given: Any) -> MapHandle:
             f"map {spec.name!r} is to be replaced by {given!r}: give the map of another BPF object, such as other[{spec.name!r}]",
             map_name=spec.name,
         )
+    if found.operations is not None or spec.operations is not None:
+        raise MapError(
+            f"map {found.name!r} is a struct_ops: it is of its own object's programs and cannot be shared", map_name=spec.name
+        )
     any_size = not spec.type or spec.max_entries in (0, found.max_entries)  # perf buffers and ring buffers are made larger
     differing = [
         f"{what} is {shown(theirs)}, wanted {shown(wanted)}"

@@ -17,7 +17,7 @@ import pytest
 import skep
 from skep import BPF
 from skep.engine.kernel import struct_ops
-from skep.errors import AttachError, MapKeyError, ObjectError, SkepError, UnsupportedError
+from skep.errors import AttachError, MapError, MapKeyError, ObjectError, SkepError, UnsupportedError
 
 pytestmark = pytest.mark.kernel
 
@@ -114,6 +114,10 @@ def test_the_kernels_refusals_are_explained() -> None:
             b.attach_struct_ops("skep_twic")
         with pytest.raises(AttachError, match=r"map '.bss' is no struct_ops"):
             b.attach_struct_ops(".bss")
+        with pytest.raises(
+            MapError, match="'skep_twice' is a struct_ops: it is of its own object's programs and cannot be shared"
+        ):
+            BPF(text=text("skep_twice"), maps={"skep_twice": b["skep_twice"]})
         with pytest.raises(AttachError, match="struct_ops 'other' is not attached"):
             b.detach_struct_ops("other")
     with pytest.raises(AttachError, match=r"the kernel does not take these functions and values .*EINVAL"):
