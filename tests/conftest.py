@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,8 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = tempfile.mkdtemp(prefix="skep-test-cache-")
     os.environ["SKEP_CACHE_DIR"] = cache
     config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs so, and commands inherit it
     if REQUIRE_KERNEL:
         config.pluginmanager.register(KernelTestsRan())
 
@@ -91,9 +94,11 @@ def workload() -> Iterator[Workload]:
     started.close()
 
 
-@pytest.fixture(scope="session")
-def skep() -> Skep:
-    return Skep()
+@pytest.fixture
+def skep() -> Iterator[Skep]:
+    command = Skep()
+    yield command
+    command.close()
 
 
 @pytest.fixture

@@ -86,12 +86,15 @@ class Skep:
 
     command = (sys.executable, "-m", "skep.cli")
 
+    def __init__(self) -> None:
+        self._started: list[subprocess.Popen[str]] = []
+
     @property
     def environment(self) -> dict[str, str]:
         return {**os.environ, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1"}
 
     def __call__(
-        self, *words: str, env: dict[str, str] | None = None, before: tuple[str, ...] = (), cwd: Path = ROOT, timeout: float = 60
+        self, *words: str, env: dict[str, str] | None = None, before: tuple[str, ...] = (), cwd: Path = ROOT, timeout: float = 180
     ) -> subprocess.CompletedProcess[str]:
         """Run to the end. `before` is a command that runs the command, as setpriv does."""
         return subprocess.run(
@@ -106,12 +109,28 @@ class Skep:
         )
 
     def start(self, *words: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            [*self.command, *words],
+        """Start it; what still runs at the end of the test is killed."""
+        return self.start_python(*self.command[1:], *words, cwd=cwd)
+
+    def start_python(self, *words: str, cwd: Path = ROOT) -> subprocess.Popen[str]:
+        """Start the interpreter with Skep to import and its output unbuffered; it is killed at the end of the test, too."""
+        process = subprocess.Popen(
+            [sys.executable, *words],
             cwd=cwd,
-            env=self.environment,
+            env={**self.environment, "PYTHONUNBUFFERED": "1"},
             text=True,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
         )
+        self._started.append(process)
+        return process
+
+    def close(self) -> None:
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+            for pipe in (process.stdout, process.stderr):
+                if pipe is not None:
+                    pipe.close()
+            process.wait()

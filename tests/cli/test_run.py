@@ -38,10 +38,10 @@ def script(tmp_path: Path) -> Script:
     return write
 
 
-@pytest.fixture(params=["", "user"])
+@pytest.fixture(params=["kernel", "user"])
 def engine(request: pytest.FixtureRequest) -> Words:
     """Words for `skep run`: the command of -c is started by the supervisor, or traced by the user engine."""
-    return ("--engine", request.param) if request.param else ()
+    return ("--engine", request.param)
 
 
 def running(marker: str) -> list[int]:
@@ -125,7 +125,7 @@ def test_missing_script_is_an_error_without_traceback(skep: Skep) -> None:
 
 
 def test_duration_ends_the_script_with_status_0(skep: Skep, script: Script) -> None:
-    done = skep("run", "-d", "0.5", script(FOREVER))
+    done = skep("run", "-d", "1.5", script(FOREVER))
     assert (done.returncode, done.stdout, done.stderr) == (0, "ready\n", "")
 
 
@@ -133,7 +133,7 @@ def test_duration_reaches_the_script_as_keyboard_interrupt(skep: Skep, script: S
     done = skep(
         "run",
         "-d",
-        "0.3",
+        "1.5",
         script("import time\ntry:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('last')\n    raise SystemExit(3)"),
     )
     assert (done.stdout, done.returncode) == ("last\n", 3)
@@ -235,13 +235,13 @@ def test_command_that_was_never_started_is_told(skep: Skep, engine: Words, scrip
     [("", "-c: the command is empty"), ("sh -c 'x", '-c: cannot split "sh -c \'x" into words: No closing quotation')],
 )
 def test_command_that_is_no_command_is_an_error(skep: Skep, script: Script, command: str, message: str) -> None:
-    done = skep("run", "-c", command, script(FOREVER))
+    done = skep("run", "--engine", "kernel", "-c", command, script(FOREVER))
     assert (done.stdout, done.stderr, done.returncode) == ("", f"skep: error: {message}\n", 1)
 
 
 def test_script_started_with_interrupts_ignored_still_ends_in_time(skep: Skep, script: Script) -> None:
     """A shell without job control starts `skep run ... &` with SIGINT ignored."""
-    words = " ".join(f"'{word}'" for word in (*skep.command, "run", "-d", "0.3", script(FOREVER)))
+    words = " ".join(f"'{word}'" for word in (*skep.command, "run", "-d", "1.5", script(FOREVER)))
     done = subprocess.run(
         ["sh", "-c", f"{words} & wait $!"], env=skep.environment, capture_output=True, text=True, timeout=20, check=False
     )
@@ -249,7 +249,7 @@ def test_script_started_with_interrupts_ignored_still_ends_in_time(skep: Skep, s
 
 
 def test_pid_is_refused_with_the_kernel_engine(skep: Skep, script: Script) -> None:
-    done = skep("run", "-p", "1", script(FOREVER))
+    done = skep("run", "--engine", "kernel", "-p", "1", script(FOREVER))
     assert done.returncode == 1
     assert done.stderr == (
         "skep: error: -p 1: only the user engine traces one process; the kernel engine sees every process of the machine "
@@ -268,7 +268,7 @@ try:
 except KeyboardInterrupt:
     print("interrupted")
 """
-    done = skep("run", *engine, "-d", "1", script(text), timeout=20)
+    done = skep("run", *engine, "-d", "2", script(text))
     assert (done.stdout, done.stderr, done.returncode) == ("5\ninterrupted\n", "", 0)
 
 
@@ -283,7 +283,7 @@ if os.fork() == 0:
 time.sleep(2)
 os._exit(4)
 """
-    done = skep("run", *engine, "-d", "60", "-c", f"sleep {marker}", script(text), timeout=20)
+    done = skep("run", *engine, "-d", "60", "-c", f"sleep {marker}", script(text))
     assert (done.stdout, done.stderr, done.returncode) == ("", "", 4)
     deadline = time.monotonic() + 20
     while running(marker):
@@ -292,7 +292,7 @@ os._exit(4)
 
 
 def test_script_that_becomes_another_program_is_that_program(skep: Skep, script: Script) -> None:
-    done = skep("run", "-d", "30", script("import os\nos.execvp('echo', ['echo', 'other'])\n"), timeout=20)
+    done = skep("run", "-d", "30", script("import os\nos.execvp('echo', ['echo', 'other'])\n"))
     assert (done.stdout, done.stderr, done.returncode) == ("other\n", "", 0)
 
 

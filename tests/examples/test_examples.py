@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+import os
 import re
+import select
 import signal
-import subprocess
 import sys
-import time
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from support import FIRST_UID, ROOT, as_user
+from support import FIRST_UID, as_user
 
 from skep.engine.kernel.tracefs import Tracefs, TracePipe
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Iterator
 
-    from support import Skep
+    from support import Skep, Workload
 
 pytestmark = pytest.mark.kernel
 
 # One execve for each true and each sleep, and sh's own.
-FIVE = '/bin/sh -c "for i in 1 2 3 4 5; do /bin/true; /bin/sleep 0.2; done; {0}"'
+FIVE = '/bin/sh -c "for i in 1 2 3 4 5; do /bin/true; /bin/sleep 0.1; done; {0}"'
 
 
 def last_counts(output: str) -> dict[int, int]:
@@ -32,21 +34,39 @@ def last_counts(output: str) -> dict[int, int]:
 
 
 def test_hello_map_counts_every_execve_of_the_command(skep: Skep) -> None:
-    done = skep("run", "-d", "20", "-c", f"{as_user(FIRST_UID)} {FIVE.format(':')}", "examples/hello_map.py")
+    done = skep("run", "-d", "120", "-c", f"{as_user(FIRST_UID)} {FIVE.format(':')}", "examples/hello_map.py")
     assert (done.returncode, done.stderr) == (0, "")
     assert last_counts(done.stdout)[FIRST_UID] == 11
 
 
-def test_bcc_hello_map_runs_unmodified(skep: Skep) -> None:
-    command = f"{as_user(FIRST_UID)} {FIVE.format('/bin/sleep 2.5')}"
-    done = skep("run", "-d", "20", "-c", command, "examples/bcc/hello_map.py")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert last_counts(done.stdout)[FIRST_UID] == 12
+@pytest.fixture
+def gate() -> Iterator[Path]:
+    """A pipe that any user may read a line from."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o711)
+        path = Path(folder, "gate")
+        os.mkfifo(path, 0o644)
+        yield path
+
+
+def test_bcc_hello_map_runs_unmodified(skep: Skep, gate: Path) -> None:
+    """It prints every two seconds only: the command stays (without another execve) until its count has been seen."""
+    with open(os.open(gate, os.O_RDWR), "wb", buffering=0) as opened:
+        command = f"{as_user(FIRST_UID)} {FIVE.format(f'read line < {gate}')}"
+        process = skep.start("run", "-d", "120", "-c", command, "examples/bcc/hello_map.py")
+        assert process.stdout is not None
+        while line := process.stdout.readline():
+            if line.startswith("ID ") and last_counts(line).get(FIRST_UID, 0) >= 11:
+                break
+        opened.write(b"\n")
+        output, error = process.communicate()
+    assert (process.returncode, error) == (0, "")
+    assert last_counts(line + output)[FIRST_UID] == 11
 
 
 @pytest.mark.parametrize("script", ["examples/hello_perf.py", "examples/bcc/hello_perf.py"])
 def test_hello_perf_prints_who_calls_execve(skep: Skep, script: str) -> None:
-    done = skep("run", "-d", "20", "-c", f"{as_user(FIRST_UID)} /bin/sh -c '/bin/true; /bin/true; exit 0'", script)
+    done = skep("run", "-d", "120", "-c", f"{as_user(FIRST_UID)} /bin/sh -c '/bin/true; /bin/true; exit 0'", script)
     assert (done.returncode, done.stderr) == (0, "")
     # The document prints command and message without a space between them.
     lines = re.findall(rf"^(\d+) {FIRST_UID} (\w+?) ?Hello World$", done.stdout, re.MULTILINE)
@@ -56,7 +76,7 @@ def test_hello_perf_prints_who_calls_execve(skep: Skep, script: str) -> None:
 
 def test_hello_ring_prints_what_is_run(skep: Skep) -> None:
     command = f"{as_user(FIRST_UID)} /bin/sh -c '/bin/true; /bin/true; exit 0'"
-    done = skep("run", "-d", "20", "-c", command, "examples/hello_ring.py")
+    done = skep("run", "-d", "120", "-c", command, "examples/hello_ring.py")
     assert (done.returncode, done.stderr) == (0, "")
     lines = re.findall(rf"^\d+ {FIRST_UID} (\w+) runs (\S*)$", done.stdout, re.MULTILINE)
     assert lines == [("setpriv", "/bin/sh"), ("sh", "/bin/true"), ("sh", "/bin/true")]
@@ -102,7 +122,7 @@ def test_hello_tail_prints_a_line_for_each_system_call(skep: Skep, script: str, 
         "Executing a program",
     ]
     for _ in range(5):  # every system call of the machine is printed, into 7 KiB: what was lost is tried again
-        done = skep("run", "-d", "20", "-c", f"{sys.executable} {program}", script)
+        done = skep("run", "-d", "120", "-c", f"{sys.executable} {program}", script)
         assert (done.returncode, done.stderr) == (0, "")
         pid = (tmp_path / "calls.py.pid").read_text()
         lines = re.findall(rf"^.{{16}}-{pid} .*?: \w+: (.*)$", done.stdout, re.MULTILINE)
@@ -116,22 +136,14 @@ def test_hello_tail_prints_a_line_for_each_system_call(skep: Skep, script: str, 
 
 @pytest.mark.parametrize("name", ["hello_map", "hello_perf", "hello_ring", "hello_tail"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_example_runs_by_itself_and_ends_by_a_signal(skep: Skep, name: str, number: int) -> None:
-    process = subprocess.Popen(
-        [sys.executable, f"examples/{name}.py"],
-        cwd=ROOT,
-        env=skep.environment,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-    try:
-        time.sleep(2.0)
-        assert process.poll() is None, process.communicate()
-        process.send_signal(number)
-        _, err = process.communicate(timeout=20)
-    finally:
-        process.kill()
-        process.wait()
+def test_example_runs_by_itself_and_ends_by_a_signal(skep: Skep, workload: Workload, name: str, number: int) -> None:
+    process = skep.start_python(f"examples/{name}.py")
+    assert process.stdout is not None
+    for _ in range(300):  # until it prints what it saw; hello_map does that every two seconds
+        workload.run("true")
+        if select.select([process.stdout], [], [], 0.2)[0]:
+            break
+    assert process.poll() is None, process.communicate()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
     assert (err, process.returncode) == ("", 0 if number == signal.SIGINT else -number)
