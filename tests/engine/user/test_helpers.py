@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import re
 import struct
 import time
 from typing import TYPE_CHECKING
 
 import pytest
+from support import ROOT
 
 from skep import BPF
+from skep.engine.user.helpers import HELPERS
 from skep.errors import MemoryFault, SkepError, TimeLimit, UnsupportedError
 
 if TYPE_CHECKING:
@@ -568,3 +571,8 @@ def test_a_struct_of_the_kernels_is_refused_at_load(function: str, first: str, a
     with pytest.raises(UnsupportedError, match=r"struct of the kernel's.*use the kernel engine") as caught:
         BPF(text=text, engine="user")
     assert access in str(caught.value)
+
+
+def test_the_document_names_every_helper() -> None:
+    text = (ROOT / "docs/user-engine.md").read_text().partition("## Helpers")[2].partition("Where the kernel's")[0]
+    assert set(re.findall(r"`(\w+)`", text)) == {helper.name for helper in HELPERS.values()}
