@@ -187,6 +187,14 @@ def test_a_128_bit_number_is_swapped_as_a_whole(value: str, swapped: int) -> Non
     assert int.from_bytes(code[4:8], "little") == 1
 
 
+def test_entries_of_the_kernels_lists_are_found_from_their_links() -> None:
+    compile_source(
+        "#include <linux/sched.h>\nRAW_TRACEPOINT_PROBE(sched_process_exit) { struct task_struct *t = (void *)ctx->args[0];"
+        " struct list_head *head = &t->children; int n = 0; for (struct list_head *p = head->next; p != head && n < 9;"
+        " p = p->next) n += !!(list_entry(p, struct task_struct, sibling)->flags & PF_KTHREAD); return n; }"
+    )
+
+
 def test_another_objects_table_is_used_like_ones_own() -> None:
     text = 'BPF_TABLE("extern", u64, u64, m, 1); int f(void *ctx) { u64 k = 0, *v = m.lookup(&k); return v ? *v : 0; }'
     found = read_object(compile_source(text).data)

@@ -447,3 +447,34 @@ def test_a_pragma_gives_records_the_kernels_layout_until_it_is_popped(program: C
     made = program(text)
     assert made.run() == 0
     assert made.out[:3] == [os.getpid(), 4, 1]
+
+
+@pytest.mark.kernel
+def test_helpers_that_a_text_declares_by_number_are_helpers(program: Callable[..., Any]) -> None:
+    """As the headers of other libraries have them: their calls, callbacks and pointers are those of Skep's own."""
+    made = program(
+        'struct { __uint(type, 2); __uint(max_entries, 1); __type(key, u32); __type(value, u64); } m SEC(".maps");'
+        "static void *(*bpf_map_lookup_elem)(void *map, const void *key) = (void *)1;"
+        "static long (*const my_loop)(u32 n, void *callback, void *context, u64 flags) = (void *)181;"
+        "struct sum { u64 sum; }; static long add(u32 i, struct sum *s) { s->sum += i; return 0; }"
+        'SEC("raw_tracepoint/x") int f(void *ctx) { u32 k = 0; u64 *v = bpf_map_lookup_elem(&m, &k); struct sum s = {};'
+        " my_loop(10, add, &s, 0); if (v) *v += s.sum; return 0; }"
+    )
+    calls = [imm for op, _, src, _, imm in made.instructions() if op == 0x85 and src == 0]
+    assert calls == [1, 181]
+
+
+def test_unroll_without_a_number_takes_loops_with_two_ways_out() -> None:
+    loop = "for (int i = 0; i < 6; i++) { if (bpf_get_prandom_u32() == 7) break; n += i; }"
+    for pragma, calls in (("#pragma unroll", 6), ("#pragma nounroll", 1), ("#pragma clang loop unroll(disable)", 1)):
+        text = f'SEC("raw_tracepoint/x") int f(void *ctx) {{ int n = 0;\n{pragma}\n{loop} return n; }}'
+        code = read_object(compile_source(text).data).programs["f"].instructions
+        assert sum(code[at] == 0x85 for at in range(0, len(code), 8)) == calls, pragma
+
+
+@pytest.mark.kernel
+def test_tables_of_strings_are_read_at_constant_indices(program: Callable[..., Any]) -> None:
+    program(
+        'static const char *names[] = {"abc", "bcd"}; SEC("raw_tracepoint/x") int f(void *ctx) { int n = 0;'
+        " \n#pragma unroll\n for (int i = 0; i < 2; i++) n += names[i][1]; return n + names[1][0]; }"
+    )

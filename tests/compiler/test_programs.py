@@ -125,6 +125,13 @@ RUNS: dict[str, tuple[str, list[int], tuple[int, ...]]] = {
         [45, 251, 10, 22, 100, 106, 50],
         (1, 2, 3, 50),
     ),
+    "shifts as conditions": (  # a comparison tells the verifier more than the shift that it stands for: the loop ends
+        ARGS + "{ u32 sum = ctx->args[0]; while (sum >> 16) sum = (sum & 0xffff) + (sum >> 16); put(0, sum); u64 n = ctx->args[1];"
+        " put(1, (n >> 20) != 0); put(2, !(n >> 20)); put(3, n >> 40 ? 5 : 6); put(4, n >> 31 == 0); put(5, (int)n >> 3 ? 7 : 8);"
+        " u8 b = n; put(6, b >> 4 && n >> 63); return 0; }",
+        [0x2F, 1, 0, 6, 1, 7, 0],
+        (0x2D0002, 0x100010),
+    ),
     "goto past declarations": (
         "struct b { u64 a[3]; };" + ARGS + "{ int i = 0; again:; put(i & 15, i); if (++i < 3) goto again; { struct b x = {{1, 2, 3}};"
         " if (ctx->args[0]) goto in; put(4, x.a[1]); { struct b y = {{4, 5, 6}}; in: y.a[1] = 7; put(5, y.a[1]); }"

@@ -329,8 +329,9 @@ class Emitter:
         self.head.append(
             f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}"
         )
-        # Python writes the static variables of programs too: LLVM would take them apart, or their values into the code
-        written = self.bpf and kind == "global" and local
+        # Python writes the static variables of programs too: LLVM would take them apart, or their values into the code.
+        # What holds addresses no loader can write, so only what LLVM can take into the code works at all.
+        written = self.bpf and kind == "global" and local and "ptr " not in type
         if var.section or var.attributes.get("used") or (volatile and not local) or written:
             self.used.append(symbol)
         return symbol

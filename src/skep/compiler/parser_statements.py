@@ -93,7 +93,7 @@ def label_name(reader: TokenReader, name: str) -> str:
 
 
 def statement(reader: TokenReader) -> ast.Stmt:
-    """compound_statement | ';' | attributes ';' | asm_statement | labelled_statement | keyword_statement | expression ';'"""
+    """compound_statement | ';' | if_statement | ... | asm_statement | name ':' block_item | attributes ';' | expression ';'"""
     token = reader.token
     if token.kind == "punct":
         if token.text == "{":

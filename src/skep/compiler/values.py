@@ -277,6 +277,8 @@ class Values:
 
     def compare_bit(self, node: tree.Compare) -> str:
         type = node.left.type
+        if node.op in ("==", "!=") and tree.const_int(node.right) == 0 and _shifts_out(node.left):
+            return self._above(node.left, "ugt" if node.op == "!=" else "ule")
         left, right = self.scalar(node.left), self.scalar(node.right)
         signed, unsigned, floating = _COMPARE[node.op]
         t = llvm_type(type)
@@ -284,6 +286,12 @@ class Values:
             return self.f.value(f"fcmp {floating} {t} {left}, {right}")
         is_signed = ct.is_integer(type) and ct.integer(type).signed
         return self.f.value(f"icmp {signed if is_signed else unsigned} {t} {left}, {right}")
+
+    def _above(self, node: tree.Node, compare: str) -> str:
+        """`x >> 16` as a condition: the verifier learns the range of x from a comparison with x, and nothing from the shift."""
+        assert isinstance(node, tree.Binary)
+        bound = (1 << (tree.const_int(node.right) or 0)) - 1
+        return self.f.value(f"icmp {compare} {llvm_type(node.type)} {self.scalar(node.left)}, {bound}")
 
     def compare(self, node: tree.Compare) -> str:
         return self.f.value(f"zext i1 {self.compare_bit(node)} to i32")
@@ -318,6 +326,8 @@ class Values:
                 return self.compare_bit(node)
             case tree.Convert() if ct.is_integer(node.type) and isinstance(node.operand, tree.Compare | tree.Logical):
                 return self.bit(node.operand)
+            case tree.Binary() if _shifts_out(node):
+                return self._above(node, "ugt")
             case tree.CallBuiltin() if node.name == "expect":
                 wanted = tree.const_int(node.args[1])
                 condition = self.bit(node.args[0])
@@ -437,3 +447,10 @@ class Values:
         tree.CompoundAssign: compound_assign, tree.StatementExpr: statement_expression, tree.CallFunction: call,
         tree.CallPointer: call, tree.CallHelper: call, tree.CallBuiltin: call,
     }  # fmt: skip
+
+
+def _shifts_out(node: tree.Node) -> bool:
+    """Is it an unsigned number, shifted right by so few bits that the bound below which nothing remains is an immediate?"""
+    if not isinstance(node, tree.Binary) or node.op != ">>" or not ct.is_integer(node.type) or ct.integer(node.type).signed:
+        return False
+    return 0 < (tree.const_int(node.right) or 0) < min(ct.integer(node.type).bits, 32)

@@ -1,4 +1,5 @@
 #pragma once
+#include <linux/list.h>
 #include <linux/if.h>
 #include <linux/if_ether.h>
 #include <linux/skbuff.h>

@@ -1,5 +1,6 @@
 // Task states and flags (linux/sched.h).
 #pragma once
+#include <linux/list.h>
 #include <linux/errno.h>
 #define TASK_RUNNING 0
 #define TASK_INTERRUPTIBLE 1
