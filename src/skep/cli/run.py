@@ -28,6 +28,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     if options.engine:
         os.environ["SKEP_ENGINE"] = options.engine
+    command = _split(options.command)
     from skep.engine.choose import engine_name
 
     follows = options.command is not None or options.pid is not None
@@ -52,7 +53,7 @@ def main(arguments: list[str]) -> int:
         return _execute(code, options.script, [])
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs with SIGINT ignored
-    companions = _companions(_split(options.command), options.pid, options.duration, engine)
+    companions = _companions(command, options.pid, options.duration, engine)
     status: object = 1
     try:
         status = _execute(code, options.script, companions)
