@@ -18,6 +18,7 @@ from skep.engine.choose import open_engine
 from skep.errors import MapKeyError, SkepError, UnsupportedError
 from skep.hooking import Hooking
 from skep.interrupts import Uninterrupted
+from skep.introspection import Introspection
 from skep.object.model import Object, ProgramKind
 from skep.symbols.names import SymbolNames
 
@@ -52,7 +53,7 @@ class LoadedFunction:
         return self.handle.fd
 
 
-class BPF(Attaching, Hooking, SymbolNames):
+class BPF(Attaching, Hooking, Introspection, SymbolNames):
     """Compiles a text, makes its maps, loads and attaches its programs, and takes all of it away again.
 
     A context manager; what is not closed by hand is closed when the object goes or the process ends. Names may be str or bytes.

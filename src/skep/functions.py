@@ -113,6 +113,22 @@ def struct_has_field(struct: str, field: str) -> int:
     return 0 if id else -1
 
 
+def enum_has_value(enum: str, value: str) -> int:
+    """1, 0, or -1 for an enum that the kernel's BTF does not have; "" means all enums without a name."""
+    from skep.btf import kernel_btf
+    from skep.btf.types import Enum
+
+    btf = kernel_btf()
+    if enum:
+        id = btf.find(enum, "enum")
+        if not id:
+            return -1
+        found = btf.type(id)
+        return int(isinstance(found, Enum) and any(name == value for name, _ in found.values))
+    place = btf.find_enumerator(value)
+    return int(place is not None)
+
+
 def can_load(section: str) -> bool:
     """Whether the kernel loads a program that does nothing as what a section says."""
     from skep.engine.kernel.programs import load_program

@@ -84,19 +84,6 @@ class Hooking:
         """How many places in programs and libraries have a program."""
         return len(self._attachments.places("uprobe", "uretprobe"))
 
-    @staticmethod
-    def get_user_functions(name: Text, sym_re: Text) -> set[bytes]:
-        """Names of a library's or program's functions that `attach_uprobe(sym_re=)` would take."""
-        from skep.uprobes import function_names
-
-        return {function.encode() for function in function_names(as_text(name), as_text(sym_re, "sym_re"))}
-
-    @staticmethod
-    def get_user_addresses(name: Text, sym_re: Text) -> set[int]:
-        from skep.uprobes import function_addresses
-
-        return function_addresses(as_text(name), as_text(sym_re, "sym_re"))
-
     # Counters
 
     def attach_perf_event(
@@ -113,6 +100,14 @@ class Hooking:
         if key in self._attachments.places("perf_event"):
             raise AttachError(f"perf event {key} has a program of this object already: detach_perf_event() it first")
         options = {"period": sample_period, "frequency": sample_freq, "pid": pid, "cpu": cpu, "group": group_fd}
+        self._attach(Hook("perf_event", key, **options), as_text(fn_name, "fn_name"))
+
+    def attach_perf_event_raw(self, attr: Any, fn_name: Text = "", pid: int = -1, cpu: int = -1, group_fd: int = -1) -> None:
+        """Run `fn_name` at samples of a counter as a whole `bcc.Perf.perf_event_attr` describes it (Linux 4.9)."""
+        key = f"{attr.type}:{attr.config:#x}"
+        if key in self._attachments.places("perf_event"):
+            raise AttachError(f"perf event {key} has a program of this object already: detach_perf_event() it first")
+        options = {"attr": bytes(attr), "pid": pid, "cpu": cpu, "group": group_fd}
         self._attach(Hook("perf_event", key, **options), as_text(fn_name, "fn_name"))
 
     def detach_perf_event(self, ev_type: int = -1, ev_config: int = -1) -> None:
@@ -182,6 +177,10 @@ class Hooking:
         """Attach a KRETFUNC_PROBE (fexit) program (Linux 5.5)."""
         self._attach_bound(fn_name, "fexit")
 
+    def attach_fmod_ret(self, fn_name: Text = "") -> None:
+        """Attach a KMOD_RET program, whose result takes the place of the function's (Linux 5.5; error-injection functions)."""
+        self._attach_bound(fn_name, "fmod_ret")
+
     def attach_lsm(self, fn_name: Text = "") -> None:
         """Attach an LSM_PROBE program to its hook (Linux 5.7 with BPF among the active LSMs)."""
         self._attach_bound(fn_name, "lsm")
@@ -191,6 +190,12 @@ class Hooking:
 
     def detach_kretfunc(self, fn_name: Text = "") -> None:
         self._detach("fexit", self._bound_target(fn_name, "fexit"), fn_name)
+
+    def detach_fmod_ret(self, fn_name: Text = "") -> None:
+        self._detach("fmod_ret", self._bound_target(fn_name, "fmod_ret"), fn_name)
+
+    def detach_lsm(self, fn_name: Text = "") -> None:
+        self._detach("lsm", self._bound_target(fn_name, "lsm"), fn_name)
 
     def _attach_bound(self, fn_name: Text, family: str) -> None:
         target = self._bound_target(fn_name, family)
@@ -250,32 +255,3 @@ class Hooking:
         finally:
             self._detach("iter", target, fn_name)
         return text
-
-    # What there is
-
-    @staticmethod
-    def kernel_struct_has_field(struct_name: Text, field_name: Text) -> int:
-        """1 when a struct of the kernel's has a member, 0 when not, -1 when there is no such struct."""
-        from skep.functions import struct_has_field
-
-        return struct_has_field(as_text(struct_name), as_text(field_name))
-
-    @staticmethod
-    def support_kfunc() -> bool:
-        """Whether KFUNC_PROBE programs can be attached: the kernel is asked."""
-        from skep.functions import can_load
-
-        return can_load("fentry/vfs_read")
-
-    @staticmethod
-    def support_lsm() -> bool:
-        """Whether LSM_PROBE programs can be loaded."""
-        from skep.functions import can_load
-
-        return can_load("lsm/file_open")
-
-    @staticmethod
-    def support_raw_tracepoint() -> bool:
-        from skep.functions import can_load
-
-        return can_load("raw_tracepoint/sys_enter")

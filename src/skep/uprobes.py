@@ -41,13 +41,9 @@ def target(binary: Binary, address: int, pid: int = -1) -> str:
     return f"{place} of process {pid}" if pid > 0 else place
 
 
-def function_names(name: str, pattern: str) -> set[str]:
-    """Functions of a library or program whose names a regular expression matches at their start."""
-    return {function for function, _ in _named(Binary(find_binary(name)), pattern)}
-
-
-def function_addresses(name: str, pattern: str) -> set[int]:
-    return set(_matching(Binary(find_binary(name)), pattern))
+def functions(name: str, pattern: str) -> list[tuple[str, int]]:
+    """(name, address) of a library's or program's functions whose names a regular expression matches at their start."""
+    return list(_named(Binary(find_binary(name)), pattern))
 
 
 def _matching(binary: Binary, pattern: str) -> Iterator[int]:

@@ -80,10 +80,10 @@ def test_addresses_of_a_process_are_resolved_by_its_files() -> None:
 
 
 def test_cpp_names_are_shown_as_written() -> None:
-    from skep.symbols.names import _demangled
+    from skep.symbols.names import demangled
 
-    assert _demangled("_ZN4skep3runEi") in ("skep::run(int)", "_ZN4skep3runEi")  # the second without a C++ runtime
-    assert _demangled("_Znonsense") == "_Znonsense"
+    assert demangled("_ZN4skep3runEi") in ("skep::run(int)", "_ZN4skep3runEi")  # the second without a C++ runtime
+    assert demangled("_Znonsense") == "_Znonsense"
 
 
 def test_the_kernels_symbols_or_why_they_are_hidden(tmp_path: Path) -> None:

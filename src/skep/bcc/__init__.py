@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 __all__ = [
-    "BPF", "USDT", "BPFAttachType", "BPFProgType", "PerfHWConfig", "PerfSWConfig", "PerfType", "USDTException", "XDPAction",
-    "XDPFlags", "install",
+    "BPF", "USDT", "ArgString", "BPFAttachType", "BPFProgType", "Perf", "PerfEventSampleFormat", "PerfHWConfig", "PerfSWConfig",
+    "PerfType", "StrcmpRewrite", "SymbolCache", "USDTException", "XDPAction", "XDPFlags", "install",
 ]  # fmt: skip
 
 
@@ -53,6 +53,12 @@ PerfSWConfig = _constants(
     "CPU_CLOCK TASK_CLOCK PAGE_FAULTS CONTEXT_SWITCHES CPU_MIGRATIONS PAGE_FAULTS_MIN PAGE_FAULTS_MAJ ALIGNMENT_FAULTS "
     "EMULATION_FAULTS DUMMY BPF_OUTPUT",
 )
+# enum perf_event_sample_format; bits
+_SAMPLES = (
+    "IP TID TIME ADDR READ CALLCHAIN ID CPU PERIOD STREAM_ID RAW BRANCH_STACK REGS_USER STACK_USER WEIGHT DATA_SRC IDENTIFIER "
+    "TRANSACTION REGS_INTR PHYS_ADDR AUX CGROUP DATA_PAGE_SIZE CODE_PAGE_SIZE WEIGHT_STRUCT"
+).split()
+PerfEventSampleFormat = type("PerfEventSampleFormat", (), {name: 1 << bit for bit, name in enumerate(_SAMPLES)})
 XDPAction = _constants("XDPAction", "XDP_ABORTED XDP_DROP XDP_PASS XDP_TX XDP_REDIRECT")
 # include/uapi/linux/if_link.h
 _XDP_FLAGS = ("UPDATE_IF_NOEXIST", "SKB_MODE", "DRV_MODE", "HW_MODE", "REPLACE")
@@ -96,8 +102,17 @@ def install() -> None:
         sys.meta_path.insert(0, _Finder())
 
 
+# What most scripts do without is imported when it is asked for
+_LATER = {
+    "USDT": "skep.usdt", "USDTException": "skep.usdt", "ArgString": "skep.bcc.utils", "StrcmpRewrite": "skep.bcc.utils",
+    "Perf": "skep.bcc.perf", "SymbolCache": "skep.bcc.symbols", "lib": "skep.bcc.libbcc",
+}  # fmt: skip
+_MODULES = ("containers", "disassembler", "exec", "libbcc", "perf", "syscall", "tcp", "utils")
+
+
 def __getattr__(name: str) -> object:
-    """USDT and its exception, which most scripts do without, are imported when they are asked for."""
-    if name in ("USDT", "USDTException"):
-        return getattr(import_module("skep.usdt"), name)
+    if name in _LATER:
+        return getattr(import_module(_LATER[name]), name)
+    if name in _MODULES:  # `import bcc` is enough for bcc.utils
+        return import_module(f"skep.bcc.{name}")
     raise AttributeError(f"module 'bcc' has no attribute {name!r}")

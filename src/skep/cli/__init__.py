@@ -76,6 +76,9 @@ def in_skep(code: CodeType) -> bool:
     return code.co_filename.startswith(_PACKAGE)
 
 
+_FOR_SCRIPTS = ("__getattr__", "find_spec")  # these say that a script asked for what is not there
+
+
 def is_internal(error: Exception) -> bool:
     """Whether Skep's own code raised this, which is no SkepError: a fault of ours."""
     trace = error.__traceback__
@@ -84,7 +87,7 @@ def is_internal(error: Exception) -> bool:
     if trace is None or (isinstance(error, OSError) and error.errno in _OUTPUT_ERRORS):
         return False
     code = trace.tb_frame.f_code
-    return in_skep(code) and code.co_name != "__getattr__"  # which says that a script asked for what is not there
+    return in_skep(code) and code.co_name not in _FOR_SCRIPTS
 
 
 def report_fault(error: Exception, place: str = "") -> None:

@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from mmap import mmap
-    from typing import Protocol
+    from typing import Any, Protocol
 
     from skep.btf import Btf
     from skep.commands import Command
@@ -143,7 +143,7 @@ class Hook:
 
     __slots__ = ("family", "options", "target")
 
-    def __init__(self, family: str, target: str, **options: int) -> None:
+    def __init__(self, family: str, target: str, **options: Any) -> None:
         self.family = family
         self.target = target
         self.options = options

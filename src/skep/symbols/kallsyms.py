@@ -47,7 +47,7 @@ class KernelSymbols:
         module = fields[3][1:-1].decode() if len(fields) > 3 else "kernel"
         return fields[2].decode("utf-8", "replace"), address - self._addresses[index], module
 
-    def address(self, name: str) -> int | None:
+    def address(self, name: str, _file: str = "") -> int | None:
         """The address of a symbol, or None."""
         wanted = name.encode()
         ending = b" " + wanted

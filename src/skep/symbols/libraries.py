@@ -28,6 +28,20 @@ def find_binary(name: str, pid: int = -1) -> str:
     return path if root else os.path.realpath(path)
 
 
+def find_library(name: str, pid: int = 0) -> str | None:
+    """The path of a library by its name without "lib", first among those that process `pid` has mapped; a path is itself."""
+    if "/" in name:
+        return name
+    return (_mapped(name, pid) if pid > 0 else None) or _cached(name)
+
+
+def find_program(name: str) -> str | None:
+    """The path of a command, by its path or from PATH."""
+    if "/" in name:
+        return name if os.path.isfile(name) and os.access(name, os.X_OK) else None
+    return _program(name, "")
+
+
 def _same_file(one: str, other: str) -> bool:
     try:
         return os.path.samefile(one, other)

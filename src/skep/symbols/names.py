@@ -8,6 +8,7 @@ from skep.arguments import as_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from skep.maps.stacks import bpf_stack_build_id
     from skep.symbols.kallsyms import KernelSymbols
     from skep.symbols.process import ProcessSymbols
 
@@ -17,19 +18,27 @@ KERNEL = -1
 
 
 class SymbolNames:
-    """Base of class BPF. BCC has these as functions of the class, so what was read is kept there, by process."""
-
-    _symbols: dict[int, KernelSymbols | ProcessSymbols] = {}  # noqa: RUF012 - a cache
+    """Base of class BPF. BCC has these as functions of the class, so what was read is kept for all objects, by process."""
 
     @staticmethod
-    def sym(addr: int, pid: int, show_module: bool = False, show_offset: bool = False, demangle: bool = True) -> bytes:
-        """The function of process `pid` (-1: of the kernel) that has an address: b"name+0x1f [libc.so.6]", b"[unknown]"."""
-        found = SymbolNames._cache(pid).resolve(addr)
+    def sym(
+        addr: int | bpf_stack_build_id, pid: int, show_module: bool = False, show_offset: bool = False, demangle: bool = True
+    ) -> bytes:
+        """The function of process `pid` (-1: of the kernel) that has an address: b"name+0x1f [libc.so.6]", b"[unknown]".
+
+        A frame of a stack with build ids is looked for in the files that `add_module` was given.
+        """
+        if isinstance(addr, int):
+            found = symbols_of(pid).resolve(addr)
+        else:
+            from skep.symbols.build_ids import resolve
+
+            found = resolve(addr)
         name, offset, module = found if found is not None else (None, 0, None)
         if name is None:
             text = b"[unknown]"
         else:
-            text = (_demangled(name) if demangle and name.startswith("_Z") else name).encode("utf-8", "surrogateescape")
+            text = (demangled(name) if demangle else name).encode("utf-8", "surrogateescape")
             if show_offset:
                 text += b"+%#x" % offset
         if show_module and module is not None:
@@ -49,24 +58,30 @@ class SymbolNames:
         address = address_of(as_text(name))
         return -1 if address is None else address
 
-    @staticmethod
-    def _cache(pid: int) -> KernelSymbols | ProcessSymbols:
-        found = SymbolNames._symbols.get(pid)
-        if found is None:
-            if pid < 0:
-                from skep.symbols.kallsyms import KernelSymbols
 
-                found = KernelSymbols()
-            else:
-                from skep.symbols.process import ProcessSymbols
-
-                found = ProcessSymbols(pid)
-            SymbolNames._symbols[pid] = found
-        return found
+_known: dict[int, KernelSymbols | ProcessSymbols] = {}
 
 
-def _demangled(name: str) -> str:
-    """A C++ name as its source has it, where the machine has the C++ runtime."""
+def symbols_of(pid: int) -> KernelSymbols | ProcessSymbols:
+    """The symbols of a process, or of the kernel for a negative pid; read once."""
+    found = _known.get(pid)
+    if found is None:
+        if pid < 0:
+            from skep.symbols.kallsyms import KernelSymbols
+
+            found = KernelSymbols()
+        else:
+            from skep.symbols.process import ProcessSymbols
+
+            found = ProcessSymbols(pid)
+        _known[pid] = found
+    return found
+
+
+def demangled(name: str) -> str:
+    """A C++ name as its source has it, where the machine has the C++ runtime; any other name as it is."""
+    if not name.startswith("_Z"):
+        return name
     import ctypes
 
     try:

@@ -54,6 +54,17 @@ class ProcessSymbols:
         symbol = binary.resolve(at) if at is not None else None
         return (*symbol, path) if symbol is not None else (None, address - start + offset, path)
 
+    def address(self, name: str, path: str) -> int | None:
+        """Where a function of a mapped file is in this process."""
+        import os
+
+        for start, _, offset, mapped in self._ranges:
+            binary = self._binary(mapped) if os.path.realpath(mapped) == os.path.realpath(path) else None
+            at = binary.address(name) if binary is not None else None
+            if binary is not None and at is not None:
+                return at if binary.type == FIXED else start + binary.file_offset(at) - offset
+        return None
+
     def _binary(self, path: str) -> Binary | None:
         if path not in self._binaries:
             self._binaries[path] = None

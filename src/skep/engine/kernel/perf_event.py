@@ -22,7 +22,8 @@ _INHERIT, _FREQUENCY = 1 << 1, 1 << 10  # bits of struct perf_event_attr
 def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], ProgramHandle]) -> KernelLink:
     """Attach to the counter `hook.target`, "TYPE:CONFIG" as numbers of struct perf_event_attr.
 
-    Options: `period` (counts) or `frequency` (samples a second), `pid` (-1: all), `cpu` (-1: every CPU), `group` (an fd or -1).
+    Options: `period` (counts) or `frequency` (samples a second), or `attr` (a whole perf_event_attr); `pid` (-1: all), `cpu` (-1:
+    every CPU), `group` (an fd or -1).
     """
     kind = kind_for_section("perf_event")
     assert kind is not None
@@ -50,14 +51,18 @@ def _attach_all(engine: KernelEngine, program: ProgramHandle, hook: Hook) -> Ker
 
 
 def _attach_cpu(program: ProgramHandle, hook: Hook, cpu: int) -> KernelLink:
-    type, config = (int(number, 0) for number in hook.target.split(":"))
     options = hook.options
-    period, frequency, pid = options.get("period", 0), options.get("frequency", 0), options.get("pid", -1)
-    flags = (_FREQUENCY if frequency else 0) | (_INHERIT if pid > 0 else 0)
-    fd = syscall.perf_event_open(
-        type, config, pid=pid, cpu=cpu, sample_type=0, sample_period=frequency or period, wakeup_events=0, flags=flags,
-        group=options.get("group", -1),
-    )  # fmt: skip
+    pid, group, attr = options.get("pid", -1), options.get("group", -1), options.get("attr")
+    if attr is not None:
+        fd = syscall.perf_event_open_attr(attr, cpu=cpu, pid=pid, group=group)
+    else:
+        type, config = (int(number, 0) for number in hook.target.split(":"))
+        period, frequency = options.get("period", 0), options.get("frequency", 0)
+        flags = (_FREQUENCY if frequency else 0) | (_INHERIT if pid > 0 else 0)
+        fd = syscall.perf_event_open(
+            type, config, pid=pid, cpu=cpu, sample_type=0, sample_period=frequency or period, wakeup_events=0, flags=flags,
+            group=group,
+        )  # fmt: skip
     if fd < 0:
         reason = {
             -errno.ENOENT: "this machine has no such counter (a virtual machine often has no hardware counters)",

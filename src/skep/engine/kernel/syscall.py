@@ -189,6 +189,11 @@ def perf_event_open(
     return _checked(_PERF_EVENT_OPEN, attr, pid, cpu, group, _PERF_FLAG_FD_CLOEXEC)
 
 
+def perf_event_open_attr(attr: bytes, *, cpu: int, pid: int = -1, group: int = -1) -> int:
+    """An event's fd as a whole struct perf_event_attr says, or -errno."""
+    return _checked(_PERF_EVENT_OPEN, create_string_buffer(attr, len(attr)), pid, cpu, group, _PERF_FLAG_FD_CLOEXEC)
+
+
 def ioctl(fd: int, request: int, argument: int = 0) -> int:
     """0, or -errno."""
     try:
