@@ -24,7 +24,7 @@ FOREVER = """
 import time
 print("ready", flush=True)
 while True:
-    time.sleep(0.05)
+    time.sleep(10)
 """
 
 
