@@ -27,6 +27,7 @@ bench: $(VENV)/installed
 	$(BIN)/python bench/startup.py $(ARGS)
 	$(BIN)/python bench/engine.py
 	$(BIN)/python bench/maps.py
+	$(BIN)/python bench/map_operations.py
 	$(BIN)/python bench/trace_overhead.py
 
 SECONDS ?= 60
