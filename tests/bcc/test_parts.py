@@ -83,14 +83,13 @@ def test_strings_are_compared(expression: str, hits: int) -> None:
     text = f"""
 {found["streq_functions"]}
 BPF_ARRAY(count, u64, 1);
-int f(struct pt_regs *ctx) {{
-    unsigned long arg1 = PT_REGS_PARM2(ctx);
+int syscall__f(struct pt_regs *ctx, int folder, unsigned long arg1) {{
     if (bpf_get_current_pid_tgid() >> 32 == {os.getpid()} && {found["expr"]})
         count.atomic_increment(0);
     return 0;
 }}"""
     with BPF(text=text) as bpf:
-        bpf.attach_kprobe(event=bpf.get_syscall_fnname("openat"), fn_name="f")
+        bpf.attach_kprobe(event=bpf.get_syscall_fnname("openat"), fn_name="syscall__f")
         try:
             os.open("wanted", os.O_RDONLY)
         except FileNotFoundError:

@@ -9,7 +9,7 @@ from skep.errors import SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 _HEADER = Struct("<16sHHIQQQIHHHHHH")
 _SEGMENT = Struct("<IIQQQQQQ")
@@ -86,24 +86,23 @@ class Binary:
                 return int(offset - at + start)
         return None
 
-    def _symbols(self) -> Iterator[tuple[str, int, int, int]]:
-        """(name, type, address, size) of what is defined here; the full table first, then the dynamic one."""
+    def _symbols(self, types: Container[int] = range(16)) -> Iterator[tuple[str, int, int]]:
+        """(name, address, size) of what is defined here; the full table first, then the dynamic one."""
         for row in sorted(self.sections, key=_kind):
             if row[1] not in (_SYMTAB, _DYNSYM) or row[6] >= len(self.sections):
                 continue
             strings, table = self._content(self.sections[row[6]]), self._content(row)
             whole = len(table) // _SYMBOL.size * _SYMBOL.size
             for name, info, _, section, address, size in _SYMBOL.iter_unpack(table[:whole]):
-                if section and address:
-                    yield _text(strings, name), info & 15, address, size
+                if section and address and info & 15 in types:
+                    yield _text(strings, name), address, size
 
     def functions(self) -> list[Function]:
         """The functions by address; several names of one address are all there."""
         if self._functions is None:
             seen: dict[tuple[int, str], int] = {}
-            for name, type, address, size in self._symbols():
-                if type in (_FUNCTION, _INDIRECT):
-                    seen.setdefault((address, name.partition("@")[0]), size)
+            for name, address, size in self._symbols((_FUNCTION, _INDIRECT)):
+                seen.setdefault((address, name.partition("@")[0]), size)
             found = [Function(name, address, size) for (address, name), size in seen.items()]
             found.sort(key=_address)
             self._functions = found
@@ -115,7 +114,7 @@ class Binary:
         for function in self.functions():
             if function.name == symbol:
                 return function.address
-        return next((address for name, _, address, _ in self._symbols() if name.partition("@")[0] == symbol), None)
+        return next((address for name, address, _ in self._symbols() if name.partition("@")[0] == symbol), None)
 
     def resolve(self, address: int) -> tuple[str, int] | None:
         """(name, bytes from its start) of the function that has a virtual address."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from bisect import bisect_right
 
 from skep.errors import SkepError
@@ -56,8 +57,6 @@ class ProcessSymbols:
 
     def address(self, name: str, path: str) -> int | None:
         """Where a function of a mapped file is in this process."""
-        import os
-
         for start, _, offset, mapped in self._ranges:
             binary = self._binary(mapped) if os.path.realpath(mapped) == os.path.realpath(path) else None
             at = binary.address(name) if binary is not None else None
@@ -71,10 +70,23 @@ class ProcessSymbols:
             if path.startswith("/"):
                 for where in (f"/proc/{self.pid}/root{path}", path):
                     try:
-                        binary = Binary(where)
-                        binary.functions()  # now, while the process is there
-                        self._binaries[path] = binary
+                        self._binaries[path] = _shared(where)
                         break
-                    except SkepError:
+                    except (OSError, SkepError):
                         continue
         return self._binaries[path]
+
+
+_read: dict[tuple[int, int, int, int], Binary] = {}
+
+
+def _shared(path: str) -> Binary:
+    """A file's symbols, read once for all processes that have it."""
+    status = os.stat(path)
+    key = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_size)
+    binary = _read.get(key)
+    if binary is None:
+        binary = Binary(path)
+        binary.functions()  # now, while the process is there
+        _read[key] = binary
+    return binary
