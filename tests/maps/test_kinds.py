@@ -425,7 +425,10 @@ def test_storage_of_tasks_inodes_and_cgroups_from_python(tmp_path: Path, cgroup:
                 with pytest.raises(MapKeyError):
                     table[key]
                 assert table.get(key) is None
-        with maps.create("task_storage", value=ctypes.c_uint64) as table, pytest.raises(MapError, match="there is no process id"):
+        with (
+            maps.create("task_storage", value=ctypes.c_uint64) as table,
+            pytest.raises(MapError, match="is not there, or no process id: No such process"),
+        ):
             table[2**22 + 1]
     finally:
         child.kill()

@@ -44,6 +44,7 @@ SEC(".struct_ops%s") struct tcp_congestion_ops %s = {
     .init = (void *)begin, .ssthresh = (void *)threshold, .cong_avoid = (void *)avoid, .undo_cwnd = (void *)undo, .name = "%s",
 };
 """
+LINKS = tuple(map(int, os.uname().release.split(".")[:2])) >= (6, 4)
 MEMBERS = {"init": "begin", "ssthresh": "threshold", "cong_avoid": "avoid", "undo_cwnd": "undo"}
 
 
@@ -83,8 +84,9 @@ def test_a_congestion_control_serves_a_socket_until_it_is_detached() -> None:
             b.attach_struct_ops("skep_cc")
         b.detach_struct_ops("skep_cc")
         assert (table.registered, "skep_cc" in available()) == (False, False)
-        b.attach_struct_ops("skep_cc")
-        assert "skep_cc" in available()
+        if LINKS:
+            b.attach_struct_ops("skep_cc")
+            assert "skep_cc" in available()
     assert "skep_cc" not in available()
 
 
@@ -144,6 +146,8 @@ def test_what_the_text_gets_wrong_is_named(old: str, new: str, error: str) -> No
 
 
 def test_a_killed_process_leaves_nothing_registered() -> None:
+    if not LINKS:  # what an update registered stays until the map's key is deleted
+        return
     script = f"import skep, time\nb = skep.BPF(text={text('skep_dies')!r})\nprint('up', flush=True)\ntime.sleep(60)\n"
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
         assert child.stdout is not None

@@ -145,6 +145,12 @@ class CpuMap(Slots):
 def _with_program(table: Table, number: Any, program: Any) -> bytes:
     if isinstance(number, int) and table.handle.value_size == 8:
         return struct.pack("=Ii", number, getattr(program, "fd", program))
+    if program:
+        raise MapError(
+            f"map {table.name!r} has no room for a program beside its values: declare it with values of 8 bytes, "
+            f'BPF_TABLE("{table.map_type_name}", u32, struct bpf_{"cpu" if isinstance(table, CpuMap) else "dev"}map_val, ...)',
+            map_name=table.name,
+        )
     return table._leaves.pack(number)
 
 

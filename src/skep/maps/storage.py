@@ -47,7 +47,7 @@ class Storage(Table):
 
     def _refuse(self, *_: Any, **__: Any) -> Any:
         raise MapError(
-            f"{self.map_type_name} {self.name!r} cannot be listed: ask for the value of one object, {_WHAT[self.ttype]}",
+            f"{self.map_type_name} {self.name!r} cannot be listed: ask for the value of one object, a {_WHAT[self.ttype]}",
             map_name=self.name,
         )
 
@@ -66,7 +66,7 @@ class Storage(Table):
                 return os.pidfd_open(key), True
         except OSError as error:
             raise MapError(
-                f"{self.map_type_name} {self.name!r}: there is no {_WHAT[self.ttype]} {key!r}: {error.strerror}",
+                f"{self.map_type_name} {self.name!r}: {key!r} is not there, or no {_WHAT[self.ttype]}: {error.strerror}",
                 errno=error.errno or 0,
                 map_name=self.name,
             ) from error
@@ -94,8 +94,8 @@ class _Opened:
 # include/uapi/linux/bpf.h, enum bpf_map_type; since 5.2, 5.10, 5.11, 6.2
 _SK, _INODE, _TASK, _CGRP = 24, 28, 29, 32
 _WHAT = {
-    _SK: "a socket or its fd",
-    _INODE: "a file, its fd or its path",
+    _SK: "socket or its fd",
+    _INODE: "file, its fd or its path",
     _TASK: "process id",
-    _CGRP: "a cgroup directory's fd or path",
+    _CGRP: "cgroup directory's fd or path",
 }
