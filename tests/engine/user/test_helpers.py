@@ -576,3 +576,40 @@ def test_a_struct_of_the_kernels_is_refused_at_load(function: str, first: str, a
 def test_the_document_names_every_helper() -> None:
     text = (ROOT / "docs/user-engine.md").read_text().partition("## Helpers")[2].partition("Where the kernel's")[0]
     assert set(re.findall(r"`(\w+)`", text)) == {helper.name for helper in HELPERS.values()}
+
+
+DRAIN = """
+BPF_USER_RINGBUF(ring, 1);
+static long take(struct bpf_dynptr *record, u64 *sum) {
+    u64 word = 0; long failed = bpf_dynptr_read(&word, 8, record, 0, 0); u8 *part = bpf_dynptr_data(record, 8, 1);
+    *sum = *sum * 3 + word + failed + (part ? *part : 1000);
+    return word == 4;
+}
+"""
+
+
+@pytest.mark.kernel
+def test_records_from_python_are_drained_alike() -> None:
+    body = """
+        u64 sum = 0; put(0, bpf_user_ringbuf_drain(&ring, take, &sum, 0)); put(1, sum);
+        put(2, bpf_user_ringbuf_drain(&ring, take, &sum, arg(0))); put(3, sum);"""
+    found = []
+    for engine in ("kernel", "user"):
+        seen = []
+        with BPF(text=Case("", "raw", body, before=DRAIN).text, engine=engine) as b:
+            program = b.load_func("f", BPF.RAW_TRACEPOINT).handle
+            for flags in (0, 1, 9):
+                b["in"][0] = flags
+                for word, size in ((1, 8), (2, 9), (3, 4), (4, 20), (5, 8)):
+                    with b["ring"].reserve(size) as record:
+                        record.data[:] = number_bytes(word, size)
+                        if word == 2 and flags:
+                            record.discard()
+                program.test_run(ctx=WORDS)
+                seen.append(([b["out"][at].value for at in range(4)], b["ring"].pending()))
+        found.append(seen)
+    assert found[1] == found[0]
+
+
+def number_bytes(number: int, size: int) -> bytes:
+    return number.to_bytes(8, "little").ljust(size, b"\7")[:size]

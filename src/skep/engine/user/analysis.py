@@ -60,7 +60,7 @@ _EXACT_ROUNDS = 6  # visits of a loop's head before bounds are widened
 _MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS, include/linux/bpf.h
 _PACKET_SPAN = 1 << 29
 _EFFORT = 2_000_000  # instructions that are followed in one function, each time counted; some 10 s
-_CALLBACKS = (tables.LOOP, tables.FOR_EACH)
+_CALLBACKS = tables.CALLING
 _ARRAY = 2  # BPF_MAP_TYPE_ARRAY
 
 
@@ -238,6 +238,8 @@ class Analysis:
             r = state.registers
             if r[2].kind == FUNCTION and insn.imm == tables.LOOP:
                 self._give(r[2].ref, [scalar(0, _MAX_LOOPS), r[3], ZERO, ZERO, ZERO])
+            elif r[2].kind == FUNCTION and insn.imm == tables.DRAIN:
+                self._give(r[2].ref, [pointer(RECORD, 0, tables.DYNPTR_SIZE), r[3], ZERO, ZERO, ZERO])
             elif r[2].kind == FUNCTION and r[1].kind == MAP and not r[1].null:
                 facts = self.facts(r[1])
                 key = pointer(RECORD, 0, facts.key_size)

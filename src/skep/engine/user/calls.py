@@ -190,6 +190,8 @@ class Calls(Writer):
             result = self._loop(position)
         elif insn.imm == tables.FOR_EACH:
             result = self._for_each(position)
+        elif insn.imm == tables.DRAIN:
+            result = self._drain(position)
         else:
             helper = self.analysis.helper(insn.imm)
             if helper is None:
@@ -467,5 +469,36 @@ class Calls(Writer):
         value = self.value(f"load ptr, ptr {value_at}")
         answer = self._call_own(position, target, [1, Item("ptr", key, key), Item("ptr", value, value), 3, _NOTHING])
         self.emit(f"br i1 {self.value(f'icmp eq i64 {answer}, 0')}, label %{head}, label %{done}")
+        self.label(done)
+        return self.value(f"load i64, ptr {result}")
+
+    def _drain(self, position: int) -> str:
+        """bpf_user_ringbuf_drain(map, callback, context, flags): how many records were taken, or a negative error."""
+        target = self._callback(position, 2)
+        map, shape = self._map(position, 1)
+        flags = self.number(4)
+        taken, place = self.local("i64"), self.local(f"[{tables.DYNPTR_SIZE} x i8]")
+        head, body, again, done = (self.name(prefix) for prefix in ("head", "body", "again", "done"))
+        result = self.local("i64")
+        self.emit(f"store i64 0, ptr {taken}")
+        self.emit(f"call void @llvm.memset.p0.i64(ptr {place}, i8 0, i64 {tables.DYNPTR_SIZE}, i1 false)")
+        number = self.value(f"ptrtoint ptr {place} to i64")
+        self.emit(f"br label %{head}")
+        self.label(head)
+        count = self.value(f"load i64, ptr {taken}")
+        found = self._operation(position, "next", map, shape, [number, count, flags])
+        ended = self.value(f"icmp eq i64 {found}, 0")
+        self.emit(f"store i64 {self.value(f'select i1 {ended}, i64 {count}, i64 {found}')}, ptr {result}")
+        self.emit(f"br i1 {self.value(f'icmp eq i64 {found}, 1')}, label %{body}, label %{done}")
+        self.label(body)
+        self.pay(min(self.module.meters[target].cost + 20, MOST), position)
+        following = self.value(f"add i64 {count}, 1")
+        self.emit(f"store i64 {following}, ptr {taken}")
+        self.emit(f"store i64 {following}, ptr {result}")
+        answer = self._call_own(position, target, [Item("ptr", place, place), 3, _NOTHING, _NOTHING, _NOTHING])
+        self._operation(position, "done", map, shape, [number])
+        self.emit(f"br i1 {self.value(f'icmp eq i64 {answer}, 0')}, label %{again}, label %{done}")
+        self.label(again)
+        self.emit(f"br label %{head}")
         self.label(done)
         return self.value(f"load i64, ptr {result}")

@@ -15,7 +15,7 @@ from skep.engine.user.facts import SKB, XDP, Context
 from skep.engine.user.maps import ArrayMap, QueueMap, TableMap, UserMap, drop_number, new_number
 from skep.engine.user.nested import MapOfMaps, ProgramArray
 from skep.engine.user.program import Environment, Program, fault_error
-from skep.engine.user.rings import PerfMap, RingMap, UserPerfRing, UserRing
+from skep.engine.user.rings import PerfMap, ProducerRing, RingMap, UserPerfRing, UserRing
 from skep.errors import AttachError, InvalidInstruction, MapError, ObjectError, SkepError, UnsupportedError
 from skep.object.kinds import MAP_TYPES, map_type_name
 from skep.object.lines import source_line
@@ -36,7 +36,7 @@ _CLASSES: dict[type[UserMap], str] = {
     ArrayMap: "array percpu_array",
     TableMap: "hash percpu_hash lru_hash lru_percpu_hash lpm_trie",
     QueueMap: "queue stack bloom_filter",
-    RingMap: "ringbuf",
+    RingMap: "ringbuf user_ringbuf",
     PerfMap: "perf_event_array",
     ProgramArray: "prog_array",
     MapOfMaps: "array_of_maps hash_of_maps",
@@ -262,9 +262,15 @@ class UserEngine:
 
     def map_ring(self, map: MapHandle) -> UserRing:
         """A ring buffer's memory."""
-        if not isinstance(map, RingMap):
+        if not isinstance(map, RingMap) or map.type != MAP_TYPES["ringbuf"]:
             raise MapError(f"map {map.spec.name!r} is no ring buffer of the user engine", map_name=map.spec.name)
         return map.ring
+
+    def map_user_ring(self, map: MapHandle) -> ProducerRing:
+        """A user ring buffer's memory."""
+        if not isinstance(map, RingMap) or map.type == MAP_TYPES["ringbuf"]:
+            raise MapError(f"map {map.spec.name!r} is no user ring buffer of the user engine", map_name=map.spec.name)
+        return ProducerRing(map.ring)
 
     def open_trace_pipe(self) -> UserTracePipe:
         """Lines that programs print."""

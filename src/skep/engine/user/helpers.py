@@ -57,7 +57,8 @@ def _of_dynptr(name: str, *arguments: Argument, result: str = NUMBER) -> Helper:
     return Helper(name, arguments, result, "dynptr.c")
 
 
-_DYNPTR, _NEW_DYNPTR, _LOCK = (READ, 16), (WRITE, 16), (WRITE, 4)
+DYNPTR_SIZE = 16
+_DYNPTR, _NEW_DYNPTR, _LOCK = (READ, DYNPTR_SIZE), (WRITE, DYNPTR_SIZE), (WRITE, 4)
 
 # Numbers and names are facts of include/uapi/linux/bpf.h. A tuple (kind, n) is memory of n bytes whatever follows.
 HELPERS: dict[int, Helper] = {
@@ -133,10 +134,12 @@ HELPERS: dict[int, Helper] = {
     203: _of_dynptr("dynptr_data", _DYNPTR, ANY, ANY, result=SLICE_OR_NULL),
     208: Helper("ktime_get_tai_ns", ()),
 }
-TAIL_CALL, LOOP, FOR_EACH = 12, 181, 164
-HOLDING = frozenset((131, 197, 198))  # what they give must be given back at the end of the run
+TAIL_CALL, LOOP, FOR_EACH, DRAIN = 12, 181, 164, 209
+HOLDING = frozenset((131, 197, 198, DRAIN))  # what they give must be given back at the end of the run
 BY_NUMBER = (5, 7, 8, 14, 15)  # those that callx can reach: numbers in, a number out
 HELPERS[FOR_EACH] = Helper("for_each_map_elem", (MAP, CALLBACK, ANY, ANY))
+HELPERS[DRAIN] = Helper("user_ringbuf_drain", (MAP, CALLBACK, ANY, ANY))
+CALLING = frozenset((LOOP, FOR_EACH, DRAIN))
 # The same number with another meaning: by context and number.
 _OTHERS = {
     ("xdp", 23): _of_packet("xdp", "xdp_redirect", ANY, ANY),

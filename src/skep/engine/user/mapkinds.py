@@ -27,4 +27,5 @@ KINDS: dict[int, MapKind] = {
     23: _QUEUE,
     27: MapKind("ringbuf", "ringbuf.c", ()),
     30: MapKind("bloom", "bloom.c", ("push", "peek")),
+    31: MapKind("user_ringbuf", "user_ring.c", ("next", "done")),
 }

@@ -47,7 +47,7 @@ class Meter:
                     cost += _CALL
                     if insn.code == CALLX:
                         cost += max((callees[start].cost for start in analysis.function.calls if start in callees), default=0)
-                    if insn.imm in (tables.LOOP, tables.FOR_EACH):
+                    if insn.imm in tables.CALLING:
                         self.metered = True
             costs[at] = cost
         outermost = [loop for loop in analysis.flow.loops.values() if loop.parent is None]

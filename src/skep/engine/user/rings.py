@@ -116,12 +116,15 @@ class UserRing(_Wake):
         super().close()
         for name in ("consumer", "data"):
             memory = getattr(self, name, None)
-            if memory is not None:
-                memory.close()
+            try:
+                if memory is not None:
+                    memory.close()
+            except BufferError:  # a producer's views are left: it goes with the last of them
+                pass
 
 
 class RingMap(UserMap):
-    """A ring buffer: its memory lives as long as the map, its reader looks at the same."""
+    """A ring buffer, or a user ring buffer: its memory lives as long as the map; Python's side looks at the same."""
 
     __slots__ = ("ring",)
 
@@ -147,6 +150,23 @@ class RingMap(UserMap):
     def _unmap(self, memories: list[mmap]) -> None:
         self.ring.unmap()
         super()._unmap(memories)
+
+
+class ProducerRing:
+    """A user ring buffer as its producer sees it: views of the positions; `memory` is the producer's page and the data, twice."""
+
+    __slots__ = ("consumer", "memory", "producer", "size")
+
+    def __init__(self, ring: UserRing) -> None:
+        self.size = ring.size
+        self.memory = ring.data
+        self.producer = memoryview(ring.data)[:8].cast("Q")
+        self.consumer = memoryview(ring.consumer)[:8].cast("Q")
+
+    def close(self) -> None:
+        """Release the views; the memory is the map's."""
+        self.producer.release()
+        self.consumer.release()
 
 
 class UserPerfRing(_Wake):
