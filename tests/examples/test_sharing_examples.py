@@ -54,3 +54,34 @@ def test_another_process_reads_the_counts_by_the_maps_id(skep: Skep, workload: W
     finally:
         counter.kill()
         counter.communicate()
+
+
+def test_two_processes_count_into_a_map_and_a_third_prints_metrics(skep: Skep, workload: Workload) -> None:
+    def started(*words: str) -> tuple[subprocess.Popen[str], str]:
+        command = [sys.executable, "examples/metrics.py", *words]
+        process = subprocess.Popen(command, cwd=ROOT, env=skep.environment, text=True, stdout=subprocess.PIPE)
+        counting.append(process)
+        assert process.stdout is not None
+        return process, process.stdout.readline().split()[-1]
+
+    counting: list[subprocess.Popen[str]] = []
+    try:
+        _, id = started("start")
+        _, same = started("end", id)
+        assert same == id
+        for _ in range(3):
+            workload.run("true", uid=FIRST_UID)
+        lines = run(skep, "examples/metrics.py", "show", id).splitlines()
+        assert lines[1] == "# TYPE processes_total counter"
+        assert all(re.fullmatch(r'processes_total\{event="(start|end)",uid="\d+"\} \d+', line) for line in lines[2:])
+        assert [line for line in lines if f'"{FIRST_UID}"' in line] == [
+            f'processes_total{{event="end",uid="{FIRST_UID}"}} 3',
+            f'processes_total{{event="start",uid="{FIRST_UID}"}} 3',
+        ]
+        for process in counting:
+            process.send_signal(signal.SIGINT)
+        assert [process.wait(timeout=20) for process in counting] == [0, 0]
+    finally:
+        for process in counting:
+            process.kill()
+            process.communicate()
