@@ -204,7 +204,9 @@ def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None
                 return True
             waits = 0
         if has_program and time.monotonic() - quiet_since > QUIET:
-            return True
+            if not _compiles(script):
+                return True
+            quiet_since = time.monotonic()
     return False
 
 

@@ -181,5 +181,12 @@ def is_void_pointer(t: Type) -> bool:
 
 
 def _same_representation(a: Type, b: Type) -> bool:
-    """Pointers to integers of one size are the same to BPF authors (u64 and unsigned long, char and u8)."""
-    return ct.is_integer(a) and ct.is_integer(b) and a.size == b.size
+    """Pointers to integers of one size are the same to BPF authors (u64 and unsigned long, char and u8).
+
+    So are pointers to a struct of the kernel's and to the text's own of that name, which takes its place.
+    """
+    if ct.is_integer(a) and ct.is_integer(b):
+        return a.size == b.size
+    if not isinstance(a, RecordType) or not isinstance(b, RecordType) or a.record.from_kernel == b.record.from_kernel:
+        return False
+    return (a.record.kind, a.record.tag) == (b.record.kind, b.record.tag)

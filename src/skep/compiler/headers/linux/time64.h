@@ -1,5 +1,6 @@
 // Units of time (vdso/time64.h).
 #pragma once
+#include <linux/math64.h>
 #define MSEC_PER_SEC 1000L
 #define USEC_PER_MSEC 1000L
 #define NSEC_PER_USEC 1000L
