@@ -20,7 +20,16 @@ from skep.errors import MapError, MapKeyError, SkepError
 from skep.llvm_server import release
 from skep.maps import globals as globals_module
 
-pytestmark = pytest.mark.kernel
+KERNEL = [pytest.param("kernel", marks=pytest.mark.kernel)]
+
+
+@pytest.fixture(autouse=True, params=["user", *KERNEL])
+def engine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SKEP_ENGINE", request.param)
+
+
+# Programs that see this process, or how often the kernel's objects were made and closed.
+kernel_only = pytest.mark.parametrize("engine", KERNEL, indirect=True)
 
 TEXT = r"""
 struct point { int x; u16 y; char name[6]; struct { u8 a; u8 b[2]; } inside; u32 low : 3; u32 high : 29; };
@@ -122,6 +131,7 @@ def test_values_given_at_construction_are_there_before_anything_runs(compiled) -
         assert again.globals["limit"] == 3
 
 
+@kernel_only
 def test_a_program_that_is_attached_at_construction_runs_with_its_configuration() -> None:
     text = """
     const volatile int pid; u64 calls;
@@ -364,6 +374,7 @@ def test_static_variables_stay_whole_and_are_read() -> None:
         assert (bpf.globals["sum"], bpf.globals["whole"].a) == (15, 8)
 
 
+@kernel_only
 def test_a_program_for_another_hook_uses_the_same_variables() -> None:
     text = """
     u64 calls; static u64 result = 5;
@@ -392,6 +403,7 @@ def test_what_is_no_dict_is_refused(compiled, option: str) -> None:
         BPF(object=compiled, **{option: 5})
 
 
+@kernel_only
 def test_interrupts_at_any_moment_lose_nothing(compiled) -> None:
     chance = random.Random(11)
     armed = False
