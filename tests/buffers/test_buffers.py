@@ -286,3 +286,45 @@ def test_a_ring_buffer_has_no_keys(bpf: BPF) -> None:
     assert len(bpf["ring"]) == 0
     with pytest.raises(MapError, match="'ring' is a ring buffer: it has no keys"):
         bpf["ring"][0]
+
+
+FILLING = r"""
+struct record { u64 words[8]; };
+BPF_RINGBUF_OUTPUT(copied, 1);
+BPF_RINGBUF_OUTPUT(reserved, 1);
+BPF_RINGBUF_OUTPUT(helper, 1);
+BPF_ARRAY(accepted, u64, 1);
+
+int fill(struct __sk_buff *skb)
+{
+    struct record record = {};
+    for (int i = 0; i < 100; i++) {
+        if (copied.ringbuf_output(&record, sizeof(record), 0) == 0)
+            accepted.increment(0);
+        struct record *room = reserved.ringbuf_reserve(sizeof(record));
+        if (room)
+            reserved.ringbuf_submit(room, 0);
+        bpf_ringbuf_output(&helper, &record, sizeof(record), 0);
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("engine", ["kernel", "user"])
+def test_a_full_ring_buffer_counts_what_found_no_room(engine: str) -> None:
+    with BPF(text=FILLING, engine=engine) as b:
+        program: Any = b.load_func("fill", BPF.SCHED_CLS).handle
+        got = {"copied": 0, "reserved": 0}
+        for name in got:
+            b[name].open_ring_buffer(lambda name, _data, _size: got.update({name: got[name] + 1}), name)
+        for produced in (100, 200):
+            program.test_run(bytes(64))
+            b.ring_buffer_consume()
+            assert {name: count + b[name].lost for name, count in got.items()} == {"copied": produced, "reserved": produced}
+        assert b["copied"].lost == 200 - b["accepted"][0].value == 2 * (100 - 4096 // 72)
+        assert list(b.globals) == []  # the counters are not the program's own variables
+        with pytest.raises(
+            MapError, match=r"'helper' is not counted: no program of this object calls helper\.ringbuf_output\(\)"
+        ):
+            _ = b["helper"].lost

@@ -20,7 +20,10 @@ from skep import BPF, maps
 libc = ctypes.CDLL(None, use_errno=True)
 assert libc.unshare(0x40000000) == 0  # CLONE_NEWNET
 for pair in "ab":
-    subprocess.run(["ip", "link", "add", f"{pair}0", "type", "veth", "peer", "name", f"{pair}1"], check=True)
+    made = subprocess.run(["ip", "link", "add", f"{pair}0", "type", "veth", "peer", "name", f"{pair}1"], stderr=subprocess.PIPE)
+    if b"Unknown device type" in made.stderr:
+        raise SystemExit(77)
+    made.check_returncode()
     for end in "01":
         open(f"/proc/sys/net/ipv6/conf/{pair}{end}/disable_ipv6", "w").write("1")
         subprocess.run(["ip", "link", "set", f"{pair}{end}", "up"], check=True)
@@ -120,6 +123,8 @@ def test_packets_are_moved_to_devices_cpus_and_sockets() -> None:
         timeout=60,
         check=False,
     )
+    if done.returncode == 77:
+        pytest.skip("this kernel has no veth devices")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert found == {

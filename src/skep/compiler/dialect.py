@@ -89,6 +89,7 @@ TABLE_TYPES = {
     "stacktrace": "stack_trace",
 }
 
+LOST_SECTION, LOST_PREFIX = ".data.lost", "__skep_lost_"  # for each ring buffer, how many records found no room (LOST)
 KEYLESS = {"ringbuf", "user_ringbuf", "queue", "stack", "bloom_filter"}
 VALUELESS = {"ringbuf", "user_ringbuf"}
 # maps without a size: their entries are part of what they belong to
@@ -139,9 +140,12 @@ METHODS: dict[str, tuple[tuple[tuple[str, str], ...], str]] = {
     ),
     "ringbuf_output": (
         (("data", "data"), ("size", "int"), ("flags", "int=0")),
-        "(int)bpf_ringbuf_output(MAP, data, size, flags)",
+        "({ int _error = bpf_ringbuf_output(MAP, data, size, flags); if (_error) __sync_fetch_and_add(&LOST, 1); _error; })",
     ),
-    "ringbuf_reserve": ((("size", "int"),), "bpf_ringbuf_reserve(MAP, size, 0)"),
+    "ringbuf_reserve": (
+        (("size", "int"),),
+        "({ void *_record = bpf_ringbuf_reserve(MAP, size, 0); if (!_record) __sync_fetch_and_add(&LOST, 1); _record; })",
+    ),
     "ringbuf_submit": ((("data", "data"), ("flags", "int=0")), "bpf_ringbuf_submit(data, flags)"),
     "ringbuf_discard": ((("data", "data"), ("flags", "int=0")), "bpf_ringbuf_discard(data, flags)"),
     "ringbuf_query": ((("flags", "int"),), "bpf_ringbuf_query(MAP, flags)"),

@@ -27,6 +27,7 @@ class MapMethods:
 
     def __init__(self, checker: Checker) -> None:
         self.c = checker
+        self._lost: dict[str, tree.Variable] = {}
 
     def member(self, node: ast.MemberAccess, base: tree.MapRef) -> tree.Node:
         """`map.x` that is not a call: the key and leaf members that BCC's typeof tricks use."""
@@ -84,6 +85,8 @@ class MapMethods:
             scope.names["KEY"] = Typedef(info.key, None)
         if info.value is not None:
             scope.names["VALUE"] = Typedef(info.value, None)
+        if "LOST" in text:
+            scope.names["LOST"] = self._lost_counter(info)
         items: list[tree.Statement] = []
         for i, (param, kind) in enumerate(params):
             kind, _, default = kind.partition("=")
@@ -100,6 +103,16 @@ class MapMethods:
         self.c.scopes.pop()
         block = tree.Block(at, items, at)
         return tree.StatementExpr(node.first, node.last, result.type, block, result)
+
+    def _lost_counter(self, info: tree.MapInfo) -> tree.Variable:
+        """A variable beside the program's own, made when the first call is seen that may find a ring buffer full."""
+        found = self._lost.get(info.name)
+        if found is None:
+            found = tree.Variable(dialect.LOST_PREFIX + info.name, ct.BUILTIN_TYPEDEFS["u64"], "global", info.token)
+            found.section = dialect.LOST_SECTION
+            self._lost[info.name] = found
+            self.c.unit.globals.append(found)
+        return found
 
     def _argument(self, arg: tree.Node, kind: str, info: tree.MapInfo, call: str, param: str, source: ast.Node) -> tree.Node:
         if isinstance(arg, tree.Poison):

@@ -279,8 +279,8 @@ class RingBuf(Events, Table):
         """Let `BPF.ring_buffer_poll` call `callback(ctx, data, size)` for each record; a negative result stops that round.
 
         With None for a callback the records wait for `for`, `events()` or `batches()`. Opened again, also from a callback,
-        the new callback gets what is still in the buffer. A record that finds no room is known to the program alone:
-        ringbuf_output and ringbuf_reserve fail.
+        the new callback gets what is still in the buffer. A record that finds no room makes the program's ringbuf_output or
+        ringbuf_reserve fail, and counts in `lost`.
         """
         from skep.buffers.poller import Poller
         from skep.buffers.ring import open_ring_reader
@@ -305,6 +305,22 @@ class RingBuf(Events, Table):
         The dtype is that of the records' type. A shorter record ends in zeros, a longer one is a MapError and counts as read.
         """
         return self._open_batches(False).batches(max_records, timeout, False)
+
+    @property
+    def lost(self) -> int:
+        """How many records of this object's programs found no room, up to this moment.
+
+        `ringbuf_output` and `ringbuf_reserve` count; MapError for a map whose programs use neither, such as one opened by id.
+        """
+        counters = getattr(self.bpf, "globals", {})
+        name = f"__skep_lost_{self.name}"
+        if name not in counters:
+            raise MapError(
+                f"what found no room in {self.name!r} is not counted: no program of this object calls "
+                f"{self.name}.ringbuf_output() or {self.name}.ringbuf_reserve()",
+                map_name=self.name,
+            )
+        return int(counters[name])
 
     def _open_pulled(self, time: bool) -> Reader:
         if self.buffer is None:

@@ -31,6 +31,7 @@ else:
     _Variables = MutableMapping
 
 _INDEX = bytes(4)  # a section is the first and only element of its map
+_HIDDEN = "__skep_"  # variables that Skep's compiler adds
 _MAP_FIXED = 0x10  # mmap(2); the module mmap has no name for it
 _AGGREGATES = (ctypes.Structure, ctypes.Union, ctypes.Array)
 
@@ -91,13 +92,13 @@ class Globals(_Variables):
         return isinstance(name, (str, bytes)) and as_text(name) in self._variables
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._variables)
+        return (name for name in self._variables if not name.startswith(_HIDDEN))
 
     def __len__(self) -> int:
-        return len(self._variables)
+        return sum(1 for _ in self)
 
     def __repr__(self) -> str:
-        return f"<global variables: {', '.join(self._variables) or 'none'}>"
+        return f"<global variables: {', '.join(self) or 'none'}>"
 
     def to_numpy(self, name: str | bytes) -> numpy.ndarray[Any, Any]:
         """A variable as an array in the programs' memory, of the variable's shape: () for one number or struct.
@@ -120,7 +121,7 @@ class Globals(_Variables):
         name = as_text(name, "a variable's name")
         found = self._variables.get(name)
         if found is None:
-            reason = self._reasons.get(name) or f"there is no global variable {name!r}{near(name, self._variables)}"
+            reason = self._reasons.get(name) or f"there is no global variable {name!r}{near(name, list(self))}"
             raise MapKeyError(reason)
         return found
 
