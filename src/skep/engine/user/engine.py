@@ -17,6 +17,7 @@ from skep.engine.user.nested import MapOfMaps, ProgramArray
 from skep.engine.user.program import Environment, Program, fault_error
 from skep.engine.user.rings import PerfMap, ProducerRing, RingMap, UserPerfRing, UserRing
 from skep.errors import AttachError, InvalidInstruction, MapError, ObjectError, SkepError, UnsupportedError
+from skep.interrupts import Uninterrupted
 from skep.object.kinds import MAP_TYPES, map_type_name
 from skep.object.lines import source_line
 
@@ -156,7 +157,10 @@ class UserEngine:
     def __init__(self) -> None:
         if os.uname().machine != "x86_64":
             raise UnsupportedError(f"the user engine does not know {os.uname().machine} yet", needs="x86-64")
-        self._session: Session | None = session.acquire()
+        self._session: Session | None = None
+        code = session.prepare()
+        with Uninterrupted():
+            self._session = session.acquire(code)
 
     @property
     def session(self) -> Session:
@@ -300,6 +304,10 @@ class UserEngine:
         used, self._session = self._session, None
         if used is not None:
             session.release(used)
+
+    def __del__(self) -> None:  # an interrupt may come before anyone knows this engine
+        if self.__dict__.get("_session") is not None:
+            self.close()
 
 
 def _asks_cpu(code: bytes, maps: list[UserMap]) -> bool:

@@ -12,7 +12,7 @@ from ctypes import pointer
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
 from skep.engine.user.layout import Env, Output, Task
-from skep.engine.user.tracer import Tracer
+from skep.engine.user.tracer import Tracer, load_code
 from skep.errors import SkepError
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from skep.engine.user.events import Event
-    from skep.engine.user.tracer import Happening
+    from skep.engine.user.tracer import Code, Happening
     from skep.engine.user.tracer import Program as Attached
 
     Report = Callable[[tuple[int, ...]], SkepError]
@@ -33,7 +33,7 @@ TIME_LIMIT = 1_000_000_000  # ns that one run of a program may take
 class Session:
     """A tracer with the environment of the programs that it runs, and a thread that hears what happened."""
 
-    def __init__(self) -> None:
+    def __init__(self, code: Code | None = None) -> None:
         self.task = Task()
         self.lines, fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         fcntl(fd, _SET_PIPE_SIZE, _LINES)
@@ -51,7 +51,12 @@ class Session:
         self._waiting: dict[int, list[_thread.LockType]] = {}
         self._lock = _thread.allocate_lock()
         self._closed = False
-        self.tracer = Tracer(self.env)
+        try:
+            self.tracer = Tracer(self.env, code)
+        except BaseException:
+            os.close(fd)
+            os.close(self.lines)
+            raise
         self._heard = _thread.allocate_lock()
         self._heard.acquire()
         _thread.start_new_thread(self._listen, ())
@@ -153,10 +158,15 @@ def current() -> Session | None:
     return _CURRENT[0] if _CURRENT else None
 
 
-def acquire() -> Session:
+def prepare() -> Code | None:
+    """What `acquire` needs and may take seconds, the first time: a KeyboardInterrupt loses nothing here."""
+    return None if _CURRENT else load_code()
+
+
+def acquire(code: Code | None = None) -> Session:
     """The session of this process, for one more engine."""
     if not _CURRENT:
-        _CURRENT.append(Session())
+        _CURRENT.append(Session(code))
     _CURRENT[0].users += 1
     return _CURRENT[0]
 

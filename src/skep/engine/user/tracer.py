@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from skep.engine.user.events import Event
     from skep.engine.user.layout import Env
 
+    Code = tuple[Callable[[], int], Callable[[int], int]]
+
 # PTRACE_O_*: TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP; TRACEEXIT when programs want it
 _OPTIONS, _TRACE_EXIT = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x80, 0x40
 _OLDEST = (5, 3)
@@ -100,13 +102,13 @@ class Tracer:
     call fails without one; what was attached to goes on, also when this process is killed. Methods may be called from any thread.
     """
 
-    def __init__(self, env: Env) -> None:
+    def __init__(self, env: Env, code: Code | None = None) -> None:
         release = os.uname().release
         digits = "".join(c if c.isdigit() else " " for c in release).split()
         if tuple(map(int, digits[:2])) < _OLDEST:
             raise UnsupportedError(f"processes cannot be traced on Linux {release}", needs="Linux 5.3 (PTRACE_GET_SYSCALL_INFO)")
         self._process = os.getpid()
-        size, self._serve = _functions()
+        size, self._serve = code or load_code()
         self._memory = ctypes.create_string_buffer(size())
         # private: a child that is forked on it must have a copy
         self._stack = mmap.mmap(-1, _STACK, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
@@ -504,7 +506,8 @@ def _ending(status: int) -> str:
     return f"signal {code - layout.EXIT_CRASH} in machine code" if code > layout.EXIT_CRASH else f"exit status {code}"
 
 
-def _functions() -> tuple[Callable[[], int], Callable[[int], int]]:
+def load_code() -> Code:
+    """The functions of the tracing loop; compiles them when they are not in the cache."""
     from skep.native import load
 
     code = load(os.path.join(os.path.dirname(__file__), "runtime", "tracer.c"))
