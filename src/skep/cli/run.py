@@ -94,9 +94,9 @@ def _parser() -> argparse.ArgumentParser:
         dest="command",
         metavar="CMD",
         help="start CMD once the script waits for events, and end the script as Ctrl-C does when CMD ends; CMD is split in words "
-        "as a shell does, and ended when the script ends",
+        "as a shell does, and ended when the script ends; the user engine traces it",
     )
-    add("-p", dest="pid", metavar="PID", type=int, help="the process that the user engine traces")
+    add("-p", dest="pid", metavar="PID", type=int, help="trace a process that runs, until it ends (user engine only)")
     add("-d", dest="duration", metavar="SECONDS", type=_seconds, help="after SECONDS, end the script as Ctrl-C does")
     add("script", metavar="SCRIPT")
     add("arguments", metavar="ARGS", nargs=argparse.REMAINDER, help="the script's own arguments").required = False
