@@ -1,42 +1,68 @@
 """What all tests share: the `kernel` marker, a cache folder of their own, the fd-leak check, processes to look at.
 
-SKEP_REQUIRE_KERNEL=1 (CI, where the kernel allows bpf): a kernel test that is skipped for any reason fails the run.
+CI: SKEP_REQUIRE_TOOLS=1 fails a run in which a test was skipped that this user could run here; SKEP_REQUIRE_KERNEL=1 besides
+for every kernel test that was skipped.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import signal
 import tempfile
 from typing import TYPE_CHECKING
 
 import pytest
-from support import NOBODY, Skep, Workload, open_files
+from support import NOBODY, ROOT, Skep, Workload, new_files, open_files
 
+from skep.btf import kernel_btf
 from skep.engine.kernel.privileges import fix_for, missing_for_bpf
-from skep.llvm_server import release
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-REQUIRE_KERNEL = os.environ.get("SKEP_REQUIRE_KERNEL", "0") not in ("", "0")
+    from collections.abc import Callable, Iterator
 
 
-class KernelTestsRan:
-    """Collects the kernel tests that were skipped, and fails the run for them."""
+def _wanted(name: str) -> bool:
+    return os.environ.get(name, "0") not in ("", "0")
 
-    def __init__(self) -> None:
+
+REQUIRE_KERNEL = _wanted("SKEP_REQUIRE_KERNEL")
+
+
+# Why a test may be skipped where all must run: (words of the reason, whether it holds for this user on this machine).
+MAY_SKIP: tuple[tuple[str, Callable[[], bool]], ...] = (
+    ("needs CAP_", lambda: bool(missing_for_bpf())),
+    (r"(needs|only) root\b", lambda: os.geteuid() != 0),
+    ("^root may", lambda: os.geteuid() == 0),
+    ("no privilege to lose", lambda: os.geteuid() != 0),
+    ("x86-64", lambda: os.uname().machine != "x86_64"),
+    (r"^this kernel|no /proc/config\.gz|module overlay is not|table is Linux|cgroup2|two CPUs|no /sys/fs/bpf", lambda: True),
+)
+
+
+class TestsRan:
+    """Collects the tests that were skipped without need, and fails the run for them; kernel tests are never to be skipped."""
+
+    __test__ = False
+
+    def __init__(self, kernel: bool) -> None:
+        self.kernel = kernel
         self.skipped: list[str] = []
 
+    def _note(self, report: pytest.TestReport | pytest.CollectReport, kernel: bool) -> None:
+        reason = _reason(report)
+        if kernel or not any(re.search(words, reason.removeprefix("Skipped: ")) and holds() for words, holds in MAY_SKIP):
+            self.skipped.append(f"{report.nodeid}: {reason}")
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.skipped and "kernel" in report.keywords:
-            self.skipped.append(f"{report.nodeid}: {_reason(report)}")
+        if report.skipped:
+            self._note(report, self.kernel and "kernel" in report.keywords)
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         if report.skipped:
-            self.skipped.append(f"{report.nodeid}: all of it: {_reason(report)}")
+            self._note(report, self.kernel)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         if self.skipped:
@@ -44,7 +70,7 @@ class KernelTestsRan:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         for line in self.skipped:
-            terminalreporter.write_line(f"SKEP_REQUIRE_KERNEL=1, but skipped: {line}", red=True)
+            terminalreporter.write_line(f"must run here, but was skipped: {line}", red=True)
 
 
 def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
@@ -55,10 +81,12 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = tempfile.mkdtemp(prefix="skep-test-cache-")
     os.environ["SKEP_CACHE_DIR"] = cache
     config.add_cleanup(lambda: shutil.rmtree(cache, ignore_errors=True))
+    path = [str(ROOT / "src"), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+    os.environ["PYTHONPATH"] = os.pathsep.join(path)  # commands import this checkout, too
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)  # shells start background jobs so, and commands inherit it
-    if REQUIRE_KERNEL:
-        config.pluginmanager.register(KernelTestsRan())
+    if REQUIRE_KERNEL or _wanted("SKEP_REQUIRE_TOOLS"):
+        config.pluginmanager.register(TestsRan(REQUIRE_KERNEL))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -70,20 +98,24 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _kernel_types() -> None:
+    """The kernel's BTF stays mapped once it was used, with its fd: before fds are counted."""
+    try:
+        kernel_btf()
+    except OSError:
+        pass
+
+
 @pytest.fixture(autouse=True)
-def _no_fd_is_left_open(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A kernel test must close what it opened: programs, maps and links live as long as their fd."""
-    if request.node.get_closest_marker("kernel") is None:
-        yield
-        return
-    release()
+def _no_fd_is_left_open() -> Iterator[None]:
+    """A test must close what it opened: programs, maps and links live as long as their fd."""
     before = open_files()
     yield
-    release()  # the compiler's process is kept on purpose, with its socket
-    left = {fd: name for fd, name in open_files().items() if before.get(fd) != name}
+    left = new_files(before)
     if left:
         gc.collect()  # a failed test's traceback, or a cycle, may still hold the object; that is no leak of ours
-        left = {fd: name for fd, name in open_files().items() if before.get(fd) != name}
+        left = new_files(before)
     assert not left, f"left open: {left}"
 
 

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from skep.llvm_server import _Kept
+
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
 # User ids that nothing else on a machine has, so that a count per user id is the test's own.
@@ -17,14 +19,21 @@ FIRST_UID, SECOND_UID = 61_201, 61_202
 
 
 def open_files() -> dict[int, str]:
-    """What this process has open, by fd."""
+    """What this process has open, by fd, but for the socket of the compiler's process, which is kept on purpose."""
     found = {}
     for name in os.listdir("/proc/self/fd"):
         try:
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue  # the fd of this listing
+    if _Kept.server is not None:
+        found.pop(_Kept.server.socket.fileno(), None)
     return found
+
+
+def new_files(before: dict[int, str]) -> dict[int, str]:
+    """What is open that was not open before."""
+    return {fd: name for fd, name in open_files().items() if before.get(fd) != name}
 
 
 def own_children() -> set[str]:

@@ -117,7 +117,7 @@ def test_command_and_its_children_end_with_the_script(skep: Skep, script: Script
 
 
 def test_time_ends_the_command_and_the_script(skep: Skep, script: Script) -> None:
-    done = skep(*USER, "-d", "2", "-c", "sleep 60", script(counting()), timeout=30)
+    done = skep(*USER, "-d", "5", "-c", "sleep 60", script(counting()))
     assert (done.stderr, done.returncode) == ("", 0)
     assert counts(done.stdout) == [1]
 

@@ -115,6 +115,7 @@ import os, signal, time
 read, write = os.pipe()
 pid = os.fork()
 if pid == 0:
+    os.setpgid(0, 0)  # SIGTSTP stops nothing in an orphaned group (setpgid(2)), which a runner's may be
     os.getppid()
     os.write(write, b"x")
     while True: os.getppid(); time.sleep(0.001)
@@ -275,7 +276,7 @@ def test_a_started_command_ends_with_the_tracer():
         polite = trace.tracer.start(("sleep", "60"))
         rude = trace.tracer.start(("sh", "-c", "trap '' TERM; sleep 60 & sleep 60"))
         eventually(lambda: trace.tracer.tracees == 4)
-        children = [int(pid) for pid in Path(f"/proc/{rude}/task/{rude}/children").read_text().split()]
+        children = children_of(rude)
         assert len(children) == 2
     for pid in (polite, rude):
         assert not Path(f"/proc/{pid}").exists()
@@ -298,13 +299,19 @@ time.sleep(60)
 """
 
 
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def killed_after(seconds, pid=0, hook=GETPPID):
     """Start Skep in a process of its own, kill it while it traces; the pid that it traced and its descendants."""
     text = _KILLED.format(path=[str(ROOT / "src"), str(ROOT / "tests")], hook=hook, pid=pid)
     process = subprocess.Popen([sys.executable, "-c", text], stdout=subprocess.PIPE, text=True)
     traced = int(process.stdout.readline())
+    if not pid:
+        eventually(lambda: children_of(traced))
     time.sleep(seconds)
-    children = [int(pid) for pid in Path(f"/proc/{traced}/task/{traced}/children").read_text().split()]
+    children = children_of(traced)
     keeper = tracer_of(traced)
     assert keeper
     process.kill()
