@@ -613,3 +613,13 @@ def test_records_from_python_are_drained_alike() -> None:
 
 def number_bytes(number: int, size: int) -> bytes:
     return number.to_bytes(8, "little").ljust(size, b"\7")[:size]
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["bpf_ringbuf_output(&h, &x, 8, 0)", "bpf_perf_event_output(ctx, &h, 0, &x, 8)", "bpf_ringbuf_query(&h, 0)",
+     "bpf_map_push_elem(&h, &x, 0)", "!!bpf_ringbuf_reserve(&u, 8, 0)"],
+)  # fmt: skip
+def test_a_helper_takes_maps_of_its_type_only(call: str) -> None:
+    with pytest.raises(UnsupportedError, match=r"r[12] must be a (ring buffer|perf event array)|have no operation"):
+        one(f"u64 x = 5; return {call};", before="BPF_HASH(h, u64, u64, 16); BPF_USER_RINGBUF(u, 1);")

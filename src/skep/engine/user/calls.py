@@ -311,8 +311,10 @@ class Calls(Writer):
     def _argument(self, position: int, helper: tables.Helper, number: int) -> str:
         """One argument of a helper, checked as its kind asks."""
         kind, known = helper.arguments[number - 1], self.known(number)
-        if kind == tables.MAP:
-            map, _ = self._map(position, number)
+        if kind == tables.MAP or kind in tables.MAP_TYPES:
+            map, shape = self._map(position, number)
+            if self.module.facts_of_shape(shape).type != tables.MAP_TYPES.get(kind, self.module.facts_of_shape(shape).type):
+                raise self._refused(position, f"r{number} must be a {kind}, for bpf_{helper.name}()")
             return self.value(f"ptrtoint ptr {map} to i64")
         if kind == tables.CTX:
             if known.kind != CTX or known.lo or known.hi:

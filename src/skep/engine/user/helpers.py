@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 ANY, MAP, KEY, MAP_VALUE, MAP_VALUE_OUT, CTX, READ, WRITE, SIZE, RECORD, CALLBACK, SOURCE, KEPT = (
     "any", "map", "key", "value", "value out", "ctx", "read", "write", "size", "record", "callback", "source", "kept",
 )  # fmt: skip
+# Maps of one type: their storage is read as that type's.
+RINGBUF, EVENTS = "ring buffer", "perf event array"
+MAP_TYPES = {RINGBUF: 27, EVENTS: 4}  # enum bpf_map_type
 # Kinds of results. RECORD_OR_NULL: of as many bytes as the second argument says, SLICE_OR_NULL: the third. TIME_IS_OVER: not 0
 # ends the run.
 NUMBER, VALUE_OR_NULL, RECORD_OR_NULL, MAP_OR_VALUE, SLICE_OR_NULL, TIME_IS_OVER = (
@@ -78,7 +81,7 @@ HELPERS: dict[int, Helper] = {
     15: Helper("get_current_uid_gid", ()),
     16: Helper("get_current_comm", (WRITE, SIZE)),
     23: _of_packet("skb", "redirect", ANY, ANY),
-    25: Helper("perf_event_output", (CTX, MAP, ANY, READ, SIZE), NUMBER, "perf.c"),
+    25: Helper("perf_event_output", (CTX, EVENTS, ANY, READ, SIZE), NUMBER, "perf.c"),
     26: _of_packet("skb", "skb_load_bytes", CTX, ANY, WRITE, SIZE),
     28: Helper("csum_diff", (READ, SIZE, READ, SIZE, ANY), NUMBER, "checksum.c"),
     34: _of_packet("skb", "get_hash_recalc", CTX),
@@ -109,11 +112,11 @@ HELPERS: dict[int, Helper] = {
     118: Helper("jiffies64", ()),
     120: Helper("get_ns_current_pid_tgid", (ANY, ANY, WRITE, SIZE)),
     125: Helper("ktime_get_boot_ns", ()),
-    130: _of_ring("ringbuf_output", MAP, READ, SIZE, ANY),
-    131: _of_ring("ringbuf_reserve", MAP, ANY, ANY, result=RECORD_OR_NULL),
+    130: _of_ring("ringbuf_output", RINGBUF, READ, SIZE, ANY),
+    131: _of_ring("ringbuf_reserve", RINGBUF, ANY, ANY, result=RECORD_OR_NULL),
     132: _of_ring("ringbuf_submit", RECORD, ANY),
     133: _of_ring("ringbuf_discard", RECORD, ANY),
-    134: _of_ring("ringbuf_query", MAP, ANY),
+    134: _of_ring("ringbuf_query", RINGBUF, ANY),
     148: _reads("copy_from_user"),
     160: Helper("ktime_get_coarse_ns", ()),
     165: _of_text("snprintf", WRITE, SIZE, ANY, READ, SIZE),
@@ -126,7 +129,7 @@ HELPERS: dict[int, Helper] = {
     190: _of_packet("xdp", "xdp_store_bytes", CTX, ANY, READ, SIZE),
     195: _of_map("map_lookup_percpu_elem", "lookup_percpu", KEY, ANY, result=VALUE_OR_NULL),
     197: _of_dynptr("dynptr_from_mem", KEPT, SIZE, ANY, _NEW_DYNPTR),
-    198: _of_dynptr("ringbuf_reserve_dynptr", MAP, ANY, ANY, _NEW_DYNPTR),
+    198: _of_dynptr("ringbuf_reserve_dynptr", RINGBUF, ANY, ANY, _NEW_DYNPTR),
     199: _of_dynptr("ringbuf_submit_dynptr", _DYNPTR, ANY),
     200: _of_dynptr("ringbuf_discard_dynptr", _DYNPTR, ANY),
     201: _of_dynptr("dynptr_read", WRITE, SIZE, _DYNPTR, ANY, ANY),
@@ -143,8 +146,8 @@ CALLING = frozenset((LOOP, FOR_EACH, DRAIN))
 # The same number with another meaning: by context and number.
 _OTHERS = {
     ("xdp", 23): _of_packet("xdp", "xdp_redirect", ANY, ANY),
-    ("xdp", 25): Helper("xdp_event_output", (CTX, MAP, ANY, READ, SIZE), NUMBER, "perf.c"),
-    ("skb", 25): Helper("skb_event_output", (CTX, MAP, ANY, READ, SIZE), NUMBER, "perf.c"),
+    ("xdp", 25): Helper("xdp_event_output", (CTX, EVENTS, ANY, READ, SIZE), NUMBER, "perf.c"),
+    ("skb", 25): Helper("skb_event_output", (CTX, EVENTS, ANY, READ, SIZE), NUMBER, "perf.c"),
 }
 
 
