@@ -12,13 +12,15 @@ import re
 import shutil
 import signal
 import tempfile
+import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support import NOBODY, ROOT, Skep, Workload, new_files, open_files
+from support import NOBODY, ROOT, Skep, Workload, new_files, open_files, started_here
 
 from skep.btf import kernel_btf
 from skep.engine.kernel.privileges import fix_for, missing_for_bpf
+from skep.llvm_server import release
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -43,13 +45,14 @@ MAY_SKIP: tuple[tuple[str, Callable[[], bool]], ...] = (
 
 
 class TestsRan:
-    """Collects the tests that were skipped without need, and fails the run for them; kernel tests are never to be skipped."""
+    """Fails the run for tests that were skipped without need (kernel tests: for any reason), and for processes left behind."""
 
     __test__ = False
 
     def __init__(self, kernel: bool) -> None:
         self.kernel = kernel
         self.skipped: list[str] = []
+        self.left: dict[int, str] = {}
 
     def _note(self, report: pytest.TestReport | pytest.CollectReport, kernel: bool) -> None:
         reason = _reason(report)
@@ -65,10 +68,17 @@ class TestsRan:
             self._note(report, self.kernel)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        if self.skipped:
+        release()
+        deadline = time.monotonic() + 20  # what was told to end may take a moment
+        while (left := started_here()) and time.monotonic() < deadline:
+            time.sleep(0.1)
+        self.left = left
+        if self.skipped or self.left:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
+        for pid, command in self.left.items():
+            terminalreporter.write_line(f"still runs: process {pid}: {command}", red=True)
         for line in self.skipped:
             terminalreporter.write_line(f"must run here, but was skipped: {line}", red=True)
 

@@ -42,6 +42,23 @@ def own_children() -> set[str]:
         return set(children.read().split())
 
 
+def started_here() -> dict[int, str]:
+    """Command lines of the processes that this test run started, also of those whose parents have ended.
+
+    Python keeps one for `multiprocessing` until its own end.
+    """
+    mark = f"SKEP_CACHE_DIR={os.environ['SKEP_CACHE_DIR']}".encode()
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                if mark in Path("/proc", name, "environ").read_bytes():
+                    found[int(name)] = Path("/proc", name, "cmdline").read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+            except OSError:
+                continue  # ended, or another user's
+    return {pid: command for pid, command in found.items() if "multiprocessing" not in command}
+
+
 def as_user(uid: int) -> str:
     """Words for `skep run -c` that run the rest of the command under a user id; skips where that is not possible."""
     if os.geteuid() != 0:
