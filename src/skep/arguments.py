@@ -10,6 +10,7 @@ from skep.errors import SkepError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from typing import Any
 
     Text = str | bytes
 
@@ -20,6 +21,27 @@ def as_text(name: Text, what: str = "a name") -> str:
     if isinstance(name, bytes):
         return name.decode("utf-8", "surrogateescape")
     raise SkepError(f"{what} is str or bytes, not {type(name).__name__} {name!r}")
+
+
+def as_number(value: Any, what: str, least: int = 0, most: int = 0xFFFFFFFF) -> int:
+    """An integer in its range; the kernel would take what is beyond for another number."""
+    try:
+        number: int = value.__index__()
+    except (AttributeError, TypeError):
+        raise SkepError(f"{what} is a number, not {type(value).__name__} {value!r}") from None
+    if not least <= number <= most:
+        raise SkepError(f"{what} is a number from {least} to {most}, not {number}")
+    return number
+
+
+def as_path(path: Any, what: str) -> str:
+    """A path as text; the kernel would end it at a zero byte."""
+    if not isinstance(path, (str, bytes, os.PathLike)):
+        raise SkepError(f"{what} is a path, not {type(path).__name__} {path!r}")
+    found = os.fsdecode(path)
+    if not found or "\0" in found:
+        raise SkepError(f"{what} is a path, not {found!r}")
+    return found
 
 
 def source_of(src_file: str, text: Text | None) -> tuple[str, str]:
@@ -49,5 +71,5 @@ def near(name: str, names: Iterable[str]) -> str:
         return "; there are none"
     from difflib import get_close_matches
 
-    close = get_close_matches(name, names, 1)
+    close = get_close_matches(str(name), names, 1)
     return f"; did you mean {close[0]!r}?" if close else f"; there are {', '.join(names[:10])}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.arguments import as_text
+from skep.arguments import as_number, as_text
 from skep.attachments import Attachment
 from skep.engine import Hook
 from skep.errors import AttachError, SkepError
@@ -17,6 +17,30 @@ if TYPE_CHECKING:
     from skep.object.model import ProgramKind, ProgramSpec
 
     Text = str | bytes
+
+
+_U64 = (1 << 64) - 1
+_FD = (1 << 31) - 1
+
+
+def _loaded(fn: Any) -> Any:
+    if not hasattr(fn, "bpf") or not hasattr(fn, "handle"):
+        raise SkepError(f"fn= is a loaded program, what load_func() returns, not {type(fn).__name__} {fn!r}")
+    return fn
+
+
+def _counter(type: Any, config: Any) -> str:
+    """The place of a perf event."""
+    return f"{as_number(type, 'ev_type')}:{as_number(config, 'ev_config', most=_U64):#x}"
+
+
+def _where(pid: Any, cpu: Any, group: Any) -> dict[str, int]:
+    numbers = {"pid": pid, "cpu": cpu, "group": group}
+    return {name: as_number(number, name, -1, _FD) for name, number in numbers.items()}
+
+
+def _attachable(fd: Any, type: Any) -> str:
+    return f"{as_number(type, 'attach_type')}:{as_number(fd, 'attachable_fd', most=_FD)}"
 
 
 class Hooking:
@@ -61,6 +85,8 @@ class Hooking:
 
         function = as_text(fn_name, "fn_name")
         self._program(function)
+        if addr is not None:
+            addr = as_number(addr, "addr", most=_U64)
         found = targets(as_text(name), as_text(sym, "sym"), as_text(sym_re, "sym_re"), addr, pid, sym_off)
         if not found:
             raise AttachError(f"no function of {as_text(name)!r} matches sym_re={as_text(sym_re)!r}")
@@ -94,24 +120,26 @@ class Hooking:
 
         `ev_type` and `ev_config` are numbers of struct perf_event_attr: PerfType and PerfSWConfig, PerfHWConfig.
         """
-        if (sample_period > 0) == (sample_freq > 0):
+        period = as_number(sample_period, "sample_period", most=_U64)
+        frequency = as_number(sample_freq, "sample_freq", most=_U64)
+        if bool(period) == bool(frequency):
             raise SkepError("attach_perf_event: give one of sample_period= and sample_freq=, a number above 0")
-        key = f"{ev_type}:{ev_config:#x}"
+        key = _counter(ev_type, ev_config)
         if key in self._attachments.places("perf_event"):
             raise AttachError(f"perf event {key} has a program of this object already: detach_perf_event() it first")
-        options = {"period": sample_period, "frequency": sample_freq, "pid": pid, "cpu": cpu, "group": group_fd}
+        options = {"period": period, "frequency": frequency, **_where(pid, cpu, group_fd)}
         self._attach(Hook("perf_event", key, **options), as_text(fn_name, "fn_name"))
 
     def attach_perf_event_raw(self, attr: Any, fn_name: Text = "", pid: int = -1, cpu: int = -1, group_fd: int = -1) -> None:
         """Run `fn_name` at samples of a counter as a whole `bcc.Perf.perf_event_attr` describes it (Linux 4.9)."""
-        key = f"{attr.type}:{attr.config:#x}"
+        key = _counter(attr.type, attr.config)
         if key in self._attachments.places("perf_event"):
             raise AttachError(f"perf event {key} has a program of this object already: detach_perf_event() it first")
-        options = {"attr": bytes(attr), "pid": pid, "cpu": cpu, "group": group_fd}
+        options: Any = {"attr": bytes(attr), **_where(pid, cpu, group_fd)}
         self._attach(Hook("perf_event", key, **options), as_text(fn_name, "fn_name"))
 
     def detach_perf_event(self, ev_type: int = -1, ev_config: int = -1) -> None:
-        self._detach("perf_event", f"{ev_type}:{ev_config:#x}")
+        self._detach("perf_event", _counter(ev_type, ev_config))
 
     # The network
 
@@ -121,7 +149,7 @@ class Hooking:
 
         What the program returns is how many bytes of a packet can be read; 0 drops it. The BPF object closes the socket.
         """
-        fn.bpf._attach_loaded("raw_socket", fn, as_text(dev, "dev"))
+        _loaded(fn).bpf._attach_loaded("raw_socket", fn, as_text(dev, "dev"))
         fn.sock = next(reversed(list(fn.bpf._attachments))).link.fd
 
     @staticmethod
@@ -131,6 +159,8 @@ class Hooking:
         `flags` are the XDP_FLAGS_ modes; XDP_FLAGS_SKB_MODE works on every device.
         """
         device = as_text(dev, "dev")
+        flags = as_number(flags, "flags")
+        _loaded(fn)
         if flags & Hooking.XDP_FLAGS_REPLACE and device in fn.bpf._attachments.places("xdp"):
             fn.bpf._detach("xdp", device)
         modes = flags & (Hooking.XDP_FLAGS_SKB_MODE | Hooking.XDP_FLAGS_DRV_MODE | Hooking.XDP_FLAGS_HW_MODE)
@@ -155,12 +185,14 @@ class Hooking:
 
         Detached by `detach_func`, or when the BPF object is closed; `flags`: BPF_F_ALLOW_OVERRIDE (1), BPF_F_ALLOW_MULTI (2).
         """
-        fn.bpf._attach_loaded("attach_func", fn, f"{attach_type}:{attachable_fd}", flags=flags)
+        _loaded(fn).bpf._attach_loaded(
+            "attach_func", fn, _attachable(attachable_fd, attach_type), flags=as_number(flags, "flags")
+        )
 
     @staticmethod
     def detach_func(fn: Any, attachable_fd: int, attach_type: int) -> None:
         """Take a program off a cgroup or map."""
-        fn.bpf._detach("attach_func", f"{attach_type}:{attachable_fd}", fn.name)
+        _loaded(fn).bpf._detach("attach_func", _attachable(attachable_fd, attach_type), fn.name)
 
     def _attach_loaded(self, family: str, fn: Any, target: str, **options: int) -> None:
         self._require_open()

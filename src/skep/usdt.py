@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from skep.arguments import as_text, near
+from skep.arguments import as_number, as_text, near
 from skep.engine import Hook
 from skep.errors import SkepError
 from skep.symbols.libraries import find_binary
@@ -14,14 +14,23 @@ from skep.uprobes import target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from typing import Any
+    from collections.abc import Iterable, Sequence
+    from typing import Any, TypeVar
+
+    Found = TypeVar("Found")
 
     Text = str | bytes
 
 
 class USDTException(SkepError):
     """A probe that is not there, or not to be used."""
+
+
+def _numbered(found: Sequence[Found], index: int, what: str, owner: object) -> Found:
+    number = as_number(index, f"the number of {what}s")
+    if number >= len(found):
+        raise USDTException(f"{owner} has no {what} {number}; there are {len(found)}, counted from 0")
+    return found[number]
 
 
 class USDTProbeLocation:
@@ -36,7 +45,7 @@ class USDTProbeLocation:
 
     def get_argument(self, index: int) -> Argument:
         """Where an argument is at this place: `.size` in bytes, `.signed`; as text the note's own words."""
-        return self._place.arguments[index]
+        return _numbered(self._place.arguments, index, "argument", self)
 
     def __str__(self) -> str:
         return f"{os.fsdecode(self.bin_path)} {self.address:#x}"
@@ -55,6 +64,7 @@ class USDTProbe:
         self.num_arguments = len(probe.places[0].arguments)
 
     def get_location(self, index: int) -> USDTProbeLocation:
+        _numbered(self._probe.places, index, "location", self)
         return USDTProbeLocation(self._probe, index)
 
     def short_name(self) -> str:
@@ -72,7 +82,8 @@ class USDT:
     """
 
     def __init__(self, pid: int | None = None, path: Text | None = None) -> None:
-        self.pid = pid if pid is not None and pid > 0 else -1
+        number = -1 if pid is None else as_number(pid, "pid", -(1 << 31), (1 << 31) - 1)
+        self.pid = number if number > 0 else -1
         self.path = as_text(path, "path") if path else ""
         if self.pid < 0 and not self.path:
             raise USDTException("USDT(): give pid= or path=, the process or the program that has the probes")
@@ -82,7 +93,10 @@ class USDT:
 
     def enable_probe(self, probe: Text, fn_name: Text) -> None:
         """Run `fn_name` at a probe, "name" or "provider:name"; USDTException when there is none, or more than one."""
-        self.enabled.append((self._find(as_text(probe, "probe")), as_text(fn_name, "fn_name")))
+        function = as_text(fn_name, "fn_name")
+        if not (function.isascii() and function.isidentifier()):
+            raise USDTException(f"fn_name={function!r} cannot be the name of a function")
+        self.enabled.append((self._find(as_text(probe, "probe")), function))
 
     def enable_probe_or_bail(self, probe: Text, fn_name: Text) -> None:
         """The same; a probe that is not there ends the program with a message."""
@@ -115,7 +129,8 @@ class USDT:
 
     def get_probe_arg_ctype(self, probe_name: Text, arg_index: int) -> str:
         """The C type of a probe's argument, counted from 0."""
-        return self._find(as_text(probe_name)).places[0].arguments[arg_index].c_type
+        arguments = self._find(as_text(probe_name)).places[0].arguments
+        return _numbered(arguments, arg_index, "argument", as_text(probe_name)).c_type
 
     def get_text(self) -> bytes:
         """The C that reads the arguments of the enabled probes."""
@@ -143,6 +158,8 @@ def _mapped(pid: int) -> list[str]:
 def _places(contexts: Iterable[USDT]) -> dict[str, list[tuple[USDT, Probe, Place]]]:
     """All places by function; a program knows which it is at by the number in this list, its uprobe's cookie."""
     found: dict[str, list[tuple[USDT, Probe, Place]]] = {}
+    if not isinstance(contexts, (list, tuple)):
+        raise SkepError(f"usdt_contexts is a list of USDT(...) objects, not {contexts!r}")
     for context in contexts:
         if not isinstance(context, USDT):
             raise SkepError(f"usdt_contexts holds USDT(...) objects, not {type(context).__name__} {context!r}")

@@ -28,16 +28,6 @@ def bpf() -> Iterator[BPF]:
         yield sample
 
 
-@pytest.fixture
-def one_cpu() -> Iterator[int]:
-    """This process on one CPU, the highest, so that all its events go to one ring."""
-    allowed = os.sched_getaffinity(0)
-    cpu = max(allowed)
-    os.sched_setaffinity(0, {cpu})
-    yield cpu
-    os.sched_setaffinity(0, allowed)
-
-
 def test_events_arrive_whole_in_order_and_on_their_cpu_through_many_wraps(bpf: BPF, one_cpu: int) -> None:
     got: list[tuple[int, int, int, bytes, int]] = []
 

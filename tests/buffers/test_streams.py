@@ -14,12 +14,12 @@ import pytest
 from sample import attach, open_sample
 
 from skep import BPF
-from skep.errors import MapError
+from skep.errors import MapError, SkepError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-pytestmark = pytest.mark.kernel
+pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("one_cpu")]
 
 TEXT = b"forty-four bytes in all"
 
@@ -28,16 +28,6 @@ TEXT = b"forty-four bytes in all"
 def bpf() -> Iterator[BPF]:
     with open_sample() as sample:
         yield sample
-
-
-@pytest.fixture(autouse=True)
-def one_cpu() -> Iterator[int]:
-    """This process on one CPU, the highest, so that all its events go to one ring."""
-    allowed = os.sched_getaffinity(0)
-    cpu = max(allowed)
-    os.sched_setaffinity(0, {cpu})
-    yield cpu
-    os.sched_setaffinity(0, allowed)
 
 
 def open_waiting(bpf: BPF, kind: str, **options: Any) -> Any:
@@ -298,3 +288,31 @@ def test_a_forked_child_says_nothing_of_its_parents_losses(bpf: BPF, capfd: pyte
     assert capfd.readouterr().err == ""
     assert bpf["events"].lost == 100 - 4096 // 56
     assert bpf.perf_buffer_poll(0) == 4096 // 56  # the parent's buffer is as it was
+
+
+def test_a_forked_child_is_refused_its_parents_rings(bpf: BPF) -> None:
+    """The kernel copies no perf ring into a child: whoever looked at one there would get SIGSEGV."""
+    bpf["events"].open_perf_buffer(None)
+    attach(bpf, "send")(1)
+
+    async def first() -> None:
+        async for _ in bpf["events"]:
+            return
+
+    child = os.fork()
+    if child == 0:
+        refused = 0
+        for read in (
+            lambda: asyncio.run(first()),
+            lambda: next(bpf["events"].events(0)),
+            lambda: next(bpf["events"].batches(1, 0)),
+        ):
+            try:
+                read()
+            except SkepError as error:
+                refused += "is the parent process's" in str(error)
+            except BaseException:
+                os._exit(99)
+        os._exit(refused)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 3
+    assert [event.n for event in bpf["events"].events(0)] == [1]

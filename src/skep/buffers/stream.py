@@ -63,6 +63,7 @@ class Stream:
                 yield queue.popleft()
             if self.reader.closed:
                 return
+            self._poller.require()  # in a child made by fork there is no ring in the memory
             if self._poller.take(self._fill):
                 await sleep(0)
             else:

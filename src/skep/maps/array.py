@@ -23,7 +23,7 @@ class Array(Table):
     Where the kernel lets its memory be mapped (BPF_ARRAY without flags, Linux 5.5), all entries are read without a system call.
     """
 
-    key_error = MapIndexError
+    key_error: type[MapError] = MapIndexError
 
     def __len__(self) -> int:
         return self.max_entries

@@ -73,7 +73,7 @@ def pack_array(codec: Codec, data: Any) -> tuple[Data, int]:
     """The packed bytes of a numpy array of keys or values, and how many there are; numbers that do not fit are refused."""
     import numpy
 
-    array = numpy.asarray(data)
+    array = numpy.atleast_1d(data)
     elements = getattr(codec, "elements", 0)
     if elements:
         if array.ndim < 2 or array.shape[1] != elements:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from skep.engine import Data
 
 _DATA: Any = ctypes._SimpleCData.__mro__[1]  # `_ctypes._CData`, the base of every ctypes class
+_ADDRESSES = ("z", "Z", "O")  # c_char_p, c_wchar_p, py_object
 _INTEGERS: dict[int, Any] = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
 
 
@@ -33,15 +34,25 @@ def type_of(btf: Btf | None, type_id: int, size: int) -> Any:
     return _INTEGERS.get(size) or ctypes.c_uint8 * size
 
 
+def is_ctype(given: Any) -> bool:
+    """Whether this is a class of ctypes."""
+    return isinstance(given, type) and issubclass(given, _DATA)
+
+
 class Codec:
     """One side (key or value) of one map: `ctype` and its bytes."""
 
     __slots__ = ("_pack_native", "ctype", "letter", "map_name", "side", "size", "unpack")
 
     def __init__(self, ctype: Any, size: int, map_name: str, side: str) -> None:
-        is_type: bool = isinstance(ctype, type) and issubclass(ctype, _DATA)
-        if not is_type:
+        if not is_ctype(ctype):
             raise MapError(f"the {side} type of map {map_name!r} must be a class of ctypes, not {ctype!r}", map_name=map_name)
+        if getattr(ctype, "_type_", "") in _ADDRESSES:
+            raise MapError(
+                f"the {side} type of map {map_name!r} cannot be {ctype.__name__}: ctypes would follow the kernel's numbers as "
+                "addresses of this process; use ctypes.c_uint64",
+                map_name=map_name,
+            )
         if ctypes.sizeof(ctype) != size:
             raise MapError(
                 f"{side} type {ctype.__name__} of map {map_name!r} has {ctypes.sizeof(ctype)} bytes, the map's {side} has {size}",
@@ -74,7 +85,10 @@ class Codec:
                 return self._pack_integer(value.value)
             raise self._error(f"{type(value).__name__} of {ctypes.sizeof(value)} bytes")
         if isinstance(value, str):
-            value = value.encode()
+            try:
+                value = value.encode("utf-8", "surrogateescape")
+            except UnicodeEncodeError:
+                raise self._error(f"{value!r}, which UTF-8 has no bytes for") from None
         if isinstance(value, (bytes, bytearray, memoryview)):
             return self._pack_bytes(bytes(value))
         if isinstance(value, (tuple, list)) and not self.letter:

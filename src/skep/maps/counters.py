@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from skep.arguments import as_number
 from skep.errors import MapError
 from skep.interrupts import Uninterrupted
 
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
 
 def open_counters(table: Array, type: int, config: int, pid: int) -> None:
     """Put a counter into the slot of each online CPU; the slots hold them, until the map is closed."""
+    type = as_number(type, "a counter's type")
+    config = as_number(config, "a counter's config", most=(1 << 64) - 1)
+    pid = as_number(pid, "pid", -1, (1 << 31) - 1)
     engine = table.bpf.engine
     opened = 0
     for cpu in engine.online_cpus:

@@ -10,7 +10,8 @@ import os
 import struct
 from _collections_abc import MutableMapping
 
-from skep.errors import MapError
+from skep.arguments import as_number
+from skep.errors import MapError, MapKeyError
 from skep.maps.array import Array
 from skep.maps.table import Table
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 class Slots(Array):
     """An array whose slots may be empty: what all kinds of this module with an index share."""
+
+    key_error = MapKeyError  # of an empty slot; an index outside is a MapIndexError
 
     def __delitem__(self, key: Any) -> None:
         if not self.handle.delete(self._pack_key(key)):
@@ -123,13 +126,13 @@ class DevMapHash(Table):
 
 def pack_device(table: Table, leaf: Any) -> bytes:
     """A device's index, and behind it, where the map has room (5.8), the fd of an XDP program: `(device, program)`."""
-    device, program = leaf if isinstance(leaf, tuple) else (leaf, 0)
+    device, program = _pair(table, leaf, "(device, XDP program)")
     if isinstance(device, (str, bytes)):
         import socket  # it imports enum
 
         try:
-            device = socket.if_nametoindex(device if isinstance(device, str) else device.decode())
-        except OSError:
+            device = socket.if_nametoindex(os.fsdecode(device))
+        except (OSError, ValueError):  # a zero byte, or what no name can have
             raise MapError(f"map {table.name!r}: there is no network device {device!r}", map_name=table.name) from None
     return _with_program(table, device, program)
 
@@ -138,13 +141,22 @@ class CpuMap(Slots):
     """CPUs by number, for `redirect_map` (Linux 4.15). The value is the size of the CPU's queue, or (size, XDP program) (5.9)."""
 
     def _pack_leaf(self, leaf: Any) -> bytes:
-        size, program = leaf if isinstance(leaf, tuple) else (leaf, 0)
+        size, program = _pair(self, leaf, "(queue size, XDP program)")
         return _with_program(self, size, program)
+
+
+def _pair(table: Table, leaf: Any, what: str) -> tuple[Any, Any]:
+    if not isinstance(leaf, tuple):
+        return leaf, 0
+    if len(leaf) != 2:
+        raise MapError(f"a value of map {table.name!r} is {what}, not {leaf!r}", map_name=table.name)
+    return leaf
 
 
 def _with_program(table: Table, number: Any, program: Any) -> bytes:
     if isinstance(number, int) and table.handle.value_size == 8:
-        return struct.pack("=Ii", number, getattr(program, "fd", program))
+        fd = as_number(getattr(program, "fd", program), "an XDP program's fd", most=(1 << 31) - 1)
+        return struct.pack("=Ii", as_number(number, f"a value of map {table.name!r}"), fd)
     if program:
         raise MapError(
             f"map {table.name!r} has no room for a program beside its values: declare it with values of 8 bytes, "

@@ -71,6 +71,11 @@ class PerCpuHash(Table):
     reducer: Callable[[Any, Any], Any] | None = None
     _leaf_codec = _per_cpu_codec
 
+    @property
+    def sLeaf(self) -> Any:
+        """The ctypes type of one element; `Leaf` is the array of all CPUs'."""
+        return self.Leaf._type_
+
     def getvalue(self, key: Any) -> Any:
         """The array of elements, whatever `reducer` says."""
         return Table.__getitem__(self, key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skep.arguments import as_number
 from skep.errors import MapError, MapKeyError
 from skep.maps.view import View
 
@@ -18,7 +19,7 @@ class QueueStack(View):
 
     def push(self, leaf: Any, flags: int = 0) -> None:
         """Put a value in; MapError when it is full, unless `flags` is BPF_EXIST."""
-        self.handle.update(b"", self._leaves.pack(leaf), flags)
+        self.handle.update(b"", self._leaves.pack(leaf), as_number(flags, "flags", most=self.BPF_EXIST))
 
     def pop(self) -> Any:
         """Take the next value out; MapKeyError when there is none."""

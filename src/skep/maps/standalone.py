@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ctypes
 
+from skep.arguments import as_number, as_path, as_text
 from skep.buffers.poller import Poller
 from skep.engine.choose import open_engine
 from skep.errors import MapError
 from skep.interrupts import Uninterrupted
 from skep.maps import open_view
+from skep.maps.codec import is_ctype
 from skep.object.kinds import MAP_TYPES, map_types
 from skep.object.model import MapSpec, Object
 
@@ -95,6 +97,7 @@ def create(
     or what a kind prescribes is left out. `max_entries` is in bytes for ring buffers, in pages for an arena. `inner` is a view of
     a map that those of a map of maps are like. With `pin` the map is pinned there, or taken from there when it is there.
     """
+    kind = as_text(kind, "a kind of map")
     type = MAP_TYPES.get(kind)
     if not type:
         from difflib import get_close_matches
@@ -103,6 +106,11 @@ def create(
         raise MapError(f"no kind of map is named {kind!r}" + (f"; did you mean {near[0]!r}?" if near else ""))
     key_type, key_size = _side(type, "key", key)
     value_type, value_size = _side(type, "value", value)
+    max_entries = as_number(max_entries, "max_entries")
+    flags = as_number(flags, "flags")
+    map_extra = as_number(map_extra, "map_extra", most=(1 << 64) - 1)
+    if numa_node is not None:
+        numa_node = as_number(numa_node, "numa_node", most=(1 << 31) - 1)
     if type in _NEED_NO_PREALLOC:
         flags |= _NO_PREALLOC
     if kind == "arena":
@@ -118,8 +126,8 @@ def create(
             btf_data, found = btf_of(*sides)
             ids = [found.pop(0) if one is not None else 0 for one in (key_type, value_type)]
     spec = MapSpec(
-        name or kind, type, key_size, value_size, max_entries, flags=flags, key_type=ids[0], value_type=ids[1],
-        map_extra=map_extra, numa_node=numa_node, pin_path=str(pin), inner=_template(inner),
+        as_text(name, "name") or kind, type, key_size, value_size, max_entries, flags=flags, key_type=ids[0], value_type=ids[1],
+        map_extra=map_extra, numa_node=numa_node, pin_path=as_path(pin, "pin") if pin else "", inner=_template(inner),
     )  # fmt: skip
     from skep.btf import Btf
 
@@ -129,12 +137,12 @@ def create(
 
 def open_pinned(path: str, *, engine: str | None = None) -> Any:
     """A view of the map that is pinned at `path`, with the types that it was made with; close it (Linux 4.4)."""
-    return _open(str(path), engine)
+    return _open(as_path(path, "the place of a pinned map"), engine)
 
 
 def from_id(id: int, *, engine: str | None = None) -> Any:
     """A view of the map with that id (`bpftool map`, `table.map_id`), with the types that it was made with (Linux 4.13)."""
-    return _open(int(id), engine)
+    return _open(as_number(id, "the id of a map"), engine)
 
 
 def _open(place: str | int, engine_name: str | None) -> Any:
@@ -177,7 +185,10 @@ def _side(type: int, side: str, given: Any) -> tuple[Any, int]:
         kind = next(name for name, number in MAP_TYPES.items() if number == type)
         raise MapError(f"a map of kind {kind} needs the type of its {side}: {side}=ctypes.c_uint64, for example")
     if isinstance(given, int):
-        return ctypes.c_ubyte * given, given
+        size = as_number(given, f"the size of a map's {side}", most=(1 << 31) - 1)
+        return ctypes.c_ubyte * size, size
+    if not is_ctype(given):
+        raise MapError(f"{side}= is a type of ctypes or a size in bytes, not {given!r}")
     return given, ctypes.sizeof(given)
 
 

@@ -207,6 +207,12 @@ class Table(View, _Mapping):
         Per-CPU values are of shape (entries, possible CPUs). When the map is full, MapError says how many were written.
         """
         if values is None:
+            if set(getattr(getattr(keys, "dtype", None), "names", None) or ()) != {"key", "value"}:
+                raise MapError(
+                    f"map {self.name!r}: give keys and values, or one structured array with the fields key and value, "
+                    f"not {type(keys).__name__} alone",
+                    map_name=self.name,
+                )
             keys, values = keys["key"], keys["value"]
         self.items_update_batch(keys, values)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 import struct
 
+from skep.arguments import as_number
 from skep.errors import MapError
 from skep.maps.view import View
 
@@ -28,6 +29,8 @@ class UserRingBuf(View):
 
         MapError (ENOSPC in `.errno`) when there is still none.
         """
+        if isinstance(data, (int, str)) or data is None:  # bytes(5) would be five zeros
+            raise MapError(f"a record of {self.name!r} is bytes or a ctypes object, not {data!r}", map_name=self.name)
         packed = bytes(data)
         with self.reserve(len(packed), timeout) as record:
             record.data[:] = packed
@@ -37,6 +40,9 @@ class UserRingBuf(View):
 
         Programs see records in the order of their reservations, and none behind one that is not submitted yet.
         """
+        size = as_number(size, "the size of a record")
+        if not isinstance(timeout, (int, float)):
+            raise MapError(f"timeout is a number of milliseconds (negative: for ever), not {timeout!r}", map_name=self.name)
         ring = self._mapped()
         total = (size + _HEADER + 7) // 8 * 8
         if not 0 <= size <= ring.size - _HEADER:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from skep.arguments import as_path
 from skep.errors import MapError
 from skep.maps.codec import Codec, type_of
 
@@ -73,7 +74,7 @@ class View:
 
     def pin(self, path: str) -> None:
         """Give the map a name in a bpffs: it lives until that file is removed (Linux 4.4); `skep.maps.open_pinned` opens it."""
-        self.handle.pin(str(path))
+        self.handle.pin(as_path(path, f"what map {self.name!r} is pinned as"))
 
     def freeze(self) -> None:
         """Refuse writes from user space from now on; programs still write (Linux 5.2)."""

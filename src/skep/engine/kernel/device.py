@@ -43,7 +43,7 @@ def _attach(program: ProgramHandle, hook: Hook, attach_type: int, kernel: str) -
     flags = hook.options.get("flags", 0)
     try:
         index = socket.if_nametoindex(hook.target)
-    except OSError:
+    except (OSError, ValueError):  # a zero byte, or what no name can have
         raise Refused(f"there is no network device {hook.target!r}") from None
     attr = create_string_buffer(struct.pack("=IIII", program.fd, index, attach_type, flags), 64)
     fd = syscall.bpf(syscall.LINK_CREATE, attr)
