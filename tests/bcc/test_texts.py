@@ -6,7 +6,7 @@ import warnings
 
 import pytest
 
-from skep import compile
+from skep import BPF, compile
 
 
 @pytest.mark.parametrize(
@@ -33,3 +33,34 @@ int f(void *ctx) {
     return own->ns.inum;
 }""")
     assert capfd.readouterr().err == ""
+
+
+@pytest.mark.kernel
+def test_packets_of_a_context_that_is_declared_as_void() -> None:
+    text = """
+#include <bcc/proto.h>
+int f(void *ctx) {
+    u8 *cursor = 0;
+    struct ethernet_t *ethernet = cursor_advance(cursor, sizeof(*ethernet));
+    return ethernet->type == 0x800;
+}"""
+    with BPF(text=text) as bpf:
+        assert bpf.load_func("f", BPF.SCHED_CLS).fd > 0
+
+
+@pytest.mark.kernel
+def test_an_empty_slot_of_a_program_array_is_a_missing_key() -> None:
+    with BPF(text="BPF_PROG_ARRAY(next, 4); int f(void *ctx) { return 0; }") as bpf:
+        bpf["next"][0] = bpf.load_func("f", BPF.KPROBE)
+        del bpf["next"][0]
+        with pytest.raises(KeyError):
+            bpf["next"][0]
+        with pytest.raises(IndexError):
+            bpf["next"][4]
+
+
+@pytest.mark.kernel
+def test_the_type_of_one_element_of_a_per_cpu_map() -> None:
+    with BPF(text="struct s { u64 a, b; }; BPF_PERCPU_HASH(m, u32, struct s);") as bpf:
+        element = bpf["m"].sLeaf(1, 2)
+        assert (element.a, element.b) == (1, 2)

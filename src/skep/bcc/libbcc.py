@@ -1,4 +1,4 @@
-"""BCC's `bcc.libbcc`: the one function of its C library that scripts call on their own."""
+"""BCC's `bcc.libbcc`: the functions of its C library that scripts call on their own."""
 
 from __future__ import annotations
 
@@ -15,3 +15,8 @@ class lib:
         """The fd of a map of `bpf.module`."""
         fd: int = module[name].get_fd()
         return fd
+
+    @staticmethod
+    def bpf_module_rw_engine_enabled() -> bool:
+        """Whether tables have `key_sprintf` and its kin: always."""
+        return True

@@ -112,8 +112,13 @@ def arguments_from(function: Function) -> str:
 
 
 def packet_of(function: Function) -> Variable | None:
-    """The parameter that is the packet's socket buffer."""
-    return next((p for p in function.params if pointer_to(p.type, "__sk_buff")), None)
+    """The parameter that is the packet's socket buffer; a program's context may be declared as `void *`."""
+    found = next((p for p in function.params if pointer_to(p.type, "__sk_buff")), None)
+    if found is None and function.linkage != "static" and function.params:
+        context = function.params[0].type
+        if isinstance(context, PointerType) and isinstance(context.to, ct.VoidType):
+            return function.params[0]
+    return found
 
 
 def pointer_to(type: ct.Type, tag: str) -> bool:
