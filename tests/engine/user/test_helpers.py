@@ -58,7 +58,8 @@ CASES = [
         if (size > 32 || !size) return 1;
         long failed = bpf_xdp_load_bytes(ctx, arg(0), words, size); put(0, failed);
         if (!failed) { put(1, words[0]); put(2, words[3]); }  // after a failure the engine clears it, the kernel does not
-        put(3, bpf_xdp_store_bytes(ctx, arg(0) + 1, words, size));
+        u64 other[4] = {5, 6, 7, 8};
+        put(3, bpf_xdp_store_bytes(ctx, arg(0) + 1, other, size));
         return XDP_PASS;""", (0, 32), (3, 8), (50, 28), (60, 32), (0xffff, 4), (0x10000, 4), (87, 1), (88, 1), (-1, 4)),
     Case("redirect in XDP", "xdp", "return bpf_redirect(1, arg(0));", (0,), (1,), (2,)),
     Case("a packet that a function moved", "xdp", f"""
