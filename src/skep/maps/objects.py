@@ -26,8 +26,6 @@ class Slots(Array):
 
     key_error = MapKeyError  # of an empty slot; an index outside is a MapIndexError
 
-    key_error = MapKeyError  # of an empty slot; an index outside is a MapIndexError
-
     def __delitem__(self, key: Any) -> None:
         if not self.handle.delete(self._pack_key(key)):
             raise self._missing(key)

@@ -61,6 +61,8 @@ class KernelProgram:
 
         Packet programs want at least 14 bytes of data; raw tracepoint programs take only a context and no repeat.
         """
+        if self.fd < 0:
+            raise SkepError(f"program {self.name!r} is closed")
         data_in = create_string_buffer(data, max(len(data), 1))
         data_out = (c_char * (len(data) + 512 if data else 1))()  # programs may make a packet longer (headroom is 256)
         ctx_in = create_string_buffer(ctx, max(len(ctx), 1))
