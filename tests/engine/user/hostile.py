@@ -44,6 +44,12 @@ ldmap %r1, {map}
 call 1
 """
 ARRAY, HASH = LOOKUP.format(key=1, map=0), LOOKUP.format(key=1, map=1)
+RESERVE = "ldmap %r1, 2\nmov %r2, 16\nmov %r3, 0\ncall 131\njeq %r0, 0, out\n"
+SLICE = (
+    "ldmap %r1, 2\nmov %r2, 16\nmov %r3, 0\nmov %r4, %r10\nadd %r4, -16\ncall 198\n"
+    "mov %r1, %r10\nadd %r1, -16\nmov %r2, 0\nmov %r3, 16\ncall 203\njeq %r0, 0, out\n"
+)
+SUM_OF_64 = "mov %r0, 0\n" + "".join(f"ldxdw %r1, [%r10{at}]\nor %r0, %r1\n" for at in range(-200, -136, 8)) + "exit"
 BAD, TIME, INVALID, MISALIGNED = "MemoryFault", "TimeLimit", "InvalidInstruction", "MemoryFault"
 WILD = {
     "zero": "0", "one": "1", "page": "0x1000", "kernel": "0xffffffff81000000", "top": "0xffffffffffffffff",
@@ -209,6 +215,54 @@ CASES: dict[str, tuple[str, str | int]] = {
     "record-submitted-twice": (
         "ldmap %r1, 2\nmov %r2, 16\nmov %r3, 0\ncall 131\njeq %r0, 0, out\nmov %r6, %r0\nmov %r1, %r6\nmov %r2, 0\ncall 132\n"
         "mov %r1, %r6\nmov %r2, 0\ncall 132\nout: mov %r0, 7\nexit", INVALID),
+    "record-submitted-or-another": (
+        "ldxb %r9, [%r1+1]\n" + RESERVE + "mov %r7, %r0\n" + RESERVE + "mov %r8, %r0\nmov %r6, %r7\njeq %r9, 0, one\nmov %r6, %r8\n"
+        "one: mov %r1, %r6\nmov %r2, 0\ncall 132\nstdw [%r8+0], 5\nmov %r0, 9\nexit\nout: mov %r0, 7\nexit", BAD),
+    "record-submitted-by-a-function": (
+        RESERVE + "mov %r6, %r0\nmov %r1, %r0\ncall local f\nstdw [%r6+0], 5\nmov %r0, 9\nexit\nout: mov %r0, 7\nexit\n"
+        "f: mov %r2, 0\ncall 132\nmov %r0, 0\nexit", BAD),
+    "record-submitted-in-a-function-and-written": (
+        RESERVE + "mov %r1, %r0\nmov %r2, %r0\ncall local f\nexit\nout: mov %r0, 7\nexit\n"
+        "f: mov %r6, %r2\nmov %r2, 0\ncall 132\nstdw [%r6+0], 5\nmov %r0, 0\nexit", BAD),
+    "record-submitted-in-a-loop": (
+        RESERVE + "mov %r6, %r0\nmov %r7, 0\nagain: stdw [%r6+0], 5\nmov %r1, %r6\nmov %r2, 0\ncall 132\nadd %r7, 1\n"
+        "jlt %r7, 3, again\nmov %r0, 9\nexit\nout: mov %r0, 7\nexit", INVALID),
+    "record-submitted-in-a-callback": (
+        RESERVE + "mov %r3, %r0\nmov %r1, 3\nldfunc %r2, f\nmov %r4, 0\ncall 181\nexit\nout: mov %r0, 7\nexit\n"
+        "f: mov %r1, %r2\nmov %r2, 0\ncall 132\nmov %r0, 0\nexit", INVALID),
+    "record-written-in-rounds-of-a-callback": (
+        RESERVE + "mov %r6, %r0\nmov %r3, %r0\nmov %r1, 3\nldfunc %r2, f\nmov %r4, 0\ncall 181\nmov %r1, %r6\nmov %r2, 0\ncall 132\n"
+        "mov %r0, 9\nexit\nout: mov %r0, 7\nexit\nf: stdw [%r2+8], 7\nmov %r0, 0\nexit", 9),
+    "slice-of-a-submitted-record": (
+        SLICE + "mov %r6, %r0\nmov %r1, %r10\nadd %r1, -16\nmov %r2, 0\ncall 199\nstdw [%r6+0], 5\nmov %r0, 9\nexit\n"
+        "out: mov %r0, 7\nexit", BAD),
+    "slice-submitted-as-a-record": (SLICE + "mov %r1, %r0\nmov %r2, 0\ncall 132\nmov %r0, 9\nexit\nout: mov %r0, 7\nexit", INVALID),
+    "slice-submitted-as-a-record-by-a-function": (
+        SLICE + "mov %r1, %r0\ncall local f\nmov %r1, %r10\nadd %r1, -16\nmov %r2, 0\nmov %r3, 16\ncall 203\njeq %r0, 0, out\n"
+        "mov %r0, 9\nexit\nout: mov %r0, 7\nexit\nf: mov %r2, 0\ncall 132\nmov %r0, 0\nexit", 7),
+    "key-of-an-element-written": (
+        "ldmap %r1, 1\nldfunc %r2, f\nmov %r3, 0\nmov %r4, 0\ncall 164\nexit\nf: stw [%r2+0], 99\nmov %r0, 0\nexit", INVALID),
+    "key-of-an-element-written-by-a-helper": (
+        "ldmap %r1, 1\nldfunc %r2, f\nmov %r3, 0\nmov %r4, 0\ncall 164\nexit\nf: mov %r1, %r2\nmov %r2, 4\ncall 16\nmov %r0, 0\nexit", INVALID),
+    "constant-written-by-a-helper": ("ldmapvalue %r1, 5\nmov %r2, 16\ncall 16\nexit", INVALID),
+    "recursion-through-an-argument": ("ldfunc %r1, f\ncall local f\nexit\nf: callx %r1\nexit", INVALID),
+    "recursion-through-a-callback-in-an-argument": (
+        "ldfunc %r1, f\ncall local f\nexit\nf: mov %r2, %r1\nmov %r3, %r2\nmov %r1, 9\nmov %r4, 0\ncall 181\nexit", INVALID),
+    "stack-too-short-for-a-function-in-an-argument": (
+        "ldfunc %r1, g\ncall local f\nexit\nf: callx %r1\nexit\ng: stdw [%r10-512], 0x41414141\nmov %r0, 3\nexit", INVALID),
+    "stack-of-the-caller-down-to-a-spilled-pointer": (
+        "mov %r1, %r10\ncall local f\nexit\nf: mov %r6, %r1\n" + ARRAY + "jeq %r0, 0, out\nstxdw [%r10-8], %r0\nadd %r6, -520\n"
+        "lddw %r3, 0x4141414141414140\nstxdw [%r6+0], %r3\nldxdw %r3, [%r10-8]\nldxdw %r0, [%r3+0]\nexit\nout: mov %r0, 7\nexit", BAD),
+    "map-value-loop-to-a-bound-cut-to-32-bits": (
+        ARRAY + "jeq %r0, 0, out\nmov %r6, %r0\nlddw %r4, 0x100000000\nmov %r3, 1000\nagain: mov %r5, %r6\nadd %r5, %r3\n"
+        "ldxb %r0, [%r5-1000]\nadd %r3, -1\nmov32 %r7, %r4\njgt %r3, %r7, again\nmov %r0, 5\nexit\nout: mov %r0, 7\nexit", BAD),
+    "stack-behind-a-string": (
+        "stb [%r10-64], 0\nmov %r1, %r10\nadd %r1, -200\nmov %r2, 64\nmov %r3, %r10\nadd %r3, -64\ncall 115\n" + SUM_OF_64, 0),
+    "stack-behind-a-dynptr-of-nothing": (
+        "stdw [%r10-8], 0\nstdw [%r10-16], 0\nmov %r1, %r10\nadd %r1, -200\nmov %r2, 64\nmov %r3, %r10\nadd %r3, -16\nmov %r4, 0\n"
+        "mov %r5, 0\ncall 201\n" + SUM_OF_64, 0),
+    "endless-down-from-an-empty-context": (
+        "mov %r3, %r1\nadd %r3, 100\nagain: add %r3, -1\njge %r3, %r1, again\nmov %r0, 3\nexit", TIME),
     **{f"wild-read-{name}": (f"lddw %r3, {address}\nldxb %r0, [%r3+0]\nexit", BAD) for name, address in WILD.items()},
     **{f"wild-write-{name}": (f"lddw %r3, {address}\nstdw [%r3+0], 1\nmov %r0, 0\nexit", BAD) for name, address in WILD.items()},
 }  # fmt: skip
@@ -237,7 +291,7 @@ def run(name: str) -> str:
     code = assemble(CASES[name][0])
     try:
         with Program(code, maps=live_maps(), references=references_of(code), environment=Environment(0.05)) as program:
-            return str(program.run(MEMORY))
+            return str(program.run(b"" if "empty-context" in name else MEMORY))
     except ExecutionError as error:
         return type(error).__name__
 

@@ -18,6 +18,7 @@ from skep.engine.user.values import (
     CTX,
     FAR,
     FUNCTION,
+    KEY,
     M32,
     M64,
     MAP,
@@ -51,6 +52,8 @@ from skep.errors import InvalidInstruction
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from skep.bytecode.instruction import Instruction
     from skep.engine.user.facts import Context, MapFacts
     from skep.engine.user.validate import Code, Function
@@ -61,7 +64,8 @@ _MAX_LOOPS = 1 << 23  # BPF_MAX_LOOPS, include/linux/bpf.h
 _PACKET_SPAN = 1 << 29
 _EFFORT = 2_000_000  # instructions that are followed in one function, each time counted; some 10 s
 _CALLBACKS = tables.CALLING
-_ARRAY = 2  # BPF_MAP_TYPE_ARRAY
+_ARRAY, _BLOOM = 2, 30  # BPF_MAP_TYPE_*
+_PASSING = frozenset((RECORD, PACKET, PACKET_END))  # pointers that a call may end without changing their register
 
 
 class Unit:
@@ -71,7 +75,7 @@ class Unit:
     (what every program costs when only constant offsets are believed).
     """
 
-    __slots__ = ("code", "context", "maps", "moving", "ranges", "references")
+    __slots__ = ("code", "context", "ending", "maps", "moving", "ranges", "references", "releasing")
 
     def __init__(self, code: Code, context: Context, maps: list[MapFacts], references: dict[int, int], ranges: bool) -> None:
         self.code = code
@@ -79,32 +83,30 @@ class Unit:
         self.maps = maps
         self.references = references
         self.ranges = ranges
-        self.moving = moving_functions(code, context)
+        moves = {number for number, helper in tables.of_context(context.name) if helper.moves} | {tables.TAIL_CALL}
+        # functions after which the packet may lie elsewhere, arguments may be no records any more, no record or slice is one
+        self.moving = _functions_that_call(code, moves) if context.packet is not None else frozenset()
+        self.releasing = _functions_that_call(code, tables.RELEASING)
+        self.ending = _functions_that_call(code, tables.ENDING)
 
 
-def moving_functions(code: Code, context: Context) -> frozenset[int]:
-    """The functions after which the packet may lie elsewhere: they call a helper that moves it, or end in another program."""
-    moving: set[int] = set()
-    if context.packet is None:
-        return frozenset()
+def _functions_that_call(code: Code, helpers: Collection[int]) -> frozenset[int]:
+    """Functions that call one of these helpers, or call one that does."""
+    found: set[int] = set()
     for start in reversed(code.order):  # callees first
         function = code.functions[start]
-        for insn in code.insns[start : function.end]:
-            if insn is not None and insn.code == CALL and insn.src == 0:
-                helper = tables.find(insn.imm, context.name)
-                if insn.imm == tables.TAIL_CALL or (helper is not None and helper.moves):
-                    moving.add(start)
-        if function.calls & moving:
-            moving.add(start)
-    return frozenset(moving)
+        insns = code.insns[start : function.end]
+        if function.calls & found or any(i is not None and i.code == CALL and i.src == 0 and i.imm in helpers for i in insns):
+            found.add(start)
+    return frozenset(found)
 
 
 class Analysis:
     """One function: `states` at the begin of each block that is reached, `trips` in its loops, `arguments` that callees get."""
 
     __slots__ = (
-        "arguments", "edges", "flow", "foreign", "function", "inductions", "marks", "states", "unit", "unwritten", "visits",
-        "writes_context",
+        "arguments", "edges", "flow", "foreign", "function", "inductions", "lowest", "marks", "states", "unit", "unwritten",
+        "visits", "writes_context",
     )  # fmt: skip
 
     def __init__(self, unit: Unit, function: Function, given: list[Value] | None) -> None:
@@ -118,8 +120,12 @@ class Analysis:
         self.writes_context = False
         self.foreign = False  # the same of other functions' frames
         self.unwritten = False  # stack bytes may be read that were never written
+        # an empty context may be at address 0, and what lies before it at the end of all addresses
+        self.lowest = -FAR if unit.context.size else 0
         self.inductions = {
-            head: Induction(unit.code, self.flow, loop) for head, loop in self.flow.loops.items() if not self.flow.stray
+            head: Induction(unit.code, self.flow, loop, self.lowest)
+            for head, loop in self.flow.loops.items()
+            if not self.flow.stray
         }
         self.marks = self._marks()
         registers = [ZERO] * 11
@@ -127,7 +133,7 @@ class Analysis:
             registers[1] = pointer(CTX)
             registers[2] = UNKNOWN if unit.context.length else ZERO
         else:
-            registers[1:6] = given
+            registers[1:6] = [v._replace(id=-r) if v.kind == RECORD else v for r, v in enumerate(given, 1)]
         registers[10] = pointer(STACK, 0, function.start)
         self._solve(start_state(registers))
         self._collect()
@@ -186,7 +192,7 @@ class Analysis:
             for register in range(10):
                 if block.live >> register & 1:
                     value = induction.at_head(register, entered.registers[register], loop.trips)
-                    if value is not None:
+                    if value is not None and (value.kind not in _PASSING or state.registers[register].kind == value.kind):
                         state.registers[register] = value
         old = self.states.get(at)
         visits = self.visits[at] = self.visits.get(at, 0) + 1
@@ -236,14 +242,18 @@ class Analysis:
             self._give(state.registers[insn.dst].ref, state.registers[1:6])
         elif insn.code == CALL and insn.imm in _CALLBACKS:
             r = state.registers
+            kept = r[3]  # the same in each round: what a round may end is none in the next
+            ends = r[2].ref in self.unit.releasing | self.unit.ending
+            if (kept.kind == RECORD and ends) or (kept.kind in (PACKET, PACKET_END) and r[2].ref in self.unit.moving):
+                kept = UNKNOWN
             if r[2].kind == FUNCTION and insn.imm == tables.LOOP:
-                self._give(r[2].ref, [scalar(0, _MAX_LOOPS), r[3], ZERO, ZERO, ZERO])
+                self._give(r[2].ref, [scalar(0, _MAX_LOOPS), kept, ZERO, ZERO, ZERO])
             elif r[2].kind == FUNCTION and insn.imm == tables.DRAIN:
-                self._give(r[2].ref, [pointer(RECORD, 0, tables.DYNPTR_SIZE), r[3], ZERO, ZERO, ZERO])
+                self._give(r[2].ref, [pointer(KEY, 0, tables.DYNPTR_SIZE), kept, ZERO, ZERO, ZERO])
             elif r[2].kind == FUNCTION and r[1].kind == MAP and not r[1].null:
                 facts = self.facts(r[1])
-                key = pointer(RECORD, 0, facts.key_size)
-                self._give(r[2].ref, [r[1], key, pointer(VALUE, 0, r[1].ref), r[3], ZERO])
+                key = pointer(KEY, 0, facts.key_size)
+                self._give(r[2].ref, [r[1], key, pointer(VALUE, 0, r[1].ref), kept, ZERO])
         group = insn.code & 7
         if group == isa.LDX or (group == isa.STX and insn.code & 0xE0 == isa.ATOMIC):
             reads = group == isa.LDX or insn.imm == isa.LOAD_ACQUIRE
@@ -267,9 +277,10 @@ class Analysis:
             return
         if helper.looks:
             self.unwritten = self.foreign = True
+        of = state.registers[1]
         for number, kind in enumerate(helper.arguments, 1):
             value = state.registers[number]
-            if _is_written(kind):
+            if is_written(kind):
                 self.writes_context |= value.kind in (CTX, SCALAR)
             if value.kind in (STACK, SCALAR):
                 size = self.argument_size(helper, number, state)
@@ -280,11 +291,15 @@ class Analysis:
                         self.reads_stack(value, 0, size, state)
                 elif kind == tables.SOURCE or (kind == tables.ANY and value.kind == STACK and insn.imm not in _CALLBACKS):
                     self.unwritten = self.foreign = True
-                elif kind == tables.WRITE and (size is None or value.lo != value.hi):
+                elif kind == tables.MAP_VALUE_OUT and of.kind == MAP and self.facts(of).type == _BLOOM:
+                    self.reads_stack(value, 0, self.facts(of).value_size, state)
+                elif kind == tables.WRITE and (size is None or value.lo != value.hi or insn.imm in tables.LEAVING):
                     self.unwritten = True  # a part of it may stay as it is
 
     def _give(self, target: int, values: list[Value]) -> None:
-        values = [value._replace(id=0) if value.kind != PACKET or value.ref == 0 else UNKNOWN for value in values]
+        # a function that is given away would be called by who is not known to call it
+        lost = [value.kind == FUNCTION or (value.kind == PACKET and value.ref != 0) for value in values]
+        values = [UNKNOWN if is_lost else value._replace(id=0) for value, is_lost in zip(values, lost, strict=True)]
         known = self.arguments.get(target)
         self.arguments[target] = values if known is None else [join(a, b) for a, b in zip(known, values, strict=True)]
 
@@ -309,7 +324,7 @@ class Analysis:
             return lo >= -FRAME and end <= 0
         if base.kind == VALUE:
             return lo >= 0 and end <= self.facts(base).value_size
-        if base.kind == RECORD:
+        if base.kind in (RECORD, KEY):
             return lo >= 0 and end <= base.ref
         return base.kind == PACKET and lo >= 0 and end <= state.proven.get(base.ref, 0)
 
@@ -426,6 +441,8 @@ class Analysis:
             state.slots.clear()  # it may be the stack's address all the same
         elif base.kind == STACK and base.ref == self.function.start:
             state.write(base.lo + offset, base.hi + offset, size, value)
+        elif base.kind == STACK and not self.proved(base, offset, size, state):
+            state.slots.clear()  # from another function's frame into this one
 
     def _store(self, position: int, insn: Instruction, state: State) -> None:
         size = SIZES[insn.code & 0x18]
@@ -472,6 +489,13 @@ class Analysis:
             state.slots.clear()  # what is called may have been given this frame's address
             if self.unit.moving & self.function.calls:
                 state.forget_packet()
+            target = self._called(position, insn, state)
+            if target in self.unit.ending:
+                state.forget(lambda value: True)
+            elif target in self.unit.releasing:
+                for value in state.registers[1:6]:
+                    if value.kind == RECORD:
+                        state.forget_record(value.id)
         else:
             helper = self.helper(insn.imm)
             if helper is not None:
@@ -480,10 +504,22 @@ class Analysis:
             state.set(register, ZERO)
         state.set(0, result)
 
+    def _called(self, position: int, insn: Instruction, state: State) -> int | None:
+        """The function of the program's own that a call goes to."""
+        if insn.code == CALL and insn.src == isa.PSEUDO_CALL:
+            return call_target(position, insn)
+        value = state.registers[insn.dst if insn.code == CALLX else 2]
+        return value.ref if value.kind == FUNCTION else None
+
+    def is_slice(self, value: Value) -> bool:
+        """Whether a record is a dynptr's, which alone can give it back."""
+        insn = self.unit.code.insns[value.id - 1] if value.id > 0 else None
+        return insn is not None and insn.code == CALL and insn.imm == tables.SLICE
+
     def _helper(self, position: int, helper: tables.Helper, state: State) -> Value:
         for number, kind in enumerate(helper.arguments, 1):
             value = state.registers[number]
-            writes = _is_written(kind)
+            writes = is_written(kind)
             if writes or (kind == tables.ANY and value.kind == STACK):
                 size = self.argument_size(helper, number, state) if writes else None
                 if size is None:
@@ -492,7 +528,9 @@ class Analysis:
                     exact = isinstance(kind, tuple) or kind == tables.MAP_VALUE_OUT or state.registers[number + 1].lo == size
                     self._wrote(value if exact else value._replace(hi=value.hi + 1), 0, size, state)
             if kind == tables.RECORD:
-                state.forget(value.id)
+                state.forget_record(value.id)
+        if helper.ends:
+            state.forget(lambda value: not value.id or self.is_slice(value))
         if helper.moves:
             state.forget_packet()
         if helper.result in (tables.NUMBER, tables.TIME_IS_OVER):
@@ -542,7 +580,7 @@ class Analysis:
         if b.kind == SCALAR and b.lo == b.hi == 0 and operation in (isa.JEQ, isa.JNE):
             if a.null:
                 state.settle_null(insn.dst, is_null=operation == isa.JEQ)
-            elif a.kind != CTX and a.kind in (STACK, VALUE, RECORD, MAP) and a.lo == a.hi:
+            elif a.kind in (STACK, VALUE, RECORD, KEY, MAP) and a.lo == a.hi:
                 return operation == isa.JNE
             return True
         if {a.kind, b.kind} == {PACKET, PACKET_END}:
@@ -563,7 +601,7 @@ class Analysis:
         )
         if not same or a.null or b.null or not insn.code & isa.X or operation not in _OFFSET_TESTS:
             return True
-        if min(a.lo, b.lo) < -FAR or max(a.hi, b.hi) > FAR:
+        if min(a.lo, b.lo) < (self.lowest if a.kind == CTX else -FAR) or max(a.hi, b.hi) > FAR:
             return True
         new_a = bounded(a, *limits(operation, a, b, FAR, -FAR))
         new_b = bounded(b, *limits(swapped(operation), b, a, FAR, -FAR))
@@ -577,6 +615,6 @@ class Analysis:
 _OFFSET_TESTS = frozenset((isa.JEQ, isa.JNE, isa.JLT, isa.JLE, isa.JGT, isa.JGE))
 
 
-def _is_written(kind: object) -> bool:
+def is_written(kind: object) -> bool:
     """Whether a helper writes to the memory that an argument points to."""
     return kind in (tables.WRITE, tables.MAP_VALUE_OUT) or (isinstance(kind, tuple) and kind[0] == tables.WRITE)

@@ -9,12 +9,13 @@ from collections import namedtuple
 
 from skep.bytecode import instruction as isa
 from skep.engine.user import helpers as tables
+from skep.engine.user.analysis import is_written
 from skep.engine.user.layout import BAD_CALL, TIME_OVER
 from skep.engine.user.mapkinds import KINDS
 from skep.engine.user.metering import MOST
 from skep.engine.user.state import FRAME
 from skep.engine.user.validate import CALLX
-from skep.engine.user.values import CTX, FAR, FUNCTION, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, VALUE, Value
+from skep.engine.user.values import CTX, FAR, FUNCTION, KEY, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, Writer, field
 from skep.errors import InvalidInstruction
 
@@ -120,7 +121,7 @@ class Calls(Writer):
         insn = self.module.unit.code.insns[position]
         if insn is None or insn.code & 7 != isa.JMP:
             return False
-        return (value.kind == RECORD and bool(value.id)) or (value.kind == PACKET and bool(self.module.unit.moving))
+        return value.kind == RECORD or (value.kind == PACKET and bool(self.module.unit.moving))
 
     def after(self, position: int, register: int) -> Value:
         """What will be known of a register after an instruction."""
@@ -204,6 +205,14 @@ class Calls(Writer):
             self.set_pointer(0, self.value(f"inttoptr i64 {result} to ptr"), known)
         else:
             self.set_int(0, result)
+
+    def _refuse_constants(self, position: int, register: int) -> None:
+        """Loads of constants were replaced by what they hold, and tables are found by their keys: nothing may write there."""
+        known = self.known(register)
+        if known.kind == VALUE and self.analysis.facts(known).content is not None:
+            raise self._refused(position, "it writes to a constant (a frozen map)")
+        if known.kind == KEY:
+            raise self._refused(position, "it writes to what a callback may only read (an element's key, a dynptr)")
 
     def _refused(self, position: int, what: str) -> InvalidInstruction:
         return InvalidInstruction(f"instruction {position}: {what}", insn=position)
@@ -320,7 +329,7 @@ class Calls(Writer):
             if known.kind != CTX or known.lo or known.hi:
                 raise self._refused(position, f"r{number} must be the context, for bpf_{helper.name}()")
         elif kind == tables.RECORD:
-            if known.kind != RECORD or known.null or known.lo or known.hi:
+            if known.kind != RECORD or known.null or known.lo or known.hi or self.analysis.is_slice(known):
                 raise self._refused(position, f"r{number} must be a reserved record that is not null, for bpf_{helper.name}()")
         elif kind == tables.SOURCE and known.kind == SCALAR and known.ref == OF_KERNEL:
             raise self._refused(position, f"bpf_{helper.name}() reads a struct of the kernel's, and there is none in user space")
@@ -349,6 +358,8 @@ class Calls(Writer):
         return self.value(f"zext i1 {self.allowed(self.number(number), self.number(number - 1))} to i64")
 
     def _check_argument(self, position: int, helper: tables.Helper, number: int) -> None:
+        if is_written(helper.arguments[number - 1]):
+            self._refuse_constants(position, number)
         known = self.known(number)
         most = self.analysis.argument_size(helper, number, self.state)
         follows = helper.arguments[number - 1] in (tables.READ, tables.WRITE, tables.KEPT)

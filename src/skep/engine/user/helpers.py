@@ -28,11 +28,11 @@ NUMBER, VALUE_OR_NULL, RECORD_OR_NULL, MAP_OR_VALUE, SLICE_OR_NULL, TIME_IS_OVER
 
 # `file` in runtime/ has the function; `operation` instead: the map kind's function of this name is called. `looks`: it asks for
 # itself what the program may touch. `context`: the one kind of context that it takes ("": any). `moves`: the packet may lie
-# elsewhere afterwards.
+# elsewhere afterwards; `ends`: slices of dynptrs may be none afterwards.
 Helper = namedtuple(
     "Helper",
-    ("name", "arguments", "result", "file", "operation", "looks", "context", "moves"),
-    defaults=(NUMBER, "basic.c", "", False, "", False),
+    ("name", "arguments", "result", "file", "operation", "looks", "context", "moves", "ends"),
+    defaults=(NUMBER, "basic.c", "", False, "", False, False),
 )
 
 
@@ -56,8 +56,8 @@ def _of_packet(context: str, name: str, *arguments: Argument, moves: bool = Fals
     return Helper(name, arguments, NUMBER, f"{context}.c", "", False, context, moves)
 
 
-def _of_dynptr(name: str, *arguments: Argument, result: str = NUMBER) -> Helper:
-    return Helper(name, arguments, result, "dynptr.c")
+def _of_dynptr(name: str, *arguments: Argument, result: str = NUMBER, ends: bool = False) -> Helper:
+    return Helper(name, arguments, result, "dynptr.c", ends=ends)
 
 
 DYNPTR_SIZE = 16
@@ -130,14 +130,18 @@ HELPERS: dict[int, Helper] = {
     195: _of_map("map_lookup_percpu_elem", "lookup_percpu", KEY, ANY, result=VALUE_OR_NULL),
     197: _of_dynptr("dynptr_from_mem", KEPT, SIZE, ANY, _NEW_DYNPTR),
     198: _of_dynptr("ringbuf_reserve_dynptr", RINGBUF, ANY, ANY, _NEW_DYNPTR),
-    199: _of_dynptr("ringbuf_submit_dynptr", _DYNPTR, ANY),
-    200: _of_dynptr("ringbuf_discard_dynptr", _DYNPTR, ANY),
+    199: _of_dynptr("ringbuf_submit_dynptr", _DYNPTR, ANY, ends=True),
+    200: _of_dynptr("ringbuf_discard_dynptr", _DYNPTR, ANY, ends=True),
     201: _of_dynptr("dynptr_read", WRITE, SIZE, _DYNPTR, ANY, ANY),
     202: _of_dynptr("dynptr_write", _DYNPTR, ANY, READ, SIZE, ANY),
     203: _of_dynptr("dynptr_data", _DYNPTR, ANY, ANY, result=SLICE_OR_NULL),
     208: Helper("ktime_get_tai_ns", ()),
 }
 TAIL_CALL, LOOP, FOR_EACH, DRAIN = 12, 181, 164, 209
+SLICE = 203
+LEAVING = frozenset((45, 115, 189, 201))  # as in the kernel they leave a part of what they write to, or all, as it is
+RELEASING = frozenset((132, 133))  # they end the record that they are given
+ENDING = frozenset((TAIL_CALL, 199, 200))  # they may end others: the end of the other program's run gives back all
 HOLDING = frozenset((131, 197, 198, DRAIN))  # what they give must be given back at the end of the run
 BY_NUMBER = (5, 7, 8, 14, 15)  # those that callx can reach: numbers in, a number out
 HELPERS[FOR_EACH] = Helper("for_each_map_elem", (MAP, CALLBACK, ANY, ANY))
@@ -155,6 +159,12 @@ def find(number: int, context: str) -> Helper | None:
     """The helper that a number means to programs with this context."""
     helper = _OTHERS.get((context, number)) or HELPERS.get(number)
     return helper if helper is not None and helper.context in ("", context) else None
+
+
+def of_context(context: str) -> list[tuple[int, Helper]]:
+    """All helpers of programs with this context."""
+    numbers = HELPERS.keys() | {number for name, number in _OTHERS if name == context}
+    return [(number, helper) for number in numbers if (helper := find(number, context)) is not None]
 
 
 _REASONS = {

@@ -38,11 +38,15 @@ class Test:
 
 
 class Induction:
-    """What a loop does to registers: `steps` a round (0: nothing), `narrow` those touched by 32-bit arithmetic."""
+    """What a loop does to registers: `steps` a round (0: nothing), `narrow` those touched by 32-bit arithmetic.
 
-    __slots__ = ("narrow", "steps", "tests")
+    `lowest`: the offset from which on pointers into the context compare as their offsets do.
+    """
 
-    def __init__(self, code: Code, flow: Flow, loop: Loop) -> None:
+    __slots__ = ("lowest", "narrow", "steps", "tests")
+
+    def __init__(self, code: Code, flow: Flow, loop: Loop, lowest: int) -> None:
+        self.lowest = lowest
         self.narrow: set[int] = set()
         self.steps: dict[int, int] = {}
         self.tests: list[Test] = []
@@ -134,12 +138,15 @@ class Induction:
             if self.steps.get(test.right[0]) != 0:
                 return None
             bound = registers[test.right[0]]
+            if test.right[0] in self.narrow and not (bound.kind == SCALAR and bound.hi <= M32):
+                return None
             bound = bound._replace(lo=bound.lo + test.right[1], hi=bound.hi + test.right[1])
         top = self._top(test, start, bound)
         if top is None:
             return None
         lo, hi = start.lo + added, start.hi + added
-        if step < 0:  # mirror it: the same loop counts up to the same bound
+        mirrored = step < 0
+        if mirrored:  # mirror it: the same loop counts up to the same bound
             lo, hi, step = -hi, -lo, -step
             bound = bound._replace(lo=-bound.hi, hi=-bound.lo)
             operation = swapped(test.operation)
@@ -147,7 +154,8 @@ class Induction:
         else:
             operation, floor = test.operation, 0
         if start.kind != SCALAR:
-            floor, top = -FAR, FAR
+            lowest = self.lowest if start.kind == CTX else -FAR
+            floor, top = (lowest, FAR) if not mirrored else (-FAR, -lowest)
         if operation == isa.JNE:
             even = (bound.lo - lo) % step == 0 and start.step % step == 0 and bound.step % step == 0
             return (bound.hi - lo) // step if even and bound.lo >= hi else None

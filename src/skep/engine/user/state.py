@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from skep.engine.user.values import MEMORY, PACKET, PACKET_END, SCALAR, STACK, UNKNOWN, ZERO, Value, join, pointer, widen
+from skep.engine.user.values import MEMORY, PACKET, PACKET_END, RECORD, SCALAR, STACK, UNKNOWN, ZERO, Value, join, pointer, widen
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
 FRAME = 512  # bytes of a function's stack
 _ALL_WRITTEN = (1 << FRAME) - 1
@@ -81,11 +81,14 @@ class State:
         else:
             self.registers[register] = ZERO if is_null else tested._replace(null=False)
 
-    def forget(self, id: int) -> None:
-        """An object is gone (a submitted record): its pointers are plain numbers from now on."""
-        if id:
-            self.registers = [UNKNOWN if value.id == id and value.kind != SCALAR else value for value in self.registers]
-            self.slots = {o: UNKNOWN if value.id == id and value.kind != SCALAR else value for o, value in self.slots.items()}
+    def forget(self, is_gone: Callable[[Value], bool]) -> None:
+        """Records are gone (submitted): pointers to them are plain numbers from now on."""
+        self.registers = [UNKNOWN if value.kind == RECORD and is_gone(value) else value for value in self.registers]
+        self.slots = {o: UNKNOWN if value.kind == RECORD and is_gone(value) else value for o, value in self.slots.items()}
+
+    def forget_record(self, id: int) -> None:
+        """A record is gone. Without a name (id 0) it may be any; names below 0 are arguments, which may be one another."""
+        self.forget(lambda value: not id or not value.id or (value.id == id if id > 0 else value.id < 0))
 
     def forget_packet(self) -> None:
         """The packet may lie elsewhere: pointers into it are plain numbers from now on."""

@@ -13,7 +13,7 @@ from skep.engine.user.layout import MISALIGNED
 from skep.engine.user.metering import FIRST_ALLOWANCE, Meter
 from skep.engine.user.state import FRAME
 from skep.engine.user.validate import CALL, CALLX, EXIT, GOTO, GOTOL, MAP_VALUES, MAY_GOTO, jump_target
-from skep.engine.user.values import CTX, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, STACK, VALUE, Value
+from skep.engine.user.values import CTX, KEY, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, STACK, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, field
 
 TYPE_CHECKING = False
@@ -432,12 +432,6 @@ class FunctionWriter(Calls):
             self.emit(f"store i{size * 8} {self._cut(insn.src, size)}, ptr {address}, align 1")
         self.advance(position)
 
-    def _refuse_constants(self, position: int, register: int) -> None:
-        """Loads of constants were replaced by what they hold, so nothing may write there."""
-        known = self.known(register)
-        if known.kind == VALUE and self.analysis.facts(known).content is not None:
-            raise self._refused(position, "it writes to a constant (a frozen map)")
-
     def _cut(self, register: int, size: int) -> str:
         value = self.number(register)
         return value if size == 8 else self.value(f"trunc i64 {value} to i{size * 8}")
@@ -485,6 +479,7 @@ _CHECKS: dict[str, Callable[[FunctionWriter, Value, int, int, str, int], None]] 
     STACK: FunctionWriter._check_stack,
     VALUE: FunctionWriter._check_value,
     RECORD: FunctionWriter._check_value,
+    KEY: FunctionWriter._check_value,
     PACKET: FunctionWriter._check_packet,
 }
 

@@ -20,10 +20,11 @@ FAR = 1 << 29  # an offset beyond is as good as unknown
 NOWHERE = 1 << 62
 
 # Kinds of values. `ref` is: of a stack pointer the start of the function whose frame it is, of map pointers and values the
-# map's index, of a record its size, of a packet pointer what its base is (0: the packet's first byte), of a function its start.
-SCALAR, CTX, STACK, VALUE, RECORD, PACKET, PACKET_END, MAP, FUNCTION = "SCKVRPEMF"
+# map's index, of a record or key its size, of a packet pointer what its base is (0: the packet's first byte), of a function
+# its start. A key is memory of the engine's own that a callback is shown: it is only read.
+SCALAR, CTX, STACK, VALUE, RECORD, KEY, PACKET, PACKET_END, MAP, FUNCTION = "SCKVRYPEMF"
 OF_KERNEL = 1  # `ref` of a number that is in the kernel the address of a struct
-MEMORY = frozenset((CTX, STACK, VALUE, RECORD, PACKET))
+MEMORY = frozenset((CTX, STACK, VALUE, RECORD, KEY, PACKET))
 
 # `null`: the pointer may be null. `id`: equal in two places means equal values (0: not known).
 if TYPE_CHECKING:

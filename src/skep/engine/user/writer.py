@@ -7,14 +7,14 @@ LLVM makes values of them. What is proved is for `translate` to say.
 from __future__ import annotations
 
 from skep.engine.user.layout import BAD_MEMORY, Env
-from skep.engine.user.values import MAP, MEMORY, RECORD, VALUE, Value
+from skep.engine.user.values import KEY, MAP, MEMORY, RECORD, VALUE, Value
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.engine.user.state import State
 
 POINTERS = MEMORY | {MAP}
-BASED = frozenset((VALUE, RECORD))  # a check needs to know where their object begins
+BASED = frozenset((VALUE, RECORD, KEY))  # a check needs to know where their object begins
 _LIKELY = "!prof !0"
 
 

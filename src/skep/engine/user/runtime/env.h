@@ -9,6 +9,8 @@
  * How a helper is added: a row in helpers.py (number, name, kinds of its arguments) and here a function
  *     u64 helper_NAME(struct skep_env *env, u64 r1, u64 r2, u64 r3, u64 r4, u64 r5)
  * The translator has proved or checked pointer arguments before the call: memory of the size that the row says is there.
+ * What a row calls WRITE must be written whole, also by calls that fail (or the helper be one of LEAVING): a stack that was never
+ * cleared would show.
  *
  * How a map kind is added: a row in mapkinds.py (type number, name, which operations it has) and functions
  *     u64 NAME_OPERATION(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 a, u64 b, u64 c)

@@ -214,7 +214,8 @@ ALWAYS u32 hash_add(struct hash *h, const struct skep_shape *shape, u32 capacity
 	else
 		return 0;
 	__builtin_memcpy(hash_key(h, shape, added - 1), key, shape->key_size);
-	bucket = &h->buckets[hash_of(key, shape->key_size) & h->mask];
+	/* of the copy: `key` may be memory that changes meanwhile, and the element must be found by what it has */
+	bucket = &h->buckets[hash_of(hash_key(h, shape, added - 1), shape->key_size) & h->mask];
 	links[added - 1].next = *bucket;
 	links[added - 1].state = USED;
 	*bucket = added;

@@ -84,6 +84,9 @@ ALWAYS void ringbuf_let_go(struct skep_env *env, u64 record, u32 flags, u64 wake
 	if (!at)
 		return;
 	env->held[at - 1] = env->held[--env->held_count];
+	for (at = 0; at < env->dynptr_count; at++) /* also when it was not given back as the dynptr's */
+		if ((u64)env->dynptrs[at].data == record)
+			env->dynptrs[at].kind = 0;
 	ringbuf_commit(ringbuf_of(record), (struct record *)(record - HEADER), flags, wakeup);
 }
 
