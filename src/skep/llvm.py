@@ -61,12 +61,15 @@ class Worker:
             os.close(text_out)
             os.close(result_in)
 
-    def _close(self) -> None:
-        for name in ("_text", "_result"):
-            fd = getattr(self, name)
-            if fd >= 0:
-                os.close(fd)
-                setattr(self, name, -1)
+    def _close(self, names: tuple[str, ...] = ("_text", "_result")) -> None:
+        from skep.interrupts import Uninterrupted
+
+        with Uninterrupted():  # an fd that is closed and not forgotten would be closed again, and be another's by then
+            for name in names:
+                fd = getattr(self, name)
+                if fd >= 0:
+                    os.close(fd)
+                    setattr(self, name, -1)
 
     def finish(self, text: str) -> tuple[bytes, str, int]:
         """Compile; gives (result, LLVM's messages, exit status)."""
@@ -77,8 +80,7 @@ class Worker:
                     data = data[os.write(self._text, data) :]
             except BrokenPipeError:
                 pass  # the worker is gone; its messages say why
-            os.close(self._text)
-            self._text = -1
+            self._close(("_text",))
             parts = []
             while part := os.read(self._result, 1 << 20):
                 parts.append(part)

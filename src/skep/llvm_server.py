@@ -138,10 +138,11 @@ class ForkedWorker:
             self.server: Server | None = server
 
     def _close(self) -> None:
-        for fd in self._fds:
-            if fd >= 0:
-                os.close(fd)
-        self._fds = []
+        with Uninterrupted():  # an fd that is closed and not forgotten would be closed again, and be another's by then
+            while self._fds:
+                fd = self._fds.pop()
+                if fd >= 0:
+                    os.close(fd)
 
     def finish(self, text: str) -> tuple[bytes, str, int]:
         """Compile; gives (result, LLVM's messages, exit status)."""
@@ -153,8 +154,9 @@ class ForkedWorker:
                 data = data[os.write(self._fds[0], data) :]
         except BrokenPipeError:
             pass  # the worker is gone; its messages say why
-        os.close(self._fds[0])
-        self._fds[0] = -1
+        with Uninterrupted():
+            os.close(self._fds[0])
+            self._fds[0] = -1
         result, messages = _all(self._fds[1]), _all(self._fds[2])
         status = self.server.status()
         self.asked = False
