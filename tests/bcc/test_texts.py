@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 
 import pytest
@@ -64,3 +65,16 @@ def test_the_type_of_one_element_of_a_per_cpu_map() -> None:
     with BPF(text="struct s { u64 a, b; }; BPF_PERCPU_HASH(m, u32, struct s);") as bpf:
         element = bpf["m"].sLeaf(1, 2)
         assert (element.a, element.b) == (1, 2)
+
+
+@pytest.mark.kernel
+def test_one_function_on_both_names_of_a_system_call_runs_once() -> None:
+    text = (
+        "BPF_ARRAY(n, u64, 1); int f(void *ctx) { if (bpf_get_current_pid_tgid() >> 32 == PID) n.atomic_increment(0); return 0; }"
+    )
+    with BPF(text=text, cflags=[f"-DPID={os.getpid()}"]) as bpf:
+        for name in ("uname", "newuname"):
+            bpf.attach_kretprobe(event=bpf.get_syscall_fnname(name), fn_name="f")
+        before = bpf["n"][0].value
+        os.uname()
+        assert bpf["n"][0].value - before == 1

@@ -55,7 +55,7 @@ def attach(engine: KernelEngine, hook: Hook, load: Callable[[ProgramKind], Progr
                 f"tracepoint syscalls:{event or f'sys_{side}_{syscall_of(function)}'}",
                 ProgramKind(f"syscall_{side}", _TRACEPOINT_TYPE, f"syscall_{side}"),
                 lambda: _require_event(event, function),
-                lambda program: tracepoint.attach_event(engine, program, "syscalls", event),
+                lambda program: _attach_syscall(engine, program, event),
             )
         )
         # last although it is faster to run: it needs the kernel's BTF, which costs more than all of the rung above
@@ -76,6 +76,16 @@ def _require_function(engine: KernelEngine, function: str) -> None:
         raise Refused(str(error)) from None
     if not known:
         raise Refused(f"no function {function} in the kernel's BTF")
+
+
+def _attach_syscall(engine: KernelEngine, program: ProgramHandle, event: str) -> KernelLink:
+    try:
+        return tracepoint.attach_event(engine, program, "syscalls", event)
+    except Refused as refusal:
+        if refusal.errno != errno.EEXIST:
+            raise
+    # it is there under the call's other name (stat and newstat are one system call here): it must not run twice
+    return KernelLink(f"tracepoint syscalls:{event} (attached there already)", ())
 
 
 def _function_names(function: str) -> tuple[str, ...]:

@@ -70,7 +70,9 @@ class KernelLink:
 
 
 class Refused(Exception):
-    """This rung cannot be taken; the text is the reason."""
+    """This rung cannot be taken; the text is the reason, `errno` the kernel's number where there is one."""
+
+    errno = 0
 
 
 class Rung:
@@ -154,10 +156,12 @@ def link_perf_event(
         event.close()
         raise
     event.close()
-    raise Refused(
+    refusal = Refused(
         "the event opens, but the program cannot be bound to it: "
         f"link {syscall.errno_text(link)}, ioctl {syscall.errno_text(result)}"
     )
+    refusal.errno = -result
+    raise refusal
 
 
 def near_names(name: str, candidates: Iterable[str], limit: int = 3) -> list[str]:
