@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING
 
 import pytest
-from support import own_children
+from support import open_files, own_children
 
-from skep import llvm_server
+from skep import llvm, llvm_server
 from skep.compiler import compile_source
 from skep.errors import CompileError
+from skep.llvm import Worker
 from skep.llvm_server import FEW, ForkedWorker, release, start_worker
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+    from types import FrameType
 
 TEXT = "int f(void *ctx) { return 7; }"
 IR = "define i64 @f() { ret i64 7 }"
@@ -97,7 +101,7 @@ def test_a_process_that_died_is_replaced(number: int) -> None:
         worker.finish(IR)
     pid = kept_pid()
     os.kill(pid, number)
-    time.sleep(0.1)
+    assert ends(pid, 10)
     with forked() as worker:
         assert worker.finish(IR)[0][:4] == b"\x7fELF"
     assert kept_pid() not in (0, pid)
@@ -147,6 +151,45 @@ def test_a_forked_program_does_not_use_its_parents_process() -> None:
     with forked() as worker:
         assert worker.finish(IR)[2] == 0
     assert kept_pid() == parents
+
+
+def finalizes(frame: FrameType | None) -> bool:
+    """Is this in a __del__? What is raised there is only printed."""
+    return frame is not None and (frame.f_code.co_name == "__del__" or finalizes(frame.f_back))
+
+
+@pytest.mark.parametrize("make", [forked, lambda: Worker("bpf")], ids=["kept process", "process of its own"])
+def test_an_interrupt_at_any_line_of_a_compilation_closes_each_file_once(make: Callable[[], ForkedWorker | Worker]) -> None:
+    with forked() as worker:
+        worker.finish(IR)
+    before = open_files()
+    line = left = 0
+
+    def trace(frame: FrameType, event: str, _: object) -> object:
+        nonlocal left
+        if frame.f_code.co_filename not in (llvm_server.__file__, llvm.__file__) or finalizes(frame):
+            return None
+        if event == "line":
+            left -= 1
+            if not left:
+                signal.raise_signal(signal.SIGINT)
+        return trace
+
+    while left <= 0:  # until a compilation has fewer lines
+        line += 1
+        left = line
+        try:
+            sys.settrace(trace)
+            with make() as worker:
+                worker.finish(IR)
+        except KeyboardInterrupt:
+            pass
+        finally:
+            sys.settrace(None)
+        worker = None
+        gc.collect()
+        assert open_files() == before, line
+    assert line > 20
 
 
 def test_an_interrupt_during_a_compilation_ends_the_process() -> None:
