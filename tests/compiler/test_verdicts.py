@@ -27,6 +27,9 @@ int g(int); void (*p)(void) = g;
 int g(int); void f(int (*)(long)); void h(void) { f(g); }
 struct s { int a; } s; int f(int x, int *p) { return *(x ? p : s); }
 int f(int x, int *p) { return *(x ? p : 1.5); }
+int f(long *l, long *e) { return __atomic_compare_exchange_n(l, e, 1, 0, 5); }
+int f(long *l, long e) { return __atomic_compare_exchange_n(l, e, 1, 0, 5, 5); }
+int f(long *l, long *e) { return __atomic_compare_exchange(l, e, 1, 0, 5, 5); }
 int f(void) { return g(1); }
 int f(void) { return; }
 void f(void) { return 1; }

@@ -92,14 +92,11 @@ def _compare_and_swap(o: _Operation) -> tree.Node:
 
 
 def _compare_exchange(o: _Operation) -> tree.Node:
-    if len(o.args) < 3:
-        return o.refused("takes two pointers, the new value, and orders")
-    new = o.value(2) if o.what.endswith("_n") else None
-    if new is None:
-        pointer = o.args[2]
-        if not isinstance(pointer.type, PointerType) or pointer.type.to.size != o.type.size:
-            return o.refused("takes a pointer to the new value as argument 3")
-        new = o.behind(pointer)
+    by_value = o.what.endswith("_n")
+    pointers = o.args[1 : 2 if by_value else 3]
+    if len(o.args) != 6 or not all(isinstance(p.type, PointerType) and p.type.to.size == o.type.size for p in pointers):
+        return o.refused("takes 6 arguments: two pointers to one type, the new value, whether it may fail, and two memory orders")
+    new = o.value(2) if by_value else o.behind(o.args[2])
     return o.result(ct.BOOL, "compare_exchange", [o.args[0], o.args[1], new])
 
 
