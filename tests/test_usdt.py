@@ -52,6 +52,8 @@ int main(void) {
         PROBE("skep", "counted", "waiting", "4@%0", "m"(global));
         PROBE("other", "same", "0", "4@$1", "i"(0));
         PROBE("skep", "same", "0", "4@$2 8f@%%xmm0", "i"(0));
+        PROBE("skep", "widths", "0", "-4@%0", "r"(70000));
+        PROBE("skep", "widths", "0", "-1@%b0", "q"((char)-c));
         char answer = waiting ? '1' : '0';
         write(1, &answer, 1);
     }
@@ -92,8 +94,8 @@ def running(program: Path) -> Iterator[Running]:
 
 def test_probes_of_a_file_are_listed(program: Path) -> None:
     found = {str(probe): probe for probe in probes(str(program))}
-    assert list(found) == ["skep:mixed", "skep:twice", "skep:counted", "other:same", "skep:same"]
-    assert [len(probe.places) for probe in found.values()] == [1, 2, 1, 1, 1]
+    assert list(found) == ["skep:mixed", "skep:twice", "skep:counted", "other:same", "skep:same", "skep:widths"]
+    assert [len(probe.places) for probe in found.values()] == [1, 2, 1, 1, 1, 2]
     code = program.read_bytes()
     for probe in found.values():
         for place in probe.places:
@@ -157,6 +159,24 @@ def test_a_probe_in_several_places_reads_each_as_its_own(program: Path, running:
             assert b.num_open_uprobes() == 4
     finally:
         other.process.communicate(timeout=20)
+
+
+@pytest.mark.kernel
+def test_an_argument_is_as_wide_as_at_its_widest_place(running: Running) -> None:
+    text = """
+BPF_HASH(seen, int, u64);
+int f(struct pt_regs *ctx) {
+    int value;
+    short small;
+    if (!bpf_usdt_readarg(1, ctx, &value) && bpf_usdt_readarg(1, ctx, &small))
+        seen.atomic_increment(value);
+    return 0;
+}"""
+    probe = USDT(pid=running.pid)
+    probe.enable_probe("widths", "f")
+    with BPF(text=text, usdt_contexts=[probe]) as b:
+        running.step(b"A")
+        assert {key.value: value.value for key, value in b["seen"].items()} == {70000: 1, -65: 1}
 
 
 @pytest.mark.kernel

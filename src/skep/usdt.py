@@ -9,13 +9,15 @@ from skep.arguments import as_number, as_text, near
 from skep.engine import Hook
 from skep.errors import SkepError
 from skep.symbols.libraries import find_binary
-from skep.symbols.usdt import Argument, Place, Probe, probes
+from skep.symbols.usdt import Place, Probe, probes
 from skep.uprobes import target
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from typing import Any, TypeVar
+
+    from skep.symbols.usdt import Argument
 
     Found = TypeVar("Found")
 
@@ -169,7 +171,10 @@ def _places(contexts: Iterable[USDT]) -> dict[str, list[tuple[USDT, Probe, Place
 
 
 def readers(contexts: Iterable[USDT]) -> str:
-    """A function _bpf_readarg_FUNCTION_N for each argument: it fills memory of the argument's size and gives 0, or -1."""
+    """A function _bpf_readarg_FUNCTION_N for each argument: it fills memory of the argument's size and gives 0, or -1.
+
+    The size is the largest that the argument has at any of the probe's places.
+    """
     texts = []
     for function, places in _places(contexts).items():
         for number in range(max((len(place.arguments) for _, _, place in places), default=0)):
@@ -178,10 +183,11 @@ def readers(contexts: Iterable[USDT]) -> str:
                 if number < len(place.arguments):
                     argument = place.arguments[number]
                     by_text.setdefault((argument.expression, argument.c_type, argument.memory), []).append(cookie)
+            widest = max((place.arguments[number] for _, _, place in places if number < len(place.arguments)), key=_size).c_type
             body = []
             for (expression, type, memory), cookies in by_text.items():
                 condition = "" if len(by_text) == 1 else " || ".join(f"_at == {cookie}" for cookie in cookies)
-                body.append(_reader(expression, type, memory, condition))
+                body.append(_reader(expression, type, widest, memory, condition))
             at = "unsigned long _at = bpf_get_attach_cookie(ctx); " if len(by_text) > 1 else ""
             texts.append(
                 f"static __always_inline int _bpf_readarg_{function}_{number + 1}"
@@ -190,7 +196,11 @@ def readers(contexts: Iterable[USDT]) -> str:
     return "\n".join(texts)
 
 
-def _reader(expression: str | None, type: str, memory: bool, condition: str) -> str:
+def _size(argument: Argument) -> int:
+    return argument.size
+
+
+def _reader(expression: str | None, type: str, widest: str, memory: bool, condition: str) -> str:
     test = f"if ({condition}) " if condition else ""
     if expression is None:
         return f"{test}{{ return -1; }}"
@@ -198,7 +208,8 @@ def _reader(expression: str | None, type: str, memory: bool, condition: str) -> 
         take = f"{type} _v = 0; bpf_probe_read_user(&_v, sizeof(_v), (const void *){expression});"
     else:
         take = f"{type} _v = ({type}){expression};"
-    return f"{test}{{ {take} if (size != sizeof(_v)) return -1; __builtin_memcpy(to, &_v, sizeof(_v)); return 0; }}"
+    take += f" {widest} _wide = _v;"
+    return f"{test}{{ {take} if (size != sizeof(_wide)) return -1; __builtin_memcpy(to, &_wide, sizeof(_wide)); return 0; }}"
 
 
 def prefix(contexts: Iterable[USDT], file: str) -> str:
