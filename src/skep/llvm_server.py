@@ -190,7 +190,7 @@ class ForkedWorker:
         self.close()
 
     def __del__(self) -> None:
-        if self._fds:
+        if getattr(self, "_fds", None):  # an interrupt may have come before there were any
             self.close()
 
 
