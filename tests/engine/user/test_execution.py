@@ -6,6 +6,8 @@ import ctypes
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -377,3 +379,24 @@ def test_unprivileged(as_nobody: tuple[str, ...]) -> None:
         env={**os.environ, "PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert run.stdout == "42\n", run.stderr
+
+
+def test_close_while_another_thread_runs_a_batch() -> None:
+    """The machine code stays until the batch has ended."""
+    text = "mov %r3, 0\nagain: add %r3, 1\nldxb %r4, [%r1+0]\nadd %r3, %r4\njlt %r3, 20000, again\nmov %r0, 1\nexit"
+    program = Program(assemble(text))
+    begun, results = threading.Event(), []
+
+    def batch() -> None:
+        begun.set()
+        results.append(program.run_batch(bytes(8 * 20000), 8))
+
+    thread = threading.Thread(target=batch)
+    thread.start()
+    begun.wait()
+    time.sleep(0.02)
+    program.close()
+    thread.join()
+    with pytest.raises(ExecutionError, match="closed"):
+        program.run(bytes(8))
+    assert not results or set(results[0]) == {1}

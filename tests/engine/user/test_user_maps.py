@@ -332,3 +332,36 @@ def test_a_program_and_python_use_the_same_maps_at_once() -> None:
         assert runs[0] > 4096
         assert int.from_bytes(maps["count"].lookup(bytes(4)), "little") == runs[0]
         assert int.from_bytes(maps["sums"].lookup(bytes(4)), "little") == runs[0]
+
+
+SHARED = """
+BPF_PROG_ARRAY(programs, 4);
+BPF_ARRAY(inner, u64, 1);
+BPF_ARRAY(own, u64, 1);
+BPF_ARRAY_OF_MAPS(outer, "inner", 4);
+BPF_ARRAY(found, u64, 2);
+int counts(void *ctx) { own.increment(0); return 0; }
+int calls(void *ctx) {
+    int zero = 0;
+    void *map = outer.lookup(&zero);
+    if (!map)
+        found.increment(0);
+    else if (bpf_map_lookup_elem(map, &zero))
+        found.increment(1);
+    programs.call(ctx, 1);
+    return 0;
+}
+"""
+
+
+def test_closed_programs_and_maps_are_not_found_any_more() -> None:
+    """What another object put into arrays of programs and of maps goes with that object; the tracer lives on."""
+    with BPF(text=SHARED, engine="user") as b:
+        with BPF(text=SHARED, engine="user", maps={"programs": b["programs"], "outer": b["outer"]}) as other:
+            b["programs"][1] = other.load_func("counts", BPF.RAW_TRACEPOINT)
+            b["outer"][0] = other["own"]
+            b.attach_raw_tracepoint("sys_enter", "calls")
+        with b.trace_command(["true"]) as command:
+            assert command.wait() == 0
+        assert b["found"][0].value > 0
+        assert b["found"][1].value == 0

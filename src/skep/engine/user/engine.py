@@ -69,13 +69,14 @@ _PSEUDO = {"map": 1, "map_value": 2}
 class UserProgram:
     """A program in machine code, as `load_func` and program arrays know it. `fd` is a number of this process's own."""
 
-    __slots__ = ("__weakref__", "asks_cpu", "fd", "kind", "machine", "name")
+    __slots__ = ("__weakref__", "arrays", "asks_cpu", "fd", "kind", "machine", "name")
 
     def __init__(self, name: str, kind: ProgramKind, machine: Program, asks_cpu: bool) -> None:
         self.name = name
         self.kind = kind
         self.machine = machine
         self.asks_cpu = asks_cpu  # or may do so: the tracee's CPU is read before each run
+        self.arrays: list[tuple[ProgramArray, bytes]] = []  # where it was put for tail calls
         self.fd = new_number(self)
 
     @property
@@ -93,7 +94,13 @@ class UserProgram:
         return test_run(self.machine, self.name, self.kind, data, ctx, repeat)
 
     def close(self) -> None:
+        """Unload it; program arrays that have it lose it."""
         drop_number(self.fd)
+        arrays, self.arrays = self.arrays, []
+        for array, key in arrays:
+            array.remove(key, self)
+        if arrays:
+            session.settle()
         self.machine.close()
 
 

@@ -14,6 +14,7 @@ from mmap import PAGESIZE, mmap
 
 from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader, Shape
+from skep.engine.user.session import settle
 from skep.errors import MapError, UnsupportedError
 from skep.object.kinds import MAP_TYPES, map_type_name, map_types
 
@@ -21,6 +22,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from skep.engine.user.nested import MapOfMaps
     from skep.native import NativeCode
     from skep.object.model import MapSpec
 
@@ -76,8 +78,8 @@ class UserMap:
     """What all kinds share: the header that programs see, and the memory behind it. `fd` is a number of this process's own."""
 
     __slots__ = (
-        "__weakref__", "_frozen", "_handles", "_memory", "fd", "header", "key_size", "max_entries", "name", "spec", "type",
-        "value_size",
+        "__weakref__", "_frozen", "_handles", "_memory", "fd", "header", "holders", "key_size", "max_entries", "name", "spec",
+        "type", "value_size",
     )  # fmt: skip
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
@@ -96,6 +98,7 @@ class UserMap:
         )
         self._memory: list[mmap] = []
         self._handles = [1]  # of this memory
+        self.holders: list[tuple[MapOfMaps, bytes]] = []  # maps of maps that it was put into, for all handles
 
     @property
     def address(self) -> int:
@@ -223,6 +226,11 @@ class UserMap:
         if memories:
             self._handles[0] -= 1
             if not self._handles[0]:
+                if self.holders:
+                    for holder, key in self.holders:
+                        holder.remove(key, self.header)
+                    self.holders.clear()
+                    settle()
                 self.header.values = self.header.storage = None
                 self._unmap(memories)
 

@@ -6,6 +6,7 @@ import ctypes
 import errno
 
 from skep.engine.user.facts import MapFacts
+from skep.engine.user.layout import MapHeader
 from skep.engine.user.maps import TableMap, UserMap, handle_of
 from skep.errors import MapError
 from skep.object.kinds import MAP_TYPES
@@ -84,11 +85,19 @@ class ProgramArray(_Slots):
         self.bind(program.machine.context.name)
         self._slot(key, "update").value = program.entry
         self._kept[key] = program
+        if (self, key) not in program.arrays:
+            program.arrays.append((self, key))
 
     def delete(self, key: bytes) -> bool:
         self._check(key)
         self._slot(key, "delete").value = 0
         return self._kept.pop(key, None) is not None
+
+    def remove(self, key: bytes, program: Any) -> None:
+        """A program is closed: it is not called any more."""
+        if self.header.values and self._kept.get(key) is program:
+            self._slot(key, "delete").value = 0
+            del self._kept[key]
 
     def _slot(self, key: bytes, operation: str) -> ctypes.c_uint64:
         index = int.from_bytes(key, "little")
@@ -137,6 +146,8 @@ class MapOfMaps(_Slots):
             raise self._error("update", errno.EEXIST if flags == 1 else errno.ENOENT, key)
         self._set(key, map.address, "update")
         self._kept[key] = map
+        if (self, key) not in map.holders:
+            map.holders.append((self, key))
 
     def delete(self, key: bytes) -> bool:
         self._check(key)
@@ -144,6 +155,12 @@ class MapOfMaps(_Slots):
             return False
         self._set(key, 0, "delete")
         return True
+
+    def remove(self, key: bytes, header: MapHeader) -> None:
+        """A map's memory goes: it is not found any more."""
+        if self.header.storage and key in self._kept and self._kept[key].header is header:
+            self._set(key, 0, "delete")
+            del self._kept[key]
 
     def _set(self, key: bytes, address: int, operation: str) -> None:
         if self._table is None:

@@ -105,7 +105,21 @@ class Program:
     Raises InvalidInstruction for bytecode that is not valid.
     """
 
-    __slots__ = ("_code", "_kept", "_regions", "_runner", "source", "context", "entry", "environment", "maps", "run", "writes")
+    __slots__ = (
+        "_batches",
+        "_code",
+        "_is_closed",
+        "_kept",
+        "_regions",
+        "_runner",
+        "source",
+        "context",
+        "entry",
+        "environment",
+        "maps",
+        "run",
+        "writes",
+    )
 
     def __init__(
         self,
@@ -128,6 +142,8 @@ class Program:
         imports = {f"map_{index}": map.address for index, map in enumerate(maps)}
         imports["regions"] = ctypes.addressof(self._regions)
         self._code = NativeCode(built, imports)
+        self._is_closed = False
+        self._batches = 0  # that other threads run now
         self.entry = self._code.address("entry")
         self._make_run()
 
@@ -212,7 +228,12 @@ class Program:
         env = layout.Env.from_buffer_copy(own)  # of its own: other threads may run programs meanwhile
         own.random = own.random * 0x5851F42D4C957F2D % (1 << 64) | 1
         runner = self._runner[:8] + ctypes.addressof(env).to_bytes(8, "little") + self._runner[16:]
-        done = batch(id(runner) + _BYTES_AT, buffer, size, size, count, results.buffer_info()[0])
+        self._batches += 1
+        try:
+            done = batch(id(runner) + _BYTES_AT, buffer, size, size, count, results.buffer_info()[0])
+        finally:
+            self._batches -= 1
+            self._unmap()
         if done < count:
             raise_fault(env, self.source)
         return results
@@ -221,7 +242,13 @@ class Program:
         """Unmap the machine code: `run` raises from now on, and `entry` must not be called from machine code any more."""
         self.entry = _ways_in().address("skep_closed")
         ctypes.memmove(id(self._runner) + _BYTES_AT, self.entry.to_bytes(8, "little"), 8)
-        self._code.close()
+        self._is_closed = True
+        self._unmap()
+
+    def _unmap(self) -> None:
+        """The machine code goes when the program is closed and the last batch of another thread has ended."""
+        if self._is_closed and not self._batches:
+            self._code.close()
 
     def __enter__(self) -> Program:
         return self

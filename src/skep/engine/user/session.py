@@ -158,6 +158,15 @@ def current() -> Session | None:
     return _CURRENT[0] if _CURRENT else None
 
 
+def settle() -> None:
+    """When this returns, no run of a program at an event goes on that began before."""
+    if _CURRENT:
+        try:
+            _CURRENT[0].tracer.settle()
+        except SkepError:  # it has ended, or belongs to the process that this one was forked from
+            pass
+
+
 def prepare() -> Code | None:
     """What `acquire` needs and may take seconds, the first time: a KeyboardInterrupt loses nothing here."""
     return None if _CURRENT else load_code()

@@ -229,6 +229,10 @@ class Tracer:
         if program in self._programs:
             self._change([other for other in self._programs if other is not program])
 
+    def settle(self) -> None:
+        """When this returns, no run goes on that began before."""
+        self._change(self._programs)
+
     def wait(self, timeout: float | None = None) -> list[Happening]:
         """What happened since the last call; waits for the first of it at most `timeout` seconds (None: for ever)."""
         self._collect()
