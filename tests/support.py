@@ -14,8 +14,9 @@ from skep.llvm_server import _Kept
 
 ROOT = Path(__file__).resolve().parent.parent
 NOBODY = 65534
-# User ids that nothing else on a machine has, so that a count per user id is the test's own.
-FIRST_UID, SECOND_UID = 61_201, 61_202
+# User ids that nothing else on a machine has, another test run neither, so that a count per user id is the test's own.
+FIRST_UID = 61_000 + 2 * (os.getpid() % 1_500)
+SECOND_UID = FIRST_UID + 1
 
 
 def open_files() -> dict[int, str]:
