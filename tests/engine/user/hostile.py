@@ -261,6 +261,9 @@ CASES: dict[str, tuple[str, str | int]] = {
     "stack-behind-a-dynptr-of-nothing": (
         "stdw [%r10-8], 0\nstdw [%r10-16], 0\nmov %r1, %r10\nadd %r1, -200\nmov %r2, 64\nmov %r3, %r10\nadd %r3, -16\nmov %r4, 0\n"
         "mov %r5, 0\ncall 201\n" + SUM_OF_64, 0),
+    "endless-long-sums": (
+        "mov %r6, 0\nmov %r7, 0\nagain: ldmapvalue %r1, 4\nmov %r2, 65536\nmov %r3, %r1\nmov %r4, 65536\nmov %r5, %r7\ncall 28\n"
+        "mov %r7, %r0\nadd %r6, 1\njlt %r6, 250000, again\nmov %r0, %r7\nexit", TIME),
     "endless-down-from-an-empty-context": (
         "mov %r3, %r1\nadd %r3, 100\nagain: add %r3, -1\njge %r3, %r1, again\nmov %r0, 3\nexit", TIME),
     **{f"wild-read-{name}": (f"lddw %r3, {address}\nldxb %r0, [%r3+0]\nexit", BAD) for name, address in WILD.items()},

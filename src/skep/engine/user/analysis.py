@@ -105,8 +105,8 @@ class Analysis:
     """One function: `states` at the begin of each block that is reached, `trips` in its loops, `arguments` that callees get."""
 
     __slots__ = (
-        "arguments", "edges", "flow", "foreign", "function", "inductions", "lowest", "marks", "states", "unit", "unwritten",
-        "visits", "writes_context",
+        "arguments", "bytes", "edges", "flow", "foreign", "function", "inductions", "lowest", "marks", "states", "unit",
+        "unwritten", "visits", "writes_context",
     )  # fmt: skip
 
     def __init__(self, unit: Unit, function: Function, given: list[Value] | None) -> None:
@@ -117,6 +117,7 @@ class Analysis:
         self.edges: dict[tuple[int, int], State] = {}
         self.visits: dict[int, int] = {}
         self.arguments: dict[int, list[Value]] = {}
+        self.bytes: dict[int, int] = {}  # that helpers go through, by instruction
         self.writes_context = False
         self.foreign = False  # the same of other functions' frames
         self.unwritten = False  # stack bytes may be read that were never written
@@ -261,6 +262,7 @@ class Analysis:
             self.reads_stack(base, insn.off, SIZES[insn.code & 0x18], state)
         elif insn.code == CALL and insn.src == 0:
             self._reads_of_helper(insn, state)
+            self.bytes[position] = self._bytes_of_helper(insn, state)
         if group in (isa.ST, isa.STX) and insn.imm != isa.LOAD_ACQUIRE:
             self.writes_context |= state.registers[insn.dst].kind in (CTX, SCALAR)
 
@@ -295,6 +297,15 @@ class Analysis:
                     self.reads_stack(value, 0, self.facts(of).value_size, state)
                 elif kind == tables.WRITE and (size is None or value.lo != value.hi or insn.imm in tables.LEAVING):
                     self.unwritten = True  # a part of it may stay as it is
+
+    def _bytes_of_helper(self, insn: Instruction, state: State) -> int:
+        """How many bytes the memory that a helper is given has together, at most."""
+        helper = self.helper(insn.imm)
+        if helper is None:
+            return 0
+        sized = (tables.READ, tables.WRITE, tables.KEY, tables.MAP_VALUE, tables.MAP_VALUE_OUT)
+        found = [self.argument_size(helper, n, state) for n, kind in enumerate(helper.arguments, 1) if kind in sized]
+        return sum(FAR if size is None else size for size in found)
 
     def _give(self, target: int, values: list[Value]) -> None:
         # a function that is given away would be called by who is not known to call it

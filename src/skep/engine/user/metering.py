@@ -18,6 +18,7 @@ FIRST_ALLOWANCE = 1 << 20  # before the first look at the clock: below a millise
 _UNMETERED = 1 << 26  # what may run without looking: some 30 ms
 _LIMITS = (_UNMETERED, 1 << 20, 0)  # of a loop that is not metered, tried until the whole function costs little enough
 _CALL = 200  # a helper's cost
+_TEXT = 1 << 16  # of one that reads texts, a byte with a system call
 _MANY = 1 << 40
 MOST = 1 << 30  # that is paid at once
 
@@ -44,7 +45,9 @@ class Meter:
                 if insn.code == CALL and insn.src == isa.PSEUDO_CALL:
                     cost += callees[position + 1 + insn.imm].cost
                 elif insn.code in (CALL, CALLX):
-                    cost += _CALL
+                    helper = analysis.helper(insn.imm) if insn.code == CALL else None
+                    reads_text = helper is not None and helper.looks
+                    cost += _CALL + (_TEXT if reads_text else 0) + analysis.bytes.get(position, 0) // (1 if reads_text else 8)
                     if insn.code == CALLX:
                         cost += max((callees[start].cost for start in analysis.function.calls if start in callees), default=0)
                     if insn.imm in tables.CALLING:

@@ -1,7 +1,7 @@
 /* Helpers about text: lines that programs print, snprintf, numbers in strings. Formats are those of kernel/bpf/helpers.c. */
 #include "lock.h"
 
-enum { EFAULT = 14, ERANGE = 34, ROOM = 512, LINE = 640 };
+enum { EFAULT = 14, ERANGE = 34, ROOM = 512, LINE = 640, LOOK = 4096 };
 
 struct skep_span {
 	u64 base;
@@ -23,6 +23,7 @@ struct text {
 extern long process_vm_readv(int pid, const void *local, u64 locals, const void *remote, u64 remotes, u64 flags);
 extern long write(int fd, const void *from, u64 size);
 extern int clock_gettime(int clock, void *to);
+u64 skep_refuel(struct skep_env *env);
 u64 skep_allowed(struct skep_env *env, u8 *ctx, u8 *stack, u64 stack_size, struct skep_regions *regions, u64 packet,
 		 u64 packet_end, u64 address, u64 size);
 
@@ -369,6 +370,8 @@ COLD u64 helper_strncmp(struct skep_env *env, u64 one, u64 size, u64 other, u64 
 {
 	u64 at;
 	for (at = 0; at < size; at++) {
+		if (at % LOOK == LOOK - 1 && !skep_refuel(env))
+			return 0; /* the time is over: the run ends at its next look at the clock */
 		int a = ((const u8 *)one)[at], b = text_byte(env, other + at);
 		if (b < 0)
 			b = 0;
