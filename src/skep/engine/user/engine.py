@@ -258,7 +258,7 @@ class UserEngine:
         machine = program.machine
 
         def report(detail: tuple[int, ...]) -> ExecutionError:
-            return fault_error(detail, machine.environment.env.time_limit, machine.source)
+            return fault_error(detail, session.TIME_LIMIT, machine.source)
 
         attached = self.session.attach_program(event, program.entry, report, needs_cpu=program.asks_cpu)
         return UserLink(self.session, attached, event.how)
