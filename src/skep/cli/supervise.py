@@ -211,16 +211,22 @@ def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None
 
 
 def _compiles(script: int) -> bool:
-    """Whether the script waits for the compiler's process (skep.llvm), and not for events."""
+    """Whether the script waits for the compiler (skep.llvm), and not for events.
+
+    That is a child of the script, or of the compiler that is kept after some compilations; both are in the script's group.
+    """
+    group = stat_fields(script)[2:3]
+    parents: dict[int, int] = {}
     for pid in _processes():
-        if stat_fields(pid)[1:2] == [str(script)]:
+        fields = stat_fields(pid)
+        if fields[2:3] == group:
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
                     if b"/skep/llvm.py\0" in file.read():
-                        return True
+                        parents[pid] = int(fields[1])
             except OSError:
                 continue
-    return False
+    return any(parent == script or parent in parents for parent in parents.values())
 
 
 def _processes() -> list[int]:
