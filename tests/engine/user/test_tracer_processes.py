@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import mmap
 import os
 import pty
@@ -247,8 +248,10 @@ while True:
             assert parent.pid in seen
             assert len(seen) > 2 if follow else seen == {parent.pid}
         finally:
-            for pid in [*Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text().split(), parent.pid]:
-                os.kill(int(pid), signal.SIGKILL)
+            os.kill(parent.pid, signal.SIGSTOP)  # it makes no other child
+            for pid in [*children_of(parent.pid), parent.pid]:
+                with contextlib.suppress(ProcessLookupError):  # a short-lived one
+                    os.kill(pid, signal.SIGKILL)
             parent.wait()
 
 
