@@ -222,8 +222,10 @@ def _compiles(script: int) -> bool:
         if fields[2:3] == group:
             try:
                 with open(f"/proc/{pid}/cmdline", "rb") as file:
-                    if b"/skep/llvm.py\0" in file.read():
-                        parents[pid] = int(fields[1])
+                    line = file.read()
+                # a process that gives its memory back has no command line any more
+                if b"/skep/llvm.py\0" in line or (not line and fields[0] != "Z"):
+                    parents[pid] = int(fields[1])
             except OSError:
                 continue
     return any(parent == script or parent in parents for parent in parents.values())
