@@ -233,6 +233,29 @@ def test_ring_buffer_gives_all_records_but_discarded_ones(bpf: BPF) -> None:
     assert bpf.ring_buffer_consume() == 0
 
 
+def test_a_wake_up_without_a_record_ends_the_poll() -> None:
+    text = """
+BPF_RINGBUF_OUTPUT(ring, 1);
+BPF_ARRAY(me, u32, 1);
+int drop(void *ctx) {
+    int zero = 0;
+    u32 *pid = me.lookup(&zero);
+    if (!pid || *pid != bpf_get_current_pid_tgid() >> 32)
+        return 0;
+    u64 *record = ring.ringbuf_reserve(8);
+    if (record)
+        ring.ringbuf_discard(record, 0);
+    return 0;
+}
+"""
+    with BPF(text=text) as bpf:
+        bpf["ring"].open_ring_buffer(lambda context, data, size: None)
+        bpf.attach_raw_tracepoint("sys_enter", "drop")
+        bpf["me"][0] = bpf["me"].Leaf(os.getpid())
+        os.getppid()
+        assert bpf.ring_buffer_poll(-1) == 0
+
+
 def test_a_negative_result_of_a_ring_callback_ends_the_round(bpf: BPF) -> None:
     got: list[int] = []
 

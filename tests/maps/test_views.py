@@ -13,7 +13,7 @@ import pytest
 from sample import attach, open_sample
 
 from skep import BPF
-from skep.errors import MapError, MapIndexError, MapKeyError, UnsupportedError
+from skep.errors import MapError, MapKeyError, UnsupportedError
 from skep.maps import open_view
 from skep.object.model import MapSpec
 
@@ -226,7 +226,7 @@ def test_a_program_array_gives_the_program_s_id(bpf: BPF) -> None:
     programs[-1] = landed
     assert [(key.value, leaf.value) for key, leaf in programs.items()] == [(7, landed.handle.info()["id"])]
     assert len(programs) == 8
-    with pytest.raises(MapIndexError, match="no entry for key 2"):
+    with pytest.raises(MapKeyError, match="no entry for key 2"):
         programs[2]
     programs.clear()
     assert programs.items() == []

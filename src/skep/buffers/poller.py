@@ -103,11 +103,16 @@ class Poller:
         return sum([reader.drain() for reader in tuple(self.readers.values())])  # a callback may close readers, and open others
 
     def poll(self, timeout: float = -1) -> int:
-        """Drain every ring; when there was nothing, wait up to `timeout` milliseconds (negative: for ever) and drain again."""
-        return self.until(self._drain, timeout) or 0
+        """Drain every ring; when there was nothing, wait up to `timeout` milliseconds (negative: for ever) and drain again.
 
-    def until(self, take: Callable[[], Found], timeout: float) -> Found:
+        A wake-up ends the wait also when it brought nothing to hand on: a record that was discarded, a count of lost ones.
+        """
+        return self.until(self._drain, timeout, woken=True) or 0
+
+    def until(self, take: Callable[[], Found], timeout: float, *, woken: bool = False) -> Found:
         """Call `take` until it gives something, the time (ms; negative: for ever) is over, or the rings are closed.
+
+        `woken`: a wake-up ends it, too.
 
         All rings are read each time, because epoll consumes the readiness of perf fds: a ring that was ready and not read
         would not be reported again.
@@ -122,7 +127,8 @@ class Poller:
             if left <= 0:
                 return found
             try:
-                epoll.poll(min(left, SLICE))
+                if epoll.poll(min(left, SLICE)) and woken:
+                    return self.take(take)
             except (ValueError, OSError):  # another thread closed it just now
                 if not epoll.closed:
                     raise
