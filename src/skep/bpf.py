@@ -311,7 +311,7 @@ class BPF(Attaching, Hooking, Introspection, SymbolNames):
         return handle
 
     def tail_target(self, array: str, name: Text) -> ProgramHandle:
-        """The program that a program array is given by name: loaded already, else as what the array's callers are or its name says."""
+        """The program for an array, by its name: loaded already, else as what the array's callers are or its name says."""
         name = as_text(name, "a program's name")
         spec = self._program(name)
         for (program, _), handle in self._programs.items():
