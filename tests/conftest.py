@@ -38,7 +38,7 @@ MAY_SKIP: tuple[tuple[str, Callable[[], bool]], ...] = (
     ("needs CAP_", lambda: bool(missing_for_bpf())),
     (r"(needs|only) root\b", lambda: os.geteuid() != 0),
     ("^root may", lambda: os.geteuid() == 0),
-    ("no privilege to lose", lambda: os.geteuid() != 0),
+    ("no privilege to lose|is a user without privilege", lambda: os.geteuid() != 0),
     ("x86-64", lambda: os.uname().machine != "x86_64"),
     (r"^this kernel|no /proc/config\.gz|module overlay is not|table is Linux|cgroup2|two CPUs|no /sys/fs/bpf", lambda: True),
 )
