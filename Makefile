@@ -1,7 +1,10 @@
 # make demo    set up and run the main job          make test    set up and run every test
 # make check   format, lint, types                  make bench   start-up figures against their bars
 # make soak    maps written and read by several processes for a minute (SECONDS=...)
-# make fuzz    random programs and damaged texts against the compiler, bytecode against the user engine: long
+# make fuzz    the three parts below, one after the other: hours; each runs by itself as well (SEED=...)
+#   make fuzz-csmith      300 random programs: Skep's result against the system compiler's
+#   make fuzz-mutations   100,000 damaged texts against the compiler
+#   make fuzz-bytecode    random bytecode against the user engine
 #
 # PYTHON=...  the interpreter to build the environment with (3.11 or newer; found on PATH otherwise)
 # VENV=...    where the environment goes: .venv here, or the user's cache folder when this folder cannot be written
@@ -11,7 +14,7 @@ VENV ?= $(shell if [ -w . ]; then echo .venv; else echo "$${XDG_CACHE_HOME:-$$HO
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: demo test check bench soak fuzz
+.PHONY: demo test check bench soak fuzz fuzz-csmith fuzz-mutations fuzz-bytecode
 demo: $(VENV)/installed
 	@$(BIN)/skep demo
 
@@ -36,9 +39,15 @@ soak: $(VENV)/installed
 
 # SEED=... makes other programs; what goes wrong is kept in fuzz-found/.
 SEED ?= 1
-fuzz: $(VENV)/installed
+fuzz: fuzz-csmith fuzz-mutations fuzz-bytecode
+
+fuzz-csmith: $(VENV)/installed
 	$(BIN)/python tests/compiler/fuzz_csmith.py -n 300 --seed $(SEED) --keep fuzz-found
+
+fuzz-mutations: $(VENV)/installed
 	$(BIN)/python tests/compiler/mutations.py -n 100000 --seed $(SEED) --keep fuzz-found
+
+fuzz-bytecode: $(VENV)/installed
 	$(BIN)/python tests/engine/user/fuzz_bytecode.py -n 1000000 --level 0 --seed $(SEED) --keep fuzz-found
 	$(BIN)/python tests/engine/user/fuzz_bytecode.py -n 30000 --level 2 --seed $(SEED) --keep fuzz-found
 
