@@ -78,6 +78,10 @@ CASES: dict[str, tuple[str, str | int]] = {
     "memory-test-the-copy-after": (
         "ldxb %r3, [%r1+63]\nmov %r4, %r3\nadd %r3, 4096\njgt %r4, 63, out\nadd %r1, %r3\nldxb %r0, [%r1+0]\nexit\n"
         "out: mov %r0, 0\nexit", BAD),
+    "memory-test-with-one-way": (
+        "ldxb %r3, [%r1+63]\nlsh %r3, 8\njgt %r3, 8, on\non: mov %r4, %r10\nadd %r4, -512\nadd %r4, %r3\nldxb %r0, [%r4+0]\nexit",
+        BAD),
+    "map-null-test-with-one-way": (f"{LOOKUP.format(key=9, map=0)}jeq %r0, 0, on\non: ldxb %r0, [%r0+0]\nexit", BAD),
     "memory-pointer-multiplied": ("mul %r1, 3\nldxb %r0, [%r1+0]\nexit", BAD),
     "memory-pointer-cut-to-32-bits": ("mov32 %r1, %r1\nldxb %r0, [%r1+0]\nexit", BAD),
     "memory-pointer-negated": ("neg %r1\nldxb %r0, [%r1+0]\nexit", BAD),

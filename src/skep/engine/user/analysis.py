@@ -218,7 +218,7 @@ class Analysis:
         if target is None:
             self.step(last, state)
             return [(self.flow.blocks[at].next[0], state)]
-        if insn.code in (GOTO, GOTOL):
+        if insn.code in (GOTO, GOTOL) or target == last + 1:  # a condition with one way says nothing
             return [(target, state)]
         if insn.code == MAY_GOTO:
             return [(last + 1, state), (target, state.copy())]
