@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.engine.kernel import KernelEngine
@@ -304,10 +305,11 @@ def test_a_program_and_python_use_the_same_maps_at_once() -> None:
         worker = threading.Thread(target=work)
         worker.start()
         maps, chance = b._maps, random.Random(1)
-        end = time.monotonic() + 1
+        end = time.monotonic() + PATIENCE
         reads = 0
         try:
-            while time.monotonic() < end:
+            while reads < 5000 or runs[0] < 20 * 4096:
+                assert time.monotonic() < end, f"{reads} reads and {runs[0]} runs in {PATIENCE:.0f} s"
                 key = number(chance.randrange(32))
                 value = maps["pairs"].lookup(key)
                 found = [value] if value else []
@@ -328,8 +330,6 @@ def test_a_program_and_python_use_the_same_maps_at_once() -> None:
             stop.set()
             worker.join()
         assert torn[0] == 0
-        assert reads > 100
-        assert runs[0] > 4096
         assert int.from_bytes(maps["count"].lookup(bytes(4)), "little") == runs[0]
         assert int.from_bytes(maps["sums"].lookup(bytes(4)), "little") == runs[0]
 
