@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 
 LOOK = 0.01  # seconds between two looks at the script
 WAITS = 3  # looks in a row that must find the script waiting
+ROUNDS = 2  # of such looks with one for the compiler behind them: what the first waited for may have ended before that one
 UNATTACHED_WAIT = 1.0  # a script that waits this long without a program is ready as well
-QUIET = 2.0  # a script that never waits is ready when it has opened nothing for this long
+QUIET = 2.0  # a script that never waits is ready when it has opened nothing while it computed for this long
 DRAIN = 0.5  # from the command's end to the script's: the script still reads the last events (trace_pipe: four looks a second)
 TERM_TO_KILL = 2.0  # what the command's processes have to end in
+
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 # What the supervisor writes to the script's process, one byte each.
 STARTED = b"s"  # the command runs
@@ -188,25 +191,28 @@ def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None
     Waiting shows as state S of its first thread. Loading and attaching never do: they compute (R) or wait for the
     kernel uninterruptibly (D); waiting for the compiler's process does not count. False: the script or the time is over.
     """
-    waits = 0
+    waits = rounds = 0
     opened: frozenset[str] = frozenset()
-    quiet_since = time.monotonic()
+    quiet_since = 0.0
     while deadline is None or time.monotonic() < deadline:
         if select.select(ends, [], [], LOOK)[0]:
             return False
-        waits = waits + 1 if stat_fields(script)[:1] == ["S"] else 0
+        fields = stat_fields(script)
+        waits, rounds = (waits + 1, rounds) if fields[:1] == ["S"] else (0, 0)
+        computed = sum(map(int, fields[11:13])) / _TICKS
         now = frozenset(_open_files(script))
         if now != opened:
-            opened, quiet_since = now, time.monotonic()
+            opened, quiet_since = now, computed
         has_program = any("bpf-prog" in name for name in opened)
-        if waits >= (WAITS if has_program else UNATTACHED_WAIT / LOOK):
-            if not _compiles(script):
-                return True
-            waits = 0
-        if has_program and time.monotonic() - quiet_since > QUIET:
-            if not _compiles(script):
-                return True
-            quiet_since = time.monotonic()
+        never_waits = has_program and computed - quiet_since > QUIET
+        if not never_waits and waits < (WAITS if has_program or rounds else UNATTACHED_WAIT / LOOK):
+            continue
+        if _compiles(script):
+            waits, rounds, quiet_since = 0, 0, computed
+            continue
+        waits, rounds = 0, rounds + 1
+        if never_waits or rounds == ROUNDS:
+            return True
     return False
 
 
@@ -214,9 +220,11 @@ def _compiles(script: int) -> bool:
     """Whether the script waits for the compiler (skep.llvm), and not for events.
 
     That is a child of the script, or of the compiler that is kept after some compilations; both are in the script's group.
+    The kept one sleeps when it has nothing to do; it may have been asked and not have run yet.
     """
     group = stat_fields(script)[2:3]
     parents: dict[int, int] = {}
+    awake = False
     for pid in _processes():
         fields = stat_fields(pid)
         if fields[2:3] == group:
@@ -226,9 +234,10 @@ def _compiles(script: int) -> bool:
                 # a process that gives its memory back has no command line any more
                 if b"/skep/llvm.py\0" in line or (not line and fields[0] != "Z"):
                     parents[pid] = int(fields[1])
+                    awake = awake or fields[0] not in "SZ"
             except OSError:
                 continue
-    return any(parent == script or parent in parents for parent in parents.values())
+    return awake or any(parent == script or parent in parents for parent in parents.values())
 
 
 def _processes() -> list[int]:

@@ -94,28 +94,33 @@ class Traced:
         """
         from skep.engine.user.session import acquire, current
 
-        waits, programs, quiet_since = 0, 0, time.monotonic()
+        waits, programs, quiet_since = 0, 0, time.process_time()
         while not self._over.wait(LOOK):
             session = current()
             waits = waits + 1 if stat_fields(self._script)[:1] == ["S"] else 0
             if session is not None and session.programs != programs:
-                programs, quiet_since = session.programs, time.monotonic()
-            ready = programs and time.monotonic() - quiet_since > QUIET
-            if waits >= (WAITS if programs else UNATTACHED_WAIT / LOOK):
-                ready = not _compiles()
-                waits = 0
-            if ready:
+                programs, waits, quiet_since = session.programs, 0, time.process_time()
+            if _prepares():
+                waits, quiet_since = 0, time.process_time()
+            never_waits = programs and time.process_time() - quiet_since > QUIET
+            if never_waits or waits >= (WAITS if programs else UNATTACHED_WAIT / LOOK):
                 if session is None:  # a script without a BPF object; the command runs all the same
                     session = self._acquired = acquire()
                 return session
         return None
 
 
-def _compiles() -> bool:
-    """Whether the script's first thread waits for the compiler (skep.llvm), and not for events."""
+# What compiles, attaches and asks the tracer; nothing in these waits for events.
+_PREPARING = tuple(
+    f"/skep/{name}.py" for name in ("build", "llvm", "llvm_server", "native", "engine/user/jit", "engine/user/tracer")
+)
+
+
+def _prepares() -> bool:
+    """Whether the script's first thread compiles or attaches a program, so that what it may wait for are no events."""
     frame = sys._current_frames().get(threading.main_thread().ident or 0)
     while frame is not None:
-        if frame.f_code.co_filename.endswith(("/skep/llvm.py", "/skep/llvm_server.py")):
+        if frame.f_code.co_filename.endswith(_PREPARING):
             return True
         frame = frame.f_back
     return False
