@@ -6,10 +6,15 @@ one are not compared.
 
 from __future__ import annotations
 
+import operator
 import random
+from typing import TYPE_CHECKING
 
 from skep.bytecode import instruction as isa
 from skep.engine.user.validate import CALL, CALLX, EXIT, MAY_GOTO, Code, jump_target
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 M32, M64 = (1 << 32) - 1, (1 << 64) - 1
 ENTRIES, VALUE_SIZE = 4, 24  # of the one map, an array
@@ -64,21 +69,29 @@ def arithmetic(operation: int, a: int, b: int, bits: int, is_signed: bool) -> in
         if is_signed:
             a, b = signed(a, bits), signed(b, bits)
         return (divide(a, b) if operation == isa.DIV else a - b * divide(a, b)) & mask
-    shift = b & bits - 1
-    return {
-        isa.ADD: a + b, isa.SUB: a - b, isa.MUL: a * b, isa.OR: a | b, isa.AND: a & b, isa.XOR: a ^ b, isa.MOV: b,
-        isa.LSH: a << shift, isa.RSH: a >> shift, isa.ARSH: signed(a, bits) >> shift, isa.NEG: -a,
-    }[operation] & mask  # fmt: skip
+    if operation in (isa.LSH, isa.RSH, isa.ARSH):
+        shift = b & bits - 1
+        value = a << shift if operation == isa.LSH else (a if operation == isa.RSH else signed(a, bits)) >> shift
+        return value & mask
+    return _ARITHMETIC[operation](a, b) & mask
+
+
+_ARITHMETIC: dict[int, Callable[[int, int], int]] = {
+    isa.ADD: operator.add, isa.SUB: operator.sub, isa.MUL: operator.mul, isa.OR: operator.or_, isa.AND: operator.and_,
+    isa.XOR: operator.xor, isa.MOV: lambda a, b: b, isa.NEG: lambda a, b: -a,
+}  # fmt: skip
+_TESTS: dict[int, Callable[[int, int], bool]] = {
+    isa.JEQ: operator.eq, isa.JNE: operator.ne, isa.JGT: operator.gt, isa.JGE: operator.ge, isa.JLT: operator.lt,
+    isa.JLE: operator.le, isa.JSGT: operator.gt, isa.JSGE: operator.ge, isa.JSLT: operator.lt, isa.JSLE: operator.le,
+    isa.JSET: lambda a, b: bool(a & b),
+}  # fmt: skip
 
 
 def holds(operation: int, a: int, b: int, bits: int) -> bool:
     a, b = a & (1 << bits) - 1, b & (1 << bits) - 1
     if operation in (isa.JSGT, isa.JSGE, isa.JSLT, isa.JSLE):
         a, b = signed(a, bits), signed(b, bits)
-    return {
-        isa.JEQ: a == b, isa.JNE: a != b, isa.JGT: a > b, isa.JGE: a >= b, isa.JLT: a < b, isa.JLE: a <= b, isa.JSET: bool(a & b),
-        isa.JSGT: a > b, isa.JSGE: a >= b, isa.JSLT: a < b, isa.JSLE: a <= b,
-    }[operation]  # fmt: skip
+    return _TESTS[operation](a, b)
 
 
 class Machine:

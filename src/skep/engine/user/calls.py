@@ -106,21 +106,21 @@ class Calls(Writer):
 
     def advance(self, position: int) -> Value:
         """Follow one instruction; what is known of the register that it defines (or of r0)."""
-        before = list(self.state.registers)
-        names = {register: self.pointer(register) for register, value in enumerate(before) if self._may_end(position, value)}
-        self.analysis.step(position, self.state)
         insn = self.module.unit.code.insns[position]
         assert insn is not None
+        names = {}
+        if insn.code & 7 == isa.JMP:
+            names = {
+                register: self.pointer(register) for register, value in enumerate(self.state.registers) if self._may_end(value)
+            }
+        self.analysis.step(position, self.state)
         for register, name in names.items():
             if self.state.registers[register].kind not in POINTERS:
                 self.set_int(register, self.value(f"ptrtoint ptr {name} to i64"))
         return self.state.registers[insn.dst if insn.code & 7 not in (isa.JMP, isa.JMP32) else 0]
 
-    def _may_end(self, position: int, value: Value) -> bool:
+    def _may_end(self, value: Value) -> bool:
         """Whether a call may take away that a register is a pointer: a submitted record's, a moved packet's."""
-        insn = self.module.unit.code.insns[position]
-        if insn is None or insn.code & 7 != isa.JMP:
-            return False
         return value.kind == RECORD or (value.kind == PACKET and bool(self.module.unit.moving))
 
     def after(self, position: int, register: int) -> Value:
