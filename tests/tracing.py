@@ -9,6 +9,8 @@ import tempfile
 import time
 from pathlib import Path
 
+from waiting import PATIENCE, eventually
+
 from skep.engine import Hook
 from skep.engine.user.events import resolve
 from skep.engine.user.layout import Env
@@ -99,8 +101,8 @@ class Log:
 
     @property
     def rows(self):
-        assert self.total <= ROWS
-        return (Row * self.total).from_address(self.code.address("rows"))
+        """In the order in which they came; of more than ROWS, the last ones in no order."""
+        return (Row * min(self.total, ROWS)).from_address(self.code.address("rows"))
 
     def crash(self):
         ctypes.c_uint64.from_address(self.code.address("crash")).value = 1
@@ -132,8 +134,8 @@ class Trace:
         eventually(lambda: self.tracer.tracees == 0)
         return status
 
-    def ended(self, pid, timeout=20):
-        deadline = time.monotonic() + timeout
+    def ended(self, pid):
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             for item in self.tracer.wait(deadline - time.monotonic()):
                 if item.what == "ended" and item.pid == pid:
@@ -172,15 +174,6 @@ def tracer_of(pid):
         if line.startswith("TracerPid:"):
             return int(line.split()[1])
     raise AssertionError
-
-
-def eventually(condition, timeout=10.0):
-    """Wait until a condition holds; fails when it does not come true."""
-    deadline = time.monotonic() + timeout
-    while not (result := condition()):
-        assert time.monotonic() < deadline, condition
-        time.sleep(0.002)
-    return result
 
 
 def exit_status(status):

@@ -257,12 +257,19 @@ def test_a_program_that_faults_runs_no_more_and_is_reported():
 
 
 def test_a_timer_samples_what_runs_and_leaves_alone_what_waits():
+    text = (
+        "import os, time\n"
+        "end = time.process_time() + 0.4\n"
+        "while time.process_time() < end: pass\n"
+        "os.getppid(); time.sleep(0.3); os.getppid()"
+    )
     with Trace("perf_event/1:0x0", period=5_000_000) as trace:
-        assert trace.run(*PYTHON, "import time\nend = time.process_time() + 0.4\nwhile time.process_time() < end: pass") == 0
-        busy = trace.programs[0].runs
-        assert trace.run("sleep", "0.3") == 0
-        idle = trace.programs[0].runs - busy
+        trace.add("tracepoint/syscalls:sys_enter_getppid", number=1)
+        assert trace.run(*PYTHON, text) == 0
         rows = trace.rows(0)
+        kinds = [row.entry for row in trace.log.rows]
+    first, second = (at for at, entry in enumerate(kinds) if entry == 1)
+    busy, idle = first, second - first - 1
     assert busy > 20
     assert idle < busy / 4
     assert {row.words[21] for row in rows} == {5_000_000}
