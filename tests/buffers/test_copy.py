@@ -11,7 +11,9 @@ from typing import Any
 import pytest
 
 from skep.buffers import machine
-from skep.buffers.cursor import Cursor, PerfCursor, RingCursor, Rows
+from skep.buffers.cursor import Cursor, PerfCursor, RingCursor
+from skep.buffers.rows import Rows
+from skep.buffers.rows import copy as copy_in_python
 from skep.errors import MapError, SkepError
 
 PAGE = mmap.PAGESIZE
@@ -53,6 +55,9 @@ class FakePerf:
 
     def read_lost(self) -> int:
         return 0
+
+    def stop(self) -> bool:
+        return True
 
     def close(self) -> None:
         self.memory.close()
@@ -158,7 +163,7 @@ def test_machine_code_and_python_copy_the_same_records_of_perf_rings(copy: Any, 
         before = bytes(ring.memory)
         found = []
         room = numbers.choice([1, 3, 1000])
-        for copier in (Cursor.copy, copy):
+        for copier in (copy_in_python, copy):
             ring.memory[:] = before
             found.append(read_all(copier, ring.cursor, size, 16 * time, room)[0])
         assert found[0] == found[1], (turn, size, room)
@@ -186,7 +191,7 @@ def test_machine_code_and_python_copy_the_same_records_of_ring_buffers(copy: Any
         start = bytes(ring.consumer)
         found = []
         room = numbers.choice([1, 3, 1000])
-        for copier in (Cursor.copy, copy):
+        for copier in (copy_in_python, copy):
             ring.consumer[:] = start
             found.append(read_all(copier, ring.cursor, size, 0, room)[0])
         assert found[0] == found[1], (turn, size, room)
@@ -195,7 +200,7 @@ def test_machine_code_and_python_copy_the_same_records_of_ring_buffers(copy: Any
 
 @pytest.mark.parametrize("which", ["python", "machine code"])
 def test_copies_say_what_was_in_the_ring(which: str, request: pytest.FixtureRequest) -> None:
-    copier = Cursor.copy if which == "python" else request.getfixturevalue("copy")
+    copier = copy_in_python if which == "python" else request.getfixturevalue("copy")
     ring = FakePerf(time=True)
     ring.start(PAGE - 24)  # the second record wraps
     for record in (
@@ -224,11 +229,14 @@ def test_copies_say_what_was_in_the_ring(which: str, request: pytest.FixtureRequ
         (ring.head, ring.head, 9),
     ]
     assert cursor.total_lost() == 9
+    for record in (ring.sample(b"unread"), struct.pack("IHHQQ", LOST, 0, 24, 1, 5), ring.sample(b"as well") * 2):
+        ring.write(record)
     cursor.close()
+    assert cursor.total_lost() == 9 + 5 + 3
 
 
 def test_a_record_that_is_still_written_ends_a_copy_and_comes_with_the_next(copy: Any) -> None:
-    for copier in (Cursor.copy, copy):
+    for copier in (copy_in_python, copy):
         ring = FakeRing()
         ring.write(ring.record(b"first") + ring.record(b"later", BUSY) + ring.record(b"third"))
         cursor = ring.cursor()

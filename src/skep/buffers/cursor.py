@@ -1,6 +1,6 @@
 """Cursors: what the reader of one ring knows, a perf ring or a ring buffer, and how it walks from record to record.
 
-In: an engine's ring memory. Out: runs of records where they lie, or their bytes copied into rows.
+In: an engine's ring memory. Out: runs of records where they lie, and how many nobody has read.
 """
 
 from __future__ import annotations
@@ -12,18 +12,19 @@ from skep.errors import MapError
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import Any
+    from typing import Any, TypeAlias
 
     from skep.engine import PerfRing, Ring
 
     # (address of the first record's data, bytes to the next one, bytes of each, how many)
     Run = tuple[int, int, int, int]
+    AnyCursor: TypeAlias = "PerfCursor | RingCursor"
 
 # include/uapi/linux/perf_event.h: records, and struct perf_event_mmap_page as an array of u64
 _RECORD_LOST, _RECORD_SAMPLE = 2, 9
 _DATA_HEAD, _DATA_TAIL, _DATA_OFFSET, _DATA_SIZE = 128, 129, 130, 131
 _PERF_PREFIX = 12  # perf_event_header, then the u32 size of the raw data: the sample type is PERF_SAMPLE_RAW
-_TIME = 8  # bytes; with PERF_SAMPLE_TIME it is between the two
+TIMED_PREFIX = _PERF_PREFIX + 8  # with PERF_SAMPLE_TIME it is between the two
 _LONGEST_RECORD = 1 << 16  # a perf record's length is a u16
 # include/uapi/linux/bpf.h
 _BUSY, _DISCARD, _LENGTH = 1 << 31, 1 << 30, (1 << 30) - 1
@@ -34,27 +35,10 @@ _PY_BUFFER_SIZE = 128  # of the C struct Py_buffer (80 bytes in 3.11), with room
 _STEPS = 16
 
 
-class Rows:
-    """Rows that records are copied into: `row` bytes each, the record's `size` bytes from `start` on.
-
-    What is before `start` (0 or 16) takes the time of a perf sample, u64 ns, and the CPU, u64. `array` is whose memory it is.
-    """
-
-    __slots__ = ("address", "array", "name", "row", "size", "start")
-
-    def __init__(self, name: str, array: Any, address: int, row: int, start: int, size: int) -> None:
-        self.name = name
-        self.array = array
-        self.address = address
-        self.row = row
-        self.start = start
-        self.size = size
-
-
 class Cursor:
-    """Where one ring is read. `position` counts all bytes that were read; `commit` gives their room back to the kernel.
+    """Where a ring of either kind is read. `position` counts all bytes that were; `commit` gives their room back to the kernel.
 
-    x86-64 orders plain loads and stores as the protocols want them; `copy` of the machine code says it for every machine.
+    x86-64 orders plain loads and stores as the protocols want them; `drain.c` says it for every machine.
     """
 
     __slots__ = (
@@ -70,17 +54,18 @@ class Cursor:
         "machine",
         "mask",
         "position",
+        "prefix",
         "step",
         "tail",
+        "unread",
     )
 
-    kind = ""  # of the function in the machine code
-
-    def __init__(self, ring: Any, head: int, tail: int, data: int, size: int) -> None:
+    def __init__(self, ring: Any, head: int, tail: int, data: int, size: int, prefix: int) -> None:
         self.fd: int = ring.fd
         self.acknowledge: Callable[[], None] | None = ring.acknowledge
         self.cpu = -1
         self.lost = 0  # of what the ring itself tells
+        self.unread = 0  # that were in it when it was closed, and are gone
         self.busy = self._closed = False
         self._ring = ring
         self.head = ctypes.c_uint64.from_address(head)
@@ -88,73 +73,24 @@ class Cursor:
         self.data = data
         self.mask = size - 1
         self.step = size // _STEPS
+        self.prefix = prefix  # bytes of a record before its data
         self.position = self.tail.value
         self.machine: Any = None  # what the machine code keeps of this cursor
-
-    def next_run(self, end: int) -> Run | None:
-        """The next records before `end` (a value of `head`) that have one size and lie in a row; None when there are none.
-
-        `position` goes up to the first of them. MapError when the ring is damaged there: only `commit(end)` leads on.
-        """
-        raise NotImplementedError
 
     def commit(self, position: int) -> None:
         """What is before `position` was read: its room is the kernel's again."""
         self.position = self.tail.value = position
 
+    def length(self, size: int) -> int:
+        """How many bytes a record takes in the ring that is reported with `size`."""
+        return (size + self.prefix + 7) & ~7
+
     def longest(self, size: int) -> int:
         """How many bytes a record of `size` bytes is reported with."""
         return size
 
-    def length(self, size: int) -> int:
-        """How many bytes a record takes in the ring that is reported with `size`."""
-        raise NotImplementedError
-
-    def copy(self, rows: Rows, first: int, room: int) -> int:
-        """Copy up to `room` records into rows from number `first` on, and commit them; how many.
-
-        Shorter records are filled up with zeros. A longer one is a MapError, when it comes first; it counts as read.
-        """
-        count = 0
-        end = self.head.value
-        try:
-            while count < room:
-                try:
-                    run = self.next_run(end)
-                except MapError:
-                    if count:
-                        break
-                    self.position = end
-                    raise
-                if run is None:
-                    break
-                address, stride, size, number = run
-                if size > self.longest(rows.size):
-                    if count:
-                        break
-                    self.position += self.length(size)
-                    raise too_long(rows.name, size, rows.size)
-                number = min(number, room - count)
-                for source in range(address, address + number * stride, stride):
-                    row = rows.address + (first + count) * rows.row
-                    if rows.start:
-                        self.stamp(row, source)
-                    row += rows.start
-                    taken = min(size, rows.size)
-                    ctypes.memmove(row, source, taken)
-                    ctypes.memset(row + taken, 0, rows.size - taken)
-                    count += 1
-                self.position += number * self.length(size)
-        finally:
-            self.commit(self.position)
-        return count
-
-    def stamp(self, row: int, source: int) -> None:
-        """Write the time and the CPU of the record whose data is at `source`."""
-        raise NotImplementedError
-
     def total_lost(self) -> int:
-        """Records that found no room, those that the ring has not told of yet included where the kernel says it."""
+        """Records that nobody will get: they found no room, or the ring was closed before they were read."""
         return self.lost
 
     def close(self) -> None:
@@ -175,23 +111,26 @@ class Cursor:
 class PerfCursor(Cursor):
     """One CPU's ring. Head and tail are free-running byte counts; records are multiples of 8 bytes and may wrap."""
 
-    __slots__ = ("_kernel_lost", "_side", "_words", "prefix")
+    __slots__ = ("_kernel_lost", "_side", "_words")
 
-    kind = "perf_copy"
+    kind = "perf_copy"  # of the function in the machine code
     _ring: PerfRing | None
 
     def __init__(self, ring: PerfRing, time: bool = False) -> None:
         page = ctypes.addressof(ctypes.c_char.from_buffer(ring.memory))
         words = (ctypes.c_uint64 * 132).from_address(page)
         data, size = page + words[_DATA_OFFSET], words[_DATA_SIZE]
-        super().__init__(ring, page + 8 * _DATA_HEAD, page + 8 * _DATA_TAIL, data, size)
+        super().__init__(ring, page + 8 * _DATA_HEAD, page + 8 * _DATA_TAIL, data, size, TIMED_PREFIX if time else _PERF_PREFIX)
         self.cpu = ring.cpu
-        self.prefix = _PERF_PREFIX + _TIME * time
         self._words = (ctypes.c_uint16 * (size >> 1)).from_address(data)
         self._side: ctypes.Array[ctypes.c_char] | None = None  # where a wrapped record is put together
         self._kernel_lost = 0
 
     def next_run(self, end: int) -> Run | None:
+        """The next records before `end` (a value of `head`) that have one size and lie in a row; None when there are none.
+
+        `position` goes up to the first of them. MapError when the ring is damaged there: only `commit(end)` leads on.
+        """
         words, mask, prefix = self._words, self.mask, self.prefix
         while self.position != end:
             offset = self.position & mask
@@ -225,30 +164,40 @@ class PerfCursor(Cursor):
         return side
 
     def longest(self, size: int) -> int:
-        return ((size + 4 + 7) & ~7) - 4  # the data and its u32 size together are padded to 8 bytes
+        return self.length(size) - self.prefix  # the kernel pads the data, and counts that as data
 
-    def length(self, size: int) -> int:
-        return size + self.prefix
+    def install(self) -> None:
+        """Have programs write into this ring, and no other of the CPU."""
+        if self._ring is not None:
+            self._ring.install()
 
-    def stamp(self, row: int, source: int) -> None:
-        has_time = self.prefix > _PERF_PREFIX
-        stamps = (ctypes.c_uint64 * 2).from_address(row)
-        stamps[0] = time_of(source) if has_time else 0
-        stamps[1] = self.cpu
+    def detached(self) -> bool:
+        """Whether the CPU went offline, and its records come here no more; as it is since the last time that this was asked."""
+        return self._ring is not None and self._ring.detached()
 
     def total_lost(self) -> int:
         if self._ring is not None:
             self._kernel_lost = self._ring.read_lost()
-        return max(self.lost, self._kernel_lost)
-
-    def close(self) -> None:
-        self.total_lost()
-        super().close()
+        return max(self.lost, self._kernel_lost) + self.unread
 
     def idle(self) -> None:
+        ring = self._ring
+        if self._closed and not self.busy and ring is not None:
+            if ring.stop():
+                self._count_unread()
+            self.total_lost()
         super().idle()
         if self._ring is None:
             self._words = (ctypes.c_uint16 * 0)()
+
+    def _count_unread(self) -> None:
+        self.position = self.tail.value
+        try:
+            while (run := self.next_run(self.head.value)) is not None:
+                self.unread += run[3]
+                self.position += run[1] * run[3]
+        except MapError:  # what lies behind a damaged record cannot be counted
+            pass
 
 
 class RingCursor(Cursor):
@@ -257,14 +206,16 @@ class RingCursor(Cursor):
     __slots__ = ("_lengths",)
 
     kind = "ring_copy"
+    _ring: Ring | None
 
     def __init__(self, ring: Ring) -> None:
         page = _address(ring.data)
         data = page + len(ring.data) - 2 * ring.size  # behind the producer's page
-        super().__init__(ring, page, _address(ring.consumer), data, ring.size)
+        super().__init__(ring, page, _address(ring.consumer), data, ring.size, _RING_PREFIX)
         self._lengths = (ctypes.c_uint32 * (ring.size >> 1)).from_address(data)
 
     def next_run(self, end: int) -> Run | None:
+        """As that of a perf ring; a record that its program has not submitted yet ends the run."""
         lengths, mask = self._lengths, self.mask
         while self.position < end:
             offset = self.position & mask
@@ -283,9 +234,6 @@ class RingCursor(Cursor):
                 return self.data + offset + _RING_PREFIX, length, size, count
             self.position += length
         return None
-
-    def length(self, size: int) -> int:
-        return (size + _RING_PREFIX + 7) & ~7
 
     def idle(self) -> None:
         super().idle()

@@ -1,6 +1,6 @@
 """The machine code that copies records into rows: drain.c, compiled once by Skep's own compiler and then cached.
 
-In: a cursor and rows. Out: the records' bytes in the rows, the cursor moved on; exactly what `Cursor.copy` does.
+In: a cursor and rows. Out: the records' bytes in the rows, the cursor moved on; exactly what `rows.copy` does.
 """
 
 from __future__ import annotations
@@ -9,7 +9,8 @@ import ctypes
 import os
 from functools import cache
 
-from skep.buffers.cursor import Cursor, damaged, too_long
+from skep.buffers.cursor import damaged, too_long
+from skep.buffers.rows import copy
 from skep.errors import SkepError
 
 TYPE_CHECKING = False
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from skep.buffers.cursor import Rows
+    from skep.buffers.cursor import AnyCursor
+    from skep.buffers.rows import Rows
 
 _FILE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "drain.c")
 _KINDS = ("perf_copy", "ring_copy")
@@ -48,13 +50,13 @@ class MachineCode:
             kind: code.function(kind, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_long) for kind in _KINDS
         }
 
-    def copy(self, cursor: Cursor, rows: Rows, first: int, room: int) -> int:
-        """`cursor.copy(rows, first, room)`, in machine code."""
+    def copy(self, cursor: AnyCursor, rows: Rows, first: int, room: int) -> int:
+        """`rows.copy`, in machine code."""
         ring = cursor.machine
         if ring is None:
             ring = cursor.machine = _Ring(
                 head=ctypes.addressof(cursor.head), tail=ctypes.addressof(cursor.tail), data=cursor.data, mask=cursor.mask,
-                prefix=getattr(cursor, "prefix", 0), cpu=cursor.cpu,
+                prefix=cursor.prefix, cpu=cursor.cpu,
             )  # fmt: skip
         ring.position, ring.lost = cursor.position, 0
         if ring.row != rows.row or ring.size != rows.size:
@@ -74,9 +76,9 @@ class MachineCode:
 
 
 @cache
-def copier() -> Callable[[Cursor, Rows, int, int], int]:
+def copier() -> Callable[[AnyCursor, Rows, int, int], int]:
     """The fastest way to copy here: machine code, or Python where memory may not run or nothing can compile it."""
     try:
         return MachineCode().copy
     except (SkepError, ImportError, OSError):
-        return Cursor.copy
+        return copy

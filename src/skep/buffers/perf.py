@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import sys
 
 from skep.buffers import require_callable
 from skep.buffers.cursor import PerfCursor
 from skep.buffers.reader import Reader
 from skep.errors import MapError
+from skep.interrupts import Uninterrupted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ def open_perf_reader(
     lost_cb: Callable[[int], object] | None,
     wakeup_events: int,
     time: bool,
+    least: int,
 ) -> Reader:
     """The reader of a map's perf buffer. One that is open already hands over its rings, or what is left in them."""
     name = handle.spec.name
@@ -42,26 +43,44 @@ def open_perf_reader(
     if lost_cb is not None:
         require_callable(lost_cb, "lost_cb(count)", name)
     before: Reader | None = readers.get(name)
+    if before is not None:
+        before.poller.require()
+
+    def open_ring(cpu: int) -> PerfCursor | None:
+        try:
+            return PerfCursor(engine.open_perf_ring(handle, cpu, page_cnt, wakeup_events, time), time)
+        except OSError as error:
+            if error.errno == errno.ENODEV:  # went offline since it was listed
+                return None
+            raise MapError(str(error.strerror), errno=error.errno or 0, map_name=name) from error
+
+    def follow(reader: Reader) -> None:
+        """Open rings for the CPUs that went online; what came from those that went offline is read to the end."""
+        for cursor in tuple(reader.cursors):
+            if isinstance(cursor, PerfCursor) and cursor.detached():
+                reader.retire(cursor)
+        known = {cursor.cpu for cursor in reader.cursors}
+        for cpu in engine.online_cpus:
+            if cpu not in known:
+                with Uninterrupted():
+                    opened = open_ring(cpu)
+                    if opened is not None:
+                        reader.add(opened)
+
     options = (page_cnt, wakeup_events, time)
-    reader = Reader(name, readers, poller, callback, lost_cb=lost_cb, options=options)
+    reader = Reader(name, readers, poller, callback, lost_cb=lost_cb, options=options, follow=follow, least=least)
     if before is not None and before.options == options:
         reader.take_over(before, keep=True)
         readers[name] = reader
         return reader
     try:
-        for cpu in engine.online_cpus:
-            try:
-                ring = engine.open_perf_ring(handle, cpu, page_cnt, wakeup_events, time)
-            except OSError as error:
-                if error.errno == errno.ENODEV:  # went offline since it was listed
-                    continue
-                raise MapError(str(error.strerror), errno=error.errno or 0, map_name=name) from error
-            reader.add(PerfCursor(ring, time))
+        follow(reader)
     except BaseException:
         reader.close()
         if before is not None:
             for cursor in before.cursors:  # the new rings took their places
-                handle.update(cursor.cpu.to_bytes(4, sys.byteorder), cursor.fd.to_bytes(4, sys.byteorder))
+                if isinstance(cursor, PerfCursor):
+                    cursor.install()
         raise
     if before is not None:
         reader.take_over(before, keep=False)

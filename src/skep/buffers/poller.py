@@ -34,7 +34,7 @@ class Poller:
 
     def __init__(self, what: str, open_call: str) -> None:
         self.readers: dict[str, Reader] = {}  # by map
-        self._what = what
+        self.what = what
         self._open_call = open_call
         self._epoll: select.epoll | None = None
         self._fds: list[int] = []
@@ -140,7 +140,7 @@ class Poller:
         except (TypeError, OverflowError):
             seconds = float("nan")
         if seconds != seconds:
-            raise SkepError(f"a {self._what} is polled for a number of milliseconds (negative: for ever), not {timeout!r}")
+            raise SkepError(f"a {self.what} is polled for a number of milliseconds (negative: for ever), not {timeout!r}")
         return monotonic() + seconds
 
     def take(self, take: Callable[[], Found]) -> Found:
@@ -148,7 +148,7 @@ class Poller:
         me = get_ident()
         if self._draining == me:
             raise SkepError(
-                f"a callback of the {self._what} polls it again: records come one after another, return from the callback"
+                f"a callback of the {self.what} polls it again: records come one after another, return from the callback"
             )
         with self._lock:
             self._draining = me
@@ -162,9 +162,9 @@ class Poller:
     def require(self) -> select.epoll:
         """The epoll, if rings are open in this process."""
         if self._epoll is None:
-            raise MapError(f"no {self._what} is open to poll: call {self._open_call} first")
+            raise MapError(f"no {self.what} is open to poll: call {self._open_call} first")
         if self.inherited:  # the kernel does not copy perf rings into a child (VM_DONTCOPY)
             raise SkepError(
-                f"this {self._what} is the parent process's: after a fork the child must open its own, with its own BPF object"
+                f"this {self.what} is the parent process's: after a fork the child must open its own, with its own BPF object"
             )
         return self._epoll

@@ -6,8 +6,9 @@ In: cursors of one map's rings. Out: calls of callback(first, address, size), an
 from __future__ import annotations
 
 import sys
-import time
-from ctypes import string_at
+from _collections import deque  # `collections` costs 1.8 ms at start-up
+from ctypes import addressof, create_string_buffer, memmove, string_at
+from time import monotonic
 
 from skep.buffers.cursor import too_long
 from skep.errors import MapError
@@ -17,17 +18,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Any
 
-    from skep.buffers.cursor import Cursor, Run
+    from skep.buffers.cursor import AnyCursor, Run
     from skep.buffers.poller import Poller
 
 _REPORTS = 1.0  # seconds at least between two lines about lost records
+_LOOKS = 1.0  # seconds at least between two looks at which CPUs are there
 
 
 class Reader:
     """Reads the rings of one map. `callback` None: nobody is called, records wait in the rings for `copy` and `next_run`.
 
     The callback's first argument is the number of the ring's CPU; for a ring buffer (`stops`) it is `context`, and a negative
-    result of the callback ends the round.
+    result of the callback ends the round. `follow(reader)` is called once a second before the rings are read. Behind a record
+    of less than `least` bytes the callback finds zeros up to there.
     """
 
     def __init__(
@@ -41,34 +44,46 @@ class Reader:
         stops: bool = False,
         lost_cb: Callable[[int], object] | None = None,
         options: tuple[object, ...] = (),
+        follow: Callable[[Reader], None] | None = None,
+        least: int = 0,
     ) -> None:
         self.name = name
         self.poller = poller
         self._registry = registry
         self.callback = callback
         self.options = options  # what the rings were opened with
-        self.cursors: list[Cursor] = []
+        self.cursors: list[AnyCursor] = []
         self.closed = False
         self.waiters: list[Callable[[], object]] = []  # to be told of the end
+        self.least = least
+        self.queue: deque[Any] = deque()  # decoded records that nobody took yet: the last of the run that `_taken` says
+        self._taken: tuple[AnyCursor, int, int] | None = None  # (cursor, bytes of each record in the ring, how many)
+        self._side: Any = None
+        self._follow = follow
+        self._next_look = monotonic() + _LOOKS
         self._context = context
         self._stops = stops
         self._report = lost_cb or LostReport()
-        self._retired: list[Cursor] = []  # of a buffer that this one replaced, to be read to their ends
+        self._retired: list[AnyCursor] = []  # of a buffer that this one replaced, to be read to their ends
+        self._ending: list[AnyCursor] = []  # closed in a callback, which still reads them
         self._lost: dict[int, int] = {}  # by CPU, of cursors that are closed
         self._reported = 0
-        self._failure: MapError | None = None  # of a copy that had records to give first
+        self._failure: tuple[MapError, int] | None = None  # of a copy that had records to give first, and of which CPU
 
     # Opening
 
-    def add(self, cursor: Cursor) -> None:
+    def add(self, cursor: AnyCursor) -> None:
         self.cursors.append(cursor)
         self.poller.watch(cursor.fd, cursor.acknowledge)
 
     def take_over(self, before: Reader, *, keep: bool) -> None:
         """Take the rings of the reader that this one replaces; without `keep` only to read what is in them."""
+        before.put_back()
         cursors, before.cursors = before.cursors, []
         retired, before._retired = before._retired, []
-        self._lost, self._reported = before._lost, before._reported
+        self._lost, self._reported, self._ending = before._lost, before._reported, before._ending
+        self._failure = before._failure
+        self.least = max(self.least, before.least)
         before.closed = True
         if before.poller is not self.poller:
             for cursor in (*retired, *cursors):
@@ -80,21 +95,33 @@ class Reader:
         else:
             self._retired += cursors
 
+    def retire(self, cursor: AnyCursor) -> None:
+        """Read this ring to its end, and close it then."""
+        self.cursors.remove(cursor)
+        self._retired.append(cursor)
+
     # Reading
+
+    def _rings(self) -> tuple[AnyCursor, ...]:
+        """All rings, those that this reader took over first."""
+        if self._follow is not None and monotonic() >= self._next_look:
+            self._next_look = monotonic() + _LOOKS
+            self._follow(self)
+        return (*self._retired, *self.cursors)
 
     def drain(self) -> int:
         """Hand all waiting records to the callback; its exceptions come out of here with the failing record counted as read."""
         if self.callback is None:
             return 0
         records = 0
-        for cursor in (*self._retired, *self.cursors):
+        for cursor in self._rings():
             if self.closed:
                 break
             records += self._drain(cursor, self.callback)
         self._close_retired()
         return records
 
-    def _drain(self, cursor: Cursor, callback: Callable[[Any, int, int], object]) -> int:
+    def _drain(self, cursor: AnyCursor, callback: Callable[[Any, int, int], object]) -> int:
         first = self._context if self._stops else cursor.cpu
         stops, stop = self._stops, False
         records = 0
@@ -107,6 +134,8 @@ class Reader:
                 if run is None:
                     break
                 address, stride, size, count = run
+                if size < self.least:
+                    address, count = self._filled_up(cursor, address, size), 1
                 data = address
                 try:
                     for data in range(address, address + count * stride, stride):
@@ -126,7 +155,7 @@ class Reader:
             cursor.idle()
         return records
 
-    def _next_run(self, cursor: Cursor, end: int) -> Run | None:
+    def _next_run(self, cursor: AnyCursor, end: int) -> Run | None:
         """The cursor's next run. What was passed on the way to it is committed, and lost records are reported."""
         before, lost = cursor.position, cursor.lost
         try:
@@ -141,12 +170,20 @@ class Reader:
                 self.report_lost(cursor.lost - lost)
         return run
 
+    def _filled_up(self, cursor: AnyCursor, address: int, size: int) -> int:
+        """Where a copy of a record with its header is, and zeros behind it up to `least` bytes."""
+        self._side = create_string_buffer(cursor.prefix + self.least)
+        memmove(self._side, address - cursor.prefix, cursor.prefix + size)
+        return addressof(self._side) + cursor.prefix
+
     def take(self, type_size: int) -> tuple[bytes, int, int, int] | None:
         """Copies of the next records of some ring: (bytes, from one record to the next, bytes of each, how many).
 
-        MapError for one that is longer than `type_size`; it counts as read.
+        Who takes them puts what he makes of them into `queue`; `put_back` counts as read what is in it no more. MapError for a
+        record that is longer than `type_size`; it counts as read.
         """
-        for cursor in (*self._retired, *self.cursors):
+        self.put_back()
+        for cursor in self._rings():
             cursor.busy = True
             try:
                 cursor.position = cursor.tail.value
@@ -157,7 +194,7 @@ class Reader:
                         cursor.commit(cursor.position + cursor.length(size))
                         raise too_long(self.name, size, type_size)
                     data = string_at(address, (count - 1) * stride + size)
-                    cursor.commit(cursor.position + count * cursor.length(size))
+                    self._taken = cursor, cursor.length(size), count
                     return data, stride, size, count
             finally:
                 cursor.busy = False
@@ -165,13 +202,26 @@ class Reader:
         self._close_retired()
         return None
 
-    def copy(self, copier: Callable[[Cursor, Any, int, int], int], rows: Any, room: int) -> int:
+    def put_back(self) -> None:
+        """What is left in `queue` is unread again; its room in the ring was not given back yet."""
+        taken, self._taken = self._taken, None
+        if taken is not None:
+            cursor, length, read = taken
+            queue = self.queue
+            try:
+                while True:  # another thread may take records from the other end
+                    queue.pop()
+                    read -= 1
+            except IndexError:
+                cursor.commit(cursor.tail.value + read * length)
+
+    def copy(self, copier: Callable[[AnyCursor, Any, int, int], int], rows: Any, room: int) -> int:
         """Copy up to `room` records of all rings into rows; how many. What is wrong with one is raised when it comes first."""
         count = 0
         failure, self._failure = self._failure, None
         if failure is not None:
-            raise failure
-        for cursor in (*self._retired, *self.cursors):
+            raise failure[0]
+        for cursor in self._rings():
             if count == room:
                 break
             lost = cursor.lost
@@ -182,7 +232,7 @@ class Reader:
             except MapError as error:
                 if not count:
                     raise
-                self._failure = error
+                self._failure = error, cursor.cpu
                 break
             finally:
                 cursor.busy = False
@@ -195,7 +245,8 @@ class Reader:
 
     def waiting(self) -> int:
         """Bytes in all rings that are not read yet; 0: there is nothing to copy."""
-        waiting = sum([cursor.head.value - cursor.tail.value for cursor in (*self._retired, *self.cursors)])
+        self.put_back()
+        waiting = sum([cursor.head.value - cursor.tail.value for cursor in self._rings()])
         return waiting or len(self._retired) or self._failure is not None
 
     # Lost records
@@ -205,9 +256,9 @@ class Reader:
         self._report(count)
 
     def lost_per_cpu(self) -> dict[int, int]:
-        """How many records found no room, by CPU; since Linux 6.0 with those that no LOST record has told of yet."""
+        """How many records nobody got, by CPU; since Linux 6.0 with those that no LOST record has told of yet."""
         lost = dict(self._lost)
-        for cursor in (*self._retired, *self.cursors):
+        for cursor in (*self._ending, *self._retired, *self.cursors):
             lost[cursor.cpu] = lost.get(cursor.cpu, 0) + cursor.total_lost()
         return lost
 
@@ -218,15 +269,22 @@ class Reader:
         if self.closed:
             return
         self.closed = True
+        unread = 0
+        if not self.poller.inherited:  # else these rings are the parent's
+            self.put_back()
+            if self._failure is not None:  # a record that counts as read, and nobody was told of
+                self._add_lost(self._failure[1], 1)
+                unread += 1
         cursors, self.cursors, self._retired = [*self._retired, *self.cursors], [], []
         for cursor in cursors:
             self._close(cursor)
+            unread += cursor.unread
         if self._registry.get(self.name) is self:
             del self._registry[self.name]
         for waiter in tuple(self.waiters):
             waiter()
         if isinstance(self._report, LostReport) and not self.poller.inherited:
-            self._report.finish(sum(self._lost.values()) - self._reported)
+            self._report.finish(sum(self.lost_per_cpu().values()) - unread - self._reported)
 
     def _close_retired(self) -> None:
         for cursor in self._retired:
@@ -234,10 +292,16 @@ class Reader:
                 self._retired = [other for other in self._retired if other is not cursor]
                 self._close(cursor)
 
-    def _close(self, cursor: Cursor) -> None:
+    def _close(self, cursor: AnyCursor) -> None:
         self.poller.forget(cursor.fd)
         cursor.close()
-        self._lost[cursor.cpu] = self._lost.get(cursor.cpu, 0) + cursor.total_lost()
+        if cursor.busy:
+            self._ending.append(cursor)
+        else:
+            self._add_lost(cursor.cpu, cursor.total_lost())
+
+    def _add_lost(self, cpu: int, count: int) -> None:
+        self._lost[cpu] = self._lost.get(cpu, 0) + count
 
 
 class LostReport:
@@ -251,7 +315,7 @@ class LostReport:
 
     def __call__(self, count: int) -> None:
         self._count += count
-        now = time.monotonic()
+        now = monotonic()
         if now >= self._next:
             self._next = now + _REPORTS
             self._write()

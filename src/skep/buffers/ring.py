@@ -22,14 +22,16 @@ def open_ring_reader(
     poller: Poller,
     callback: Callable[[Any, int, int], object] | None,
     context: Any,
+    least: int,
 ) -> Reader:
     """The reader of a ring buffer. One that is open already hands over its ring with the records in it."""
     name = handle.spec.name
     if callback is not None:
         require_callable(callback, "callback(ctx, data, size)", name)
     before: Reader | None = readers.get(name)
-    reader = Reader(name, readers, poller, callback, context=context, stops=True)
+    reader = Reader(name, readers, poller, callback, context=context, stops=True, least=least)
     if before is not None:
+        before.poller.require()
         reader.take_over(before, keep=True)
     else:
         reader.add(RingCursor(engine.map_ring(handle)))

@@ -6,7 +6,6 @@ In: a reader without a callback, and the records' type. Out: decoded copies, in 
 from __future__ import annotations
 
 import os
-from collections import deque
 from sys import getrefcount
 
 from skep.errors import MapError
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
 
     import numpy
 
-    from skep.buffers.cursor import Cursor, Rows
+    from skep.buffers.cursor import AnyCursor
     from skep.buffers.reader import Reader
+    from skep.buffers.rows import Rows
 
 _ARENAS = 4
 _UNUSED = 3  # references: the Rows', the variable's, getrefcount's argument
@@ -38,14 +38,13 @@ class Stream:
         self._poller = reader.poller
         self._ctype = ctype
         self._size = sizeof(ctype)
-        self.queue: deque[Any] = deque()  # decoded, and given to nobody yet
         self._arenas: list[Rows] = []
         self._dtypes: dict[bool, numpy.dtype[Any]] = {}
-        self._copier: Callable[[Cursor, Rows, int, int], int] | None = None
+        self._copier: Callable[[AnyCursor, Rows, int, int], int] | None = None
 
     def events(self, timeout: float) -> Iterator[Any]:
         """Decoded records until none comes for `timeout` ms (negative: for ever), or the buffer is closed."""
-        queue = self.queue
+        queue = self.reader.queue
         while True:
             while queue:
                 yield queue.popleft()
@@ -57,7 +56,7 @@ class Stream:
         from asyncio import get_running_loop, sleep
 
         loop = get_running_loop()
-        queue = self.queue
+        queue = self.reader.queue
         while True:
             while queue:
                 yield queue.popleft()
@@ -100,6 +99,8 @@ class Stream:
             os.close(fd)
 
     def _fill(self) -> bool:
+        if self.reader.queue:  # another thread was quicker
+            return True
         taken = self.reader.take(self._size)
         if taken is None:
             return False
@@ -107,9 +108,9 @@ class Stream:
         make, wanted = self._ctype.from_buffer_copy, self._size
         offsets = range(0, count * stride, stride)
         if size >= wanted:
-            self.queue.extend([make(data, offset) for offset in offsets])
+            self.reader.queue.extend([make(data, offset) for offset in offsets])
         else:
-            self.queue.extend([make(data[offset : offset + size].ljust(wanted, b"\0")) for offset in offsets])
+            self.reader.queue.extend([make(data[offset : offset + size].ljust(wanted, b"\0")) for offset in offsets])
         return True
 
     def batches(self, max_records: int, timeout: float, time: bool) -> Iterator[numpy.ndarray[Any, Any]]:
@@ -143,16 +144,7 @@ class Stream:
         )
 
     def _batch(self, dtype: numpy.dtype[Any], max_records: int, start: int) -> list[numpy.ndarray[Any, Any]]:
-        # a list, since an array is neither true nor false
-        queue, reader = self.queue, self.reader
-        if queue:  # left behind by a loop over events
-            import numpy
-
-            rows = numpy.zeros(min(max_records, len(queue)), dtype)
-            events = rows["event"] if start else rows
-            for index in range(len(rows)):
-                events[index : index + 1] = numpy.frombuffer(queue.popleft(), events.dtype)
-            return [rows]
+        reader = self.reader
         waiting = reader.waiting()
         if not waiting:
             return []
@@ -162,7 +154,7 @@ class Stream:
             self._copier = copier()
         arena = self._arena(dtype, min(max_records, waiting // self._size + 1), start)
         count = reader.copy(self._copier, arena, min(max_records, len(arena.array)))
-        return [arena.array[:count]] if count else []
+        return [arena.array[:count]] if count else []  # a list, since an array is neither true nor false
 
     def _arena(self, dtype: numpy.dtype[Any], room: int, start: int) -> Rows:
         """Memory for at least `room` records: of an array that nobody has any more, since new memory costs more than the copy."""
@@ -173,7 +165,7 @@ class Stream:
                 return arena
         import numpy
 
-        from skep.buffers.cursor import Rows
+        from skep.buffers.rows import Rows
 
         array = numpy.empty(1 << (room - 1).bit_length(), dtype)
         arena = Rows(self.reader.name, array, array.__array_interface__["data"][0], dtype.itemsize, start, self._size)

@@ -57,6 +57,13 @@ class RecordType:
             raise MapError(f"record_type of {name!r} is a ctypes type, not {ctype!r}", map_name=name) from None
         self._ctype = ctype
 
+    def least(self) -> int:
+        """Bytes that `event` reads at an address; 0 where the type is not known."""
+        try:
+            return ctypes.sizeof(self.ctype)
+        except MapError:
+            return 0
+
     def decode(self, data: Any) -> Any:
         """What `event` gives for other things than an address."""
         ctype = self.ctype
@@ -84,7 +91,10 @@ def _event_function(records: RecordType) -> Callable[[Any], Any]:
         return view(data)
 
     def event(data: Any) -> Any:
-        """The record at an address, a view that is valid during the callback (BCC's meaning); of bytes a copy."""
+        """The record at an address that a callback got, a view that is valid during it (BCC's meaning); of bytes a copy.
+
+        Behind a record that is shorter than its type are zeros.
+        """
         try:
             return view(data)
         except TypeError:
@@ -100,6 +110,8 @@ class Events:
     bpf: Owner
     poller: Poller  # of the readers with callbacks
     event: Callable[[Any], Any]
+    _open_call: str
+    _open_unread: Callable[[bool], None]  # opens the buffer, with times or without, for who iterates
     _records: RecordType
     _stream: Stream | None
     _last: Reader | None
@@ -119,6 +131,8 @@ class Events:
     def record_type(self, ctype: Any) -> None:
         self._records.ctype = ctype
         self.event = _event_function(self._records)
+        if self.buffer is not None:
+            self.buffer.least = max(self.buffer.least, ctypes.sizeof(ctype))
 
     @property
     def buffer(self) -> Reader | None:
@@ -149,8 +163,12 @@ class Events:
                 f"the records of {self.name!r} go to a callback already: poll, or iterate, not both", map_name=self.name
             )
         ctype = self.record_type  # an unknown type shows here, not in the first record
-        if self._stream is None or self._stream.reader is not reader or reader is None:
-            self._stream = Stream(self._open_pulled(time), ctype)
+        if reader is None:
+            self._open_unread(time)
+            reader = self.buffer
+            assert reader is not None
+        if self._stream is None or self._stream.reader is not reader:
+            self._stream = Stream(reader, ctype)
         return self._stream
 
     def _open_batches(self, time: bool) -> Stream:
@@ -159,12 +177,20 @@ class Events:
         copier()  # before the buffer opens and fills: to compile it for the first time takes half a second
         return self._open_stream(time)
 
-    def _open_pulled(self, time: bool) -> Reader:
-        raise NotImplementedError
+    def _poller_for(self, callback: object) -> Poller:
+        """Who waits for the records: with a callback, the BPF object's poll; without, whoever iterates."""
+        from skep.buffers.poller import Poller
+
+        if callback is not None:
+            return self.poller
+        reader = self.buffer
+        return reader.poller if reader is not None and reader.callback is None else Poller(self.poller.what, self._open_call)
 
 
 class PerfEventArray(Events, Array):
     """One perf buffer per CPU; `for event in table` gives the records of all, decoded."""
+
+    _open_call = "open_perf_buffer"
 
     def __init__(self, handle: Any, bpf: Owner, *, key_type: Any = None, leaf_type: Any = None) -> None:
         super().__init__(handle, bpf, key_type=key_type, leaf_type=leaf_type)
@@ -188,18 +214,12 @@ class PerfEventArray(Events, Array):
         `batches()`. Opened again, also from a callback, the new callback gets what is still in the buffer. Linux 4.4.
         """
         from skep.buffers.perf import open_perf_reader
-        from skep.buffers.poller import Poller
 
-        reader = self.buffer
-        poller = self.poller
-        if callback is None:
-            poller = (
-                reader.poller if reader is not None and reader.callback is None else Poller("perf buffer", "open_perf_buffer")
-            )
         with Uninterrupted():
             self._last = open_perf_reader(
-                self.bpf.engine, self.handle, self.poller.readers, poller, callback, page_cnt, lost_cb, wakeup_events, time
-            )
+                self.bpf.engine, self.handle, self.poller.readers, self._poller_for(callback), callback, page_cnt, lost_cb,
+                wakeup_events, time, self._records.least(),
+            )  # fmt: skip
 
     def open_perf_event(self, typ: int, config: int, pid: int = -1) -> None:
         """Let programs read a counter with `perf_read` and `perf_counter_value`: of type and config as perf_event_open(2) has
@@ -210,7 +230,7 @@ class PerfEventArray(Events, Array):
         open_counters(self, typ, config, pid)
 
     def close_perf_buffer(self) -> None:
-        """Close the buffer; records that nobody has read are gone."""
+        """Close the buffer; records that nobody has read count as lost."""
         if self.buffer is not None:
             self.buffer.close()
 
@@ -222,22 +242,14 @@ class PerfEventArray(Events, Array):
         """
         return self._open_batches(time).batches(max_records, timeout, time)
 
-    def _open_pulled(self, time: bool) -> Reader:
-        if self.buffer is None:
-            self.open_perf_buffer(None, _PULLED_PAGES, time=time)
-        reader = self.buffer
-        assert reader is not None
-        return reader
+    def _open_unread(self, time: bool) -> None:
+        self.open_perf_buffer(None, _PULLED_PAGES, time=time)
 
     def _open_stream(self, time: bool) -> Stream:
         reader = self.buffer
         if time and reader is not None and reader.callback is None and not reader.options[-1]:
             pages, wakeup_events, _ = reader.options
-            queue = self._stream.queue if self._stream is not None and self._stream.reader is reader else ()
             self.open_perf_buffer(None, pages, None, wakeup_events, time=True)  # type: ignore[arg-type]
-            stream = super()._open_stream(time)
-            stream.queue.extend(queue)
-            return stream
         return super()._open_stream(time)
 
     def time(self, data: int) -> int:
@@ -250,7 +262,10 @@ class PerfEventArray(Events, Array):
 
     @property
     def lost(self) -> int:
-        """How many records found no room since the buffer was first opened; up to this moment since Linux 6.0."""
+        """How many records nobody got since the buffer was first opened: they found no room, or were unread when it was closed.
+
+        Exact at any moment since Linux 6.0; before, the kernel tells with the next record that finds room.
+        """
         return sum(self.lost_per_cpu().values())
 
     def lost_per_cpu(self) -> dict[int, int]:
@@ -271,6 +286,8 @@ class PerfEventArray(Events, Array):
 class RingBuf(Events, Table):
     """A ring buffer that all CPUs share; `for event in table` gives its records, decoded. Linux 5.8."""
 
+    _open_call = "open_ring_buffer"
+
     def __init__(self, handle: Any, bpf: Owner, *, key_type: Any = None, leaf_type: Any = None) -> None:
         super().__init__(handle, bpf, key_type=key_type, leaf_type=leaf_type)
         self._prepare(bpf.ring_buffers, self)
@@ -282,17 +299,13 @@ class RingBuf(Events, Table):
         the new callback gets what is still in the buffer. A record that finds no room makes the program's ringbuf_output or
         ringbuf_reserve fail, and counts in `lost`.
         """
-        from skep.buffers.poller import Poller
         from skep.buffers.ring import open_ring_reader
 
-        reader = self.buffer
-        poller = self.poller
-        if callback is None:
-            poller = (
-                reader.poller if reader is not None and reader.callback is None else Poller("ring buffer", "open_ring_buffer")
-            )
         with Uninterrupted():
-            self._last = open_ring_reader(self.bpf.engine, self.handle, self.poller.readers, poller, callback, ctx)
+            self._last = open_ring_reader(
+                self.bpf.engine, self.handle, self.poller.readers, self._poller_for(callback), callback, ctx,
+                self._records.least(),
+            )  # fmt: skip
 
     def close_ring_buffer(self) -> None:
         """Close the buffer; records that nobody has read stay in the map."""
@@ -322,12 +335,8 @@ class RingBuf(Events, Table):
             )
         return int(counters[name])
 
-    def _open_pulled(self, time: bool) -> Reader:
-        if self.buffer is None:
-            self.open_ring_buffer(None)
-        reader = self.buffer
-        assert reader is not None
-        return reader
+    def _open_unread(self, time: bool) -> None:
+        self.open_ring_buffer(None)
 
     def __len__(self) -> int:
         return 0

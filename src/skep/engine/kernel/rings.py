@@ -22,29 +22,48 @@ _PAGE = mmap.PAGESIZE
 _PERF_COUNT_SW_BPF_OUTPUT = 10
 _BPF_ANY = 0
 _CLOCK_MONOTONIC = 1
-_COUNTS = struct.Struct("=QQ")  # what read(2) of an event gives: value, lost (PERF_FORMAT_LOST alone)
+_COUNTS = struct.Struct("=QQQ")  # what read(2) of an event gives: value, ns that it was enabled, lost (where asked for)
 
 
 class PerfRing:
     """The ring of one CPU: `memory` is a metadata page and 2^n data pages, `fd` is for poll."""
 
-    __slots__ = ("_counts_lost", "_process", "cpu", "fd", "memory")
+    __slots__ = ("_enabled", "_map", "_process", "cpu", "fd", "memory")
     acknowledge: Callable[[], None] | None = None
 
-    def __init__(self, cpu: int, fd: int, memory: mmap.mmap, *, counts_lost: bool = False) -> None:
-        self._counts_lost = counts_lost
+    def __init__(self, map: MapHandle, cpu: int, fd: int, memory: mmap.mmap) -> None:
+        self._map = map
+        self._enabled = -1
         self.cpu = cpu
         self.fd = fd
         self.memory = memory
         self._process = os.getpid()
 
+    def install(self) -> None:
+        """Put it into the map at the CPU's number: programs find it there."""
+        # the slot lives as long as this map fd: it vanishes when the file that set it closes
+        self._map.update(struct.pack("=I", self.cpu), struct.pack("=I", self.fd), _BPF_ANY)
+
+    def _read(self) -> tuple[int, int]:
+        """(ns that the event was enabled, records that found no room: 0 before Linux 6.0, which says it in the ring only)."""
+        counts: tuple[int, int, int] = _COUNTS.unpack(os.read(self.fd, _COUNTS.size).ljust(_COUNTS.size, b"\0"))
+        return counts[1:]
+
     def read_lost(self) -> int:
-        """How many records found no room, at this moment; 0 before Linux 6.0, which says it in the ring only."""
-        if not self._counts_lost:
-            return 0
-        counts = os.read(self.fd, _COUNTS.size)
-        lost: int = _COUNTS.unpack(counts)[1] if counts else 0  # nothing to read: the event is in an error state
-        return lost
+        """How many records found no room, at this moment; 0 before Linux 6.0."""
+        return self._read()[1]
+
+    def detached(self) -> bool:
+        """Whether the CPU was offline at some time before the last call: the kernel takes its events away, for good.
+
+        Nothing else tells (perf_event_exit_cpu): the fd polls and reads as before, but its clock stands.
+        """
+        before, self._enabled = self._enabled, self._read()[0]
+        return before == self._enabled
+
+    def stop(self) -> bool:
+        """No record comes after this; False in a forked child, where the event is the parent's."""
+        return self._process == os.getpid() and syscall.ioctl(self.fd, syscall.PERF_EVENT_IOC_DISABLE) == 0
 
     def close(self) -> None:
         """Unmap and close; views of `memory` must be released before."""
@@ -84,13 +103,13 @@ def open_perf_ring(map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1,
     """
     if pages < 1 or pages & (pages - 1):
         raise ValueError(f"a perf ring has a power of two of pages, not {pages}")
-    for read_format in (syscall.PERF_FORMAT_LOST, 0):
+    for lost in (syscall.PERF_FORMAT_LOST, 0):
         fd = syscall.perf_event_open(
             syscall.PERF_TYPE_SOFTWARE,
             _PERF_COUNT_SW_BPF_OUTPUT,
             cpu=cpu,
             sample_type=syscall.PERF_SAMPLE_RAW | syscall.PERF_SAMPLE_TIME * time,
-            read_format=read_format,
+            read_format=syscall.PERF_FORMAT_TOTAL_TIME_ENABLED | lost,
             wakeup_events=wakeup_events,
             clock=_CLOCK_MONOTONIC if time else -1,
         )
@@ -117,14 +136,14 @@ def open_perf_ring(map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1,
         result = syscall.ioctl(fd, syscall.PERF_EVENT_IOC_ENABLE)
         if result < 0:
             raise OSError(-result, f"perf buffer of CPU {cpu}: enabling: {syscall.errno_text(result)}")
-        # the slot lives as long as this map fd: it vanishes when the file that set it closes
-        map.update(struct.pack("=I", cpu), struct.pack("=I", fd), _BPF_ANY)
+        ring = PerfRing(map, cpu, fd, memory)
+        ring.install()
     except BaseException:
         if memory is not None:
             memory.close()
         os.close(fd)
         raise
-    return PerfRing(cpu, fd, memory, counts_lost=read_format != 0)
+    return ring
 
 
 def map_ring(map: MapHandle) -> Ring:

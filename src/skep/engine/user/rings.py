@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 _PROT_READ_WRITE, _MAP_SHARED_FIXED = 3, 0x11
 # include/uapi/linux/perf_event.h: enum perf_event_sample_format
 _SAMPLE_TIME, _SAMPLE_CPU, _SAMPLE_RAW = 1 << 2, 1 << 7, 1 << 10
-# where struct perf_event_mmap_page keeps the place and size of the data
-_DATA_OFFSET = 1040
+# where struct perf_event_mmap_page keeps the place and size of the data, and perf.c how many records found no room
+_DATA_OFFSET, _ALL_LOST = 1040, 1016
 _RING_AT = 64
 _LIBC: Any = ctypes.CDLL(None, use_errno=True)
 _LIBC.mmap.restype = ctypes.c_void_p
@@ -172,9 +172,10 @@ class ProducerRing:
 class UserPerfRing(_Wake):
     """The perf ring of one CPU: `memory` is a metadata page and the data."""
 
-    __slots__ = ("_state", "cpu", "memory")
+    __slots__ = ("_opened", "_process", "_slot", "cpu", "memory")
 
     def __init__(self, map: PerfMap, cpu: int, pages: int, wakeup_events: int, time: bool) -> None:
+        self._slot: Any = map.slot(cpu)
         super().__init__()
         self.cpu = cpu
         try:
@@ -184,23 +185,40 @@ class UserPerfRing(_Wake):
             raise
         base, size = _address(self.memory), pages * PAGESIZE
         self.memory[_DATA_OFFSET : _DATA_OFFSET + 16] = PAGESIZE.to_bytes(8, "little") + size.to_bytes(8, "little")
-        self._state: Any = map.slot(cpu)
-        self._state.data, self._state.size = base + PAGESIZE, size
-        self._state.sample_type = _SAMPLE_RAW | (_SAMPLE_TIME | _SAMPLE_CPU if time else 0)
-        self._state.lost = self._state.unwoken = 0
-        self._state.wakeup_events = wakeup_events
-        self._state.wake = self.fd
-        self._state.page = base  # last: a program that sees it may write
+        self._process = os.getpid()
+        self._opened = _PerfState(
+            page=base, data=base + PAGESIZE, size=size, sample_type=_SAMPLE_RAW | (_SAMPLE_TIME | _SAMPLE_CPU if time else 0),
+            wakeup_events=wakeup_events, wake=self.fd,
+        )  # fmt: skip
+        self.install()
+
+    def install(self) -> None:
+        """Programs write into this ring from now on."""
+        self._call("perf_open", ctypes.addressof(self._opened))
+
+    def _call(self, name: str, argument: int) -> None:
+        function = runtime("perf.c").function(name, None, ctypes.c_void_p, ctypes.c_void_p, gil=True)
+        function(ctypes.addressof(self._slot), argument)
 
     def read_lost(self) -> int:
-        """Records that found no room and that no record in the ring tells of yet."""
-        return int(self._state.lost) if self._state is not None else 0
+        """Records that found no room since this ring was opened."""
+        return int.from_bytes(self.memory[_ALL_LOST : _ALL_LOST + 8], "little")
+
+    def detached(self) -> bool:
+        """False: programs find the ring by its number, whatever becomes of the CPU."""
+        return False
+
+    def stop(self) -> bool:
+        """No record comes after this: programs find no ring. False in a forked child, where the ring is the parent's."""
+        mine = self._process == os.getpid()
+        if mine:
+            self._call("perf_close", self._opened.page)
+        return mine
 
     def close(self) -> None:
-        """Unmap; views of `memory` must be released before. Programs that run meanwhile find no ring."""
-        if self._state is not None:
-            runtime("perf.c").function("perf_close", None, ctypes.c_void_p, gil=True)(ctypes.addressof(self._state))
-            self._state = None
+        """Unmap; views of `memory` must be released before."""
+        if self.fd >= 0:
+            self.stop()
             self.memory.close()
             super().close()
 

@@ -6,6 +6,7 @@
 #include "packet.h"
 
 enum { SAMPLE = 9, LOST = 2, TIME = 1 << 2, CPU = 1 << 7, HEAD = 1024 / 8, TAIL = 1032 / 8 };
+enum { ALL_LOST = HEAD - 1 }; /* a word that the kernel keeps free: records that found no room since the ring was opened */
 #define CURRENT_CPU 0xffffffffull
 #define CONTEXT_SIZE(flags) ((flags) >> 32 & 0xfffff)
 #define MOST_DATA 0xff00 /* a record's size is a u16 */
@@ -79,6 +80,7 @@ static u64 perf_output(struct skep_env *env, struct skep_map *map, u64 index, co
 	room = ring->size - (head - __atomic_load_n(&ring->page[TAIL], __ATOMIC_ACQUIRE));
 	if (room < whole + (ring->lost ? 24 : 0)) {
 		ring->lost++;
+		ring->page[ALL_LOST]++;
 		give_lock(&ring->lock);
 		return FAILED(ENOSPC);
 	}
@@ -140,10 +142,26 @@ COLD u64 helper_skb_event_output(struct skep_env *env, u64 ctx, u64 map, u64 fla
 	return packet_output(env, (const struct packet *)(ctx + SKB_SEEN), map, flags, data, size);
 }
 
-/* From Python: no program writes into the ring any more. */
-void perf_close(struct perf_ring *ring)
+/* From Python: programs write into this ring from now on, and no more into one that was open before. */
+void perf_open(struct perf_ring *ring, const struct perf_ring *opened)
 {
 	take_lock(&ring->lock);
-	ring->page = 0;
+	ring->page = opened->page;
+	ring->data = opened->data;
+	ring->size = opened->size;
+	ring->sample_type = opened->sample_type;
+	ring->wakeup_events = opened->wakeup_events;
+	ring->wake = opened->wake;
+	ring->lost = 0;
+	ring->unwoken = 0;
+	give_lock(&ring->lock);
+}
+
+/* From Python: no program writes into the ring with this page any more. */
+void perf_close(struct perf_ring *ring, const u64 *page)
+{
+	take_lock(&ring->lock);
+	if (ring->page == page)
+		ring->page = 0;
 	give_lock(&ring->lock);
 }
