@@ -6,9 +6,12 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from sample import open_sample
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from skep import BPF
 
 
 @pytest.fixture
@@ -19,3 +22,9 @@ def one_cpu() -> Iterator[int]:
     os.sched_setaffinity(0, {cpu})
     yield cpu
     os.sched_setaffinity(0, allowed)
+
+
+@pytest.fixture
+def bpf() -> Iterator[BPF]:
+    with open_sample() as sample:
+        yield sample

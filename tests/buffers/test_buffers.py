@@ -5,27 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-from sample import attach, open_sample
+from sample import attach
 
 from skep import BPF
 from skep.errors import MapError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 pytestmark = pytest.mark.kernel
 
 TEXT = b"forty-four bytes in all"
 RECORD = 56  # a sample of 44 bytes in the ring: header 8, size 4, data, up to a multiple of 8
-
-
-@pytest.fixture
-def bpf() -> Iterator[BPF]:
-    with open_sample() as sample:
-        yield sample
 
 
 def test_events_arrive_whole_in_order_and_on_their_cpu_through_many_wraps(bpf: BPF, one_cpu: int) -> None:

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from sample import attach, open_sample
+from sample import attach
 
 from skep import BPF
 from skep.engine.kernel.rings import PerfRing
@@ -177,12 +177,6 @@ def test_a_short_record_ends_in_zeros_for_a_callback_too(b: BPF, kind: str) -> N
 
 
 # CPUs
-
-
-@pytest.fixture
-def bpf() -> Iterator[BPF]:
-    with open_sample() as sample:
-        yield sample
 
 
 @pytest.mark.kernel

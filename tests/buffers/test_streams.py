@@ -7,27 +7,18 @@ import ctypes
 import os
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 import pytest
-from sample import attach, open_sample
+from sample import attach
 
 from skep import BPF
 from skep.errors import MapError, SkepError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 pytestmark = [pytest.mark.kernel, pytest.mark.usefixtures("one_cpu")]
 
 TEXT = b"forty-four bytes in all"
-
-
-@pytest.fixture
-def bpf() -> Iterator[BPF]:
-    with open_sample() as sample:
-        yield sample
 
 
 def open_waiting(bpf: BPF, kind: str, **options: Any) -> Any:

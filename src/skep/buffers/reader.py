@@ -6,7 +6,7 @@ In: cursors of one map's rings. Out: calls of callback(first, address, size), an
 from __future__ import annotations
 
 import sys
-from _collections import deque  # `collections` costs 1.8 ms at start-up
+from _collections import deque  # type: ignore[import-not-found]  # `collections` costs 1.8 ms at start-up
 from ctypes import addressof, create_string_buffer, memmove, string_at
 from time import monotonic
 

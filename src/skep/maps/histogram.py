@@ -31,10 +31,26 @@ class Histogram:
         self.counts = counts
 
 
-def read(
-    table: Table, slots: int, bucket_fn: Callable[[Any], Any] | None, bucket_sort_fn: Callable[[list[Any]], Iterable[Any]] | None
-) -> list[Histogram]:
-    """The map's histograms, in the order in which their buckets are met, or in that of `bucket_sort_fn(buckets)`."""
+class Sections:
+    """What becomes of the buckets of a map whose keys are structs: BCC's arguments of that name."""
+
+    __slots__ = ("bucket_fn", "header", "print_fn", "sort_fn")
+
+    def __init__(
+        self,
+        header: str,
+        print_fn: Callable[[Any], Any] | None,
+        bucket_fn: Callable[[Any], Any] | None,
+        sort_fn: Callable[[list[Any]], Iterable[Any]] | None,
+    ) -> None:
+        self.header = header
+        self.print_fn = print_fn
+        self.bucket_fn = bucket_fn
+        self.sort_fn = sort_fn
+
+
+def read(table: Table, slots: int, sections: Sections) -> list[Histogram]:
+    """The map's histograms, in the order in which their buckets are met, or in that of `sort_fn(buckets)`."""
     if not issubclass(table.Key, ctypes.Structure):
         counts = [0] * slots
         for key, leaf in table.items():
@@ -43,15 +59,15 @@ def read(
     fields = [field[0] for field in table.Key._fields_ if not field[0].startswith("__pad_")]
     if len(fields) < 2:
         raise MapIndexError(f"map {table.name!r}: a key with one member has no room for a bucket and a slot", map_name=table.name)
-    sections: dict[Any, list[int]] = {}
+    found: dict[Any, list[int]] = {}
     for key, leaf in table.items():
         bucket = getattr(key, fields[0])
-        if bucket_fn is not None:
-            bucket = bucket_fn(bucket)
-        counts = sections.setdefault(bucket, [0] * slots)
+        if sections.bucket_fn is not None:
+            bucket = sections.bucket_fn(bucket)
+        counts = found.setdefault(bucket, [0] * slots)
         counts[_slot(table, getattr(key, fields[1]), slots)] = _count(leaf)
-    buckets: Iterable[Any] = sections if bucket_sort_fn is None else bucket_sort_fn(list(sections))
-    return [Histogram(bucket, sections[bucket]) for bucket in buckets]
+    buckets: Iterable[Any] = found if sections.sort_fn is None else sections.sort_fn(list(found))
+    return [Histogram(bucket, found[bucket]) for bucket in buckets]
 
 
 def _count(leaf: Any) -> int:
@@ -110,35 +126,25 @@ def print_sections(
     table: Table,
     lines: Callable[[list[int], str, object], list[str]],
     val_type: str,
-    section_header: str,
-    section_print_fn: Callable[[Any], Any] | None,
-    bucket_fn: Callable[[Any], Any] | None,
+    sections: Sections,
     strip_leading_zero: object,
-    bucket_sort_fn: Callable[[list[Any]], Iterable[Any]] | None,
 ) -> None:
     """Print each histogram of the map, with the section's name before it where the map has sections."""
     slots = _LINEAR_SLOTS if lines is linear_lines else _LOG2_SLOTS
-    for histogram in read(table, slots, bucket_fn, bucket_sort_fn):
+    for histogram in read(table, slots, sections):
         if issubclass(table.Key, ctypes.Structure):
-            name = section_print_fn(histogram.bucket) if section_print_fn is not None else repr(histogram.bucket)
-            print(f"\n{section_header} = {name}")
+            name = repr(histogram.bucket) if sections.print_fn is None else sections.print_fn(histogram.bucket)
+            print(f"\n{sections.header} = {name}")
         for line in lines(histogram.counts, val_type, strip_leading_zero):
             print(line)
 
 
-def dictionaries(
-    table: Table,
-    val_type: str,
-    section_header: str,
-    section_print_fn: Callable[[Any], Any] | None,
-    bucket_fn: Callable[[Any], Any] | None,
-    bucket_sort_fn: Callable[[list[Any]], Iterable[Any]] | None,
-) -> list[dict[str, Any]]:
+def dictionaries(table: Table, val_type: str, sections: Sections) -> list[dict[str, Any]]:
     """The histograms as BCC's print_json_hist shows them: slots as intervals, up to the last that is not empty."""
     from time import strftime
 
     found = []
-    for histogram in read(table, _LOG2_SLOTS, bucket_fn, bucket_sort_fn):
+    for histogram in read(table, _LOG2_SLOTS, sections):
         counts = histogram.counts
         last = max((slot for slot, count in enumerate(counts) if count), default=0)
         data = [
@@ -147,7 +153,6 @@ def dictionaries(
         ]
         entry: dict[str, Any] = {"ts": strftime("%Y-%m-%d %H:%M:%S"), "val_type": val_type, "data": data}
         if issubclass(table.Key, ctypes.Structure):
-            name = section_print_fn(histogram.bucket) if section_print_fn is not None else histogram.bucket
-            entry[section_header] = name
+            entry[sections.header] = histogram.bucket if sections.print_fn is None else sections.print_fn(histogram.bucket)
         found.append(entry)
     return found

@@ -96,35 +96,11 @@ class CgroupArray(Slots):
             os.close(fd)
 
 
-class ArrayOfMaps(Slots):
-    """Maps by index. A map goes in as a view or as its fd; its id comes out, which `skep.maps.from_id` opens. Linux 4.12."""
-
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        return self._leaves.pack(getattr(leaf, "map_fd", leaf))
+def _pack_map(table: Table, leaf: Any) -> bytes:
+    return table._leaves.pack(getattr(leaf, "map_fd", leaf))
 
 
-class HashOfMaps(Table):
-    """Maps by key. A map goes in as a view or as its fd; its id comes out, which `skep.maps.from_id` opens. Linux 4.12."""
-
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        return self._leaves.pack(getattr(leaf, "map_fd", leaf))
-
-
-class DevMap(Slots):
-    """Network devices by index, for `redirect_map` (Linux 4.14). A device goes in by name or number; its number comes out."""
-
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        return pack_device(self, leaf)
-
-
-class DevMapHash(Table):
-    """Network devices by key (Linux 5.4)."""
-
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        return pack_device(self, leaf)
-
-
-def pack_device(table: Table, leaf: Any) -> bytes:
+def _pack_device(table: Table, leaf: Any) -> bytes:
     """A device's index, and behind it, where the map has room (5.8), the fd of an XDP program: `(device, program)`."""
     device, program = _pair(table, leaf, "(device, XDP program)")
     if isinstance(device, (str, bytes)):
@@ -135,14 +111,6 @@ def pack_device(table: Table, leaf: Any) -> bytes:
         except (OSError, ValueError):  # a zero byte, or what no name can have
             raise MapError(f"map {table.name!r}: there is no network device {device!r}", map_name=table.name) from None
     return _with_program(table, device, program)
-
-
-class CpuMap(Slots):
-    """CPUs by number, for `redirect_map` (Linux 4.15). The value is the size of the CPU's queue, or (size, XDP program) (5.9)."""
-
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        size, program = _pair(self, leaf, "(queue size, XDP program)")
-        return _with_program(self, size, program)
 
 
 def _pair(table: Table, leaf: Any, what: str) -> tuple[Any, Any]:
@@ -166,27 +134,56 @@ def _with_program(table: Table, number: Any, program: Any) -> bytes:
     return table._leaves.pack(number)
 
 
+def _pack_socket(table: Table, leaf: Any) -> bytes:
+    fileno = getattr(leaf, "fileno", None)
+    return table._leaves.pack(leaf if fileno is None else fileno())
+
+
+class ArrayOfMaps(Slots):
+    """Maps by index. A map goes in as a view or as its fd; its id comes out, which `skep.maps.from_id` opens. Linux 4.12."""
+
+    _pack_leaf = _pack_map
+
+
+class HashOfMaps(Table):
+    """Maps by key. A map goes in as a view or as its fd; its id comes out, which `skep.maps.from_id` opens. Linux 4.12."""
+
+    _pack_leaf = _pack_map
+
+
+class DevMap(Slots):
+    """Network devices by index, for `redirect_map` (Linux 4.14). A device goes in by name or number; its number comes out."""
+
+    _pack_leaf = _pack_device
+
+
+class DevMapHash(Table):
+    """Network devices by key (Linux 5.4)."""
+
+    _pack_leaf = _pack_device
+
+
+class CpuMap(Slots):
+    """CPUs by number, for `redirect_map` (Linux 4.15). The value is the size of the CPU's queue, or (size, XDP program) (5.9)."""
+
+    def _pack_leaf(self, leaf: Any) -> bytes:
+        size, program = _pair(self, leaf, "(queue size, XDP program)")
+        return _with_program(self, size, program)
+
+
 class XskMap(Slots):
     """AF_XDP sockets by queue, for `redirect_map` (Linux 4.18); a socket or its fd goes in, none comes out."""
 
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        return pack_socket(self, leaf)
+    _pack_leaf = _pack_socket
 
 
 class SockMap(Slots):
     """Sockets by index (Linux 4.14); a socket or its fd goes in, its cookie comes out where values have 8 bytes."""
 
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        return pack_socket(self, leaf)
+    _pack_leaf = _pack_socket
 
 
 class SockHash(Table):
     """Sockets by key (Linux 4.18); a socket or its fd goes in, its cookie comes out where values have 8 bytes."""
 
-    def _pack_leaf(self, leaf: Any) -> bytes:
-        return pack_socket(self, leaf)
-
-
-def pack_socket(table: Table, leaf: Any) -> bytes:
-    fileno = getattr(leaf, "fileno", None)
-    return table._leaves.pack(leaf if fileno is None else fileno())
+    _pack_leaf = _pack_socket

@@ -247,11 +247,10 @@ class Table(View, _Mapping):
         A struct key is a bucket and a slot: each bucket gets a table of its own, headed by `section_header = bucket`. `bucket_fn`
         makes the bucket of the key's first member, `section_print_fn` its text, `bucket_sort_fn` the order of a list of them.
         """
-        from skep.maps.histogram import log2_lines, print_sections
+        from skep.maps.histogram import Sections, log2_lines, print_sections
 
-        print_sections(
-            self, log2_lines, val_type, section_header, section_print_fn, bucket_fn, strip_leading_zero, bucket_sort_fn
-        )
+        sections = Sections(section_header, section_print_fn, bucket_fn, bucket_sort_fn)
+        print_sections(self, log2_lines, val_type, sections, strip_leading_zero)
 
     def print_linear_hist(
         self,
@@ -263,11 +262,10 @@ class Table(View, _Mapping):
         bucket_sort_fn: Sorting = None,
     ) -> None:
         """Print the values as a histogram whose slots are the numbers 0 to 1024; else as `print_log2_hist`."""
-        from skep.maps.histogram import linear_lines, print_sections
+        from skep.maps.histogram import Sections, linear_lines, print_sections
 
-        print_sections(
-            self, linear_lines, val_type, section_header, section_print_fn, bucket_fn, strip_leading_zero, bucket_sort_fn
-        )
+        sections = Sections(section_header, section_print_fn, bucket_fn, bucket_sort_fn)
+        print_sections(self, linear_lines, val_type, sections, strip_leading_zero)
 
     def print_json_hist(
         self,
@@ -278,9 +276,9 @@ class Table(View, _Mapping):
         bucket_sort_fn: Sorting = None,
     ) -> None:
         """Print a histogram of powers of two as a Python dictionary with ts, val_type, data, and the section's name."""
-        from skep.maps.histogram import dictionaries
+        from skep.maps.histogram import Sections, dictionaries
 
-        for entry in dictionaries(self, val_type, section_header, section_print_fn, bucket_fn, bucket_sort_fn):
+        for entry in dictionaries(self, val_type, Sections(section_header, section_print_fn, bucket_fn, bucket_sort_fn)):
             print(entry)
 
     # How the above reads and writes
