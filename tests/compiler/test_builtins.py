@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from itertools import product
 from typing import TYPE_CHECKING
 
@@ -141,3 +142,53 @@ def test_fences_have_their_order() -> None:
         text = f"void f(void) {{ __atomic_thread_fence({word}); }}"
         assert f"fence {order}" in compile_source(text, target="host", emit="ir").data.decode()
     assert "fence seq_cst" in compile_source("void f(void) { __sync_synchronize(); }", target="host", emit="ir").data.decode()
+    none = compile_source("void f(void) { __atomic_signal_fence(5); }", target="host", emit="ir").data.decode()
+    assert not re.search("fence (acq|rel|seq)", none)
+
+
+ATOMIC, XCHG = 0xDB, 0xE1  # the opcode for 8 bytes, and what its immediate says
+
+
+@pytest.mark.kernel
+def test_a_fence_is_an_exchange_in_bpf(program: Callable[..., Program]) -> None:
+    """LLVM 19 ends itself at a fence; an exchange orders everything, as each atomic instruction that fetches does."""
+    made = program(
+        "int all(void *c) { __sync_synchronize(); return 3; }"
+        "int none(void *c) { __atomic_thread_fence(__ATOMIC_RELAXED); __atomic_signal_fence(__ATOMIC_SEQ_CST); return 4; }"
+    )
+    assert [(name, made.run(name)) for name in ("all", "none")] == [("all", 3), ("none", 4)]
+    found = {name: [imm for op, *_, imm in made.instructions(name) if op == ATOMIC] for name in ("all", "none")}
+    assert found == {"all": [XCHG], "none": []}
+
+
+@pytest.mark.parametrize(
+    ("declared", "call", "said"),
+    [
+        ("char x", "__sync_fetch_and_add(&x, 1)", "would need an atomic instruction for 1 byte, and BPF has them for 4 and 8"),
+        ("short x", "__sync_bool_compare_and_swap(&x, 1, 2)", "an atomic instruction for 2 bytes, and BPF has them for 4 and 8"),
+        ("__int128 x", "__atomic_exchange_n(&x, 1, 5)", "an atomic instruction for 16 bytes, and BPF has them for 4 and 8"),
+        ("int x", "__atomic_test_and_set(&x, 5)", "an atomic instruction for 1 byte, and BPF has them for 4 and 8"),
+        ("int x", "__sync_fetch_and_nand(&x, 1)", "has no instruction in BPF"),
+        ("int *x", "__sync_fetch_and_or(&x, 1)", "works on a pointer to an integer, not 'int **'"),
+        ("int x", "__atomic_thread_fence()", "takes a memory order"),
+    ],
+)
+def test_what_bpf_has_no_atomic_instruction_for(declared: str, call: str, said: str) -> None:
+    with pytest.raises(CompileError, match=re.escape(said)):
+        compile_source(f"{declared}; int f(void *c) {{ {call}; return 0; }}")
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        ("va_arg(n, int)", "va_arg() takes a va_list, not 'int'"),
+        ("va_arg(list, struct unknown)", "'struct unknown' is not defined"),
+        ("va_arg(list, int[2])", "an argument cannot be 'int [2]'"),
+        ("va_start(list)", "va_start() takes a va_list and the last named parameter"),
+        ("va_copy(list, n)", "va_copy() takes a va_list, not 'int'"),
+        ("va_end(n)", "va_end() takes a va_list, not 'int'"),
+    ],
+)
+def test_variadic_builtins_want_a_va_list(call: str, said: str) -> None:
+    with pytest.raises(CompileError, match=re.escape(said)):
+        compile_source(f"struct unknown; void f(int n, ...) {{ __builtin_va_list list; (void)__builtin_{call}; }}", target="host")

@@ -299,6 +299,12 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
         ),
         ("int f(void *c) { int n = bpf_get_smp_processor_id(); char a[n]; return 0; }", "BPF's stack is fixed at load"),
         ("int f(void *c) { double d = 1; return d; }", "BPF has no floating point"),
+        ("int f(struct pt_regs *c, float x) { return 0; }", "BPF has no floating point"),
+        ("static float g(int x) { return x; } int f(void *c) { return g(1); }", "BPF has no floating point"),
+        (
+            "BPF_HASH(m, u32, float); int f(void *c) { u32 k = 0; float *p = m.lookup(&k); return p && ++*p; }",
+            "no floating point",
+        ),
         ("int f(void *c) { char a[600] = {}; bpf_probe_read_kernel(a, 600, c); return a[5]; }", "'f' needs 600 bytes of stack"),
         (
             "int f(struct bpf_raw_tracepoint_args *c) { unsigned __int128 a = c->args[0]; a <<= 70; return a / c->args[1]; }",

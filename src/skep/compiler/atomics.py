@@ -21,7 +21,7 @@ _UPDATES = {
         (f"fetch_{op}", False), (f"fetch_and_{op}", False), (f"{op}_fetch", True), (f"{op}_and_fetch", True)
     )
 } | {"lock_test_and_set": ("xchg", False), "exchange_n": ("xchg", False)}  # fmt: skip
-_FENCES = {1: "acquire", 2: "acquire", 3: "release", 4: "acq_rel"}  # by __ATOMIC_CONSUME and so on
+_FENCES = {0: "", 1: "acquire", 2: "acquire", 3: "release", 4: "acq_rel"}  # by __ATOMIC_RELAXED and so on
 
 
 class _Operation:
@@ -61,8 +61,14 @@ def atomic(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
     args = [calls.e.value(a) for a in node.args]
     what = name.strip("_").partition("_")[2]
     if what in ("synchronize", "thread_fence", "signal_fence"):
-        order = args[0].value if what == "thread_fence" and args and isinstance(args[0], tree.Const) else 0
-        return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [_FENCES.get(int(order), "seq_cst")])
+        if len(args) != (what != "synchronize"):
+            calls.c.error(
+                f"{name}() takes {'no argument' if what == 'synchronize' else 'a memory order'}", node, code="arguments"
+            )
+            return poison(node)
+        known = int(args[0].value) if args and isinstance(args[0], tree.Const) else -1
+        order = "" if what == "signal_fence" else _FENCES.get(known, "seq_cst")
+        return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [order, *args])
     update, rule = _UPDATES.get(what), _RULES.get(what)
     if update is None and rule is None:
         return None
@@ -73,10 +79,27 @@ def atomic(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
         )
         return poison(node)
     operation = _Operation(calls, node, name, what, args, to)
-    if update is not None:
-        return operation.result(to, "atomic_new" if update[1] else "atomic_old", [update[0], args[0], operation.value(1)])
-    assert rule is not None
-    return rule(operation)
+    if calls.c.bpf and rule not in _PLAIN and what != "clear":
+        size = 1 if what == "test_and_set" else to.size
+        if size not in (4, 8):
+            return operation.refused(
+                f"would need an atomic instruction for {size} byte{'s'[: size > 1]}, and BPF has them for 4 and 8"
+            )
+        if update is not None and update[0] == "nand":
+            return operation.refused("has no instruction in BPF: invert what __sync_fetch_and_and() gives, or loop with a bound")
+    if update is None:
+        assert rule is not None
+        return rule(operation)
+    return _update(operation, *update)
+
+
+def _update(o: _Operation, update: str, new: bool) -> tree.Node:
+    type = o.type
+    if update != "xchg" and not ct.is_integer(type):
+        if update not in ("add", "sub") or not isinstance(type, PointerType):
+            return o.refused(f"works on a pointer to an integer, not '{o.args[0].type}'")
+        o.type = ct.LONG  # the pointer is a number: what is added counts bytes
+    return convert(o.result(o.type, "atomic_new" if new else "atomic_old", [update, o.args[0], o.value(1)]), type)
 
 
 def _flag(o: _Operation) -> tree.Node:
@@ -109,6 +132,10 @@ def _store(o: _Operation) -> tree.Node:
     return o.result(ct.VOID, "atomic_store", [o.args[0], stored])
 
 
+def _exchange(o: _Operation) -> tree.Node:
+    return _through_pointers(o)
+
+
 def _through_pointers(o: _Operation) -> tree.Node:
     """__atomic_load, store and exchange without _n: values are behind pointers."""
     count = 4 if o.what == "exchange" else 3
@@ -128,6 +155,8 @@ _RULES: dict[str, Callable[[_Operation], tree.Node]] = {
     **dict.fromkeys(("val_compare_and_swap", "bool_compare_and_swap"), _compare_and_swap),
     **dict.fromkeys(("compare_exchange", "compare_exchange_n"), _compare_exchange),
     **dict.fromkeys(("store_n", "lock_release"), _store),
-    **dict.fromkeys(("load", "store", "exchange"), _through_pointers),
+    **dict.fromkeys(("load", "store"), _through_pointers),
     "load_n": _load,
+    "exchange": _exchange,
 }
+_PLAIN = (_store, _load, _through_pointers)  # these are loads and stores of any size

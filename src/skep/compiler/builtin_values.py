@@ -149,7 +149,19 @@ class BuiltinValues:
     # --- atomics
 
     def _fence(self, node: tree.CallBuiltin) -> str:
-        self.f.emit(f"fence {'seq_cst' if self.m.bpf else node.args[0]}")
+        """A barrier of the order given, for LLVM alone without one; BPF has none but its atomic instructions with a result."""
+        f = self.f
+        order, *evaluated = node.args
+        for argument in evaluated:
+            self.v.scalar(argument)
+        if not order:
+            f.emit('call void asm sideeffect "", "~{memory}"() nounwind')
+        elif self.m.bpf:  # Documentation/bpf/standardization/instruction-set.rst; the x86 and arm64 JITs make it a full barrier
+            slot = f.alloca(8, 8)
+            f.emit(f"store volatile i64 0, ptr {slot}, align 8")
+            f.value(f"atomicrmw volatile xchg ptr {slot}, i64 0 seq_cst, align 8")
+        else:
+            f.emit(f"fence {order}")
         return ""
 
     def _update(self, node: tree.CallBuiltin) -> str:
@@ -166,12 +178,18 @@ class BuiltinValues:
 
     def _atomic_load(self, node: tree.CallBuiltin) -> str:
         address = self.v.scalar(node.args[0])
-        return self.f.value(f"load volatile {llvm_type(node.type)}, ptr {address}, align {node.type.size}")
+        how, order = self._plain_or_atomic(node.type)
+        return self.f.value(f"load {how} {llvm_type(node.type)}, ptr {address}{order}, align {node.type.size}")
 
     def _atomic_store(self, node: tree.CallBuiltin) -> str:
         address, typed = self.v.scalar(node.args[0]), self.v.typed(node.args[1])
-        self.f.emit(f"store volatile {typed}, ptr {address}, align {node.args[1].type.size}")
+        how, order = self._plain_or_atomic(node.args[1].type)
+        self.f.emit(f"store {how} {typed}, ptr {address}{order}, align {node.args[1].type.size}")
         return ""
+
+    def _plain_or_atomic(self, type: ct.Type) -> tuple[str, str]:
+        """How LLVM writes an atomic access: BPF v3 has plain ones only, and 16 bytes would be a call into a library."""
+        return ("volatile", "") if self.m.bpf or type.size > 8 else ("atomic volatile", " seq_cst")
 
     def _compare_exchange(self, node: tree.CallBuiltin) -> str:
         f, v = self.f, self.v

@@ -261,10 +261,17 @@ def _packet_load(calls: Calls, node: ast.Call, name: str) -> tree.Node:
     return tree.CallBuiltin(node.first, node.last, ct.ULLONG, "packet_load", [width, args[0], offset])
 
 
+_VA_ARGUMENTS = {"va_start": "a va_list and the last named parameter", "va_copy": "two va_lists", "va_end": "a va_list"}
+
+
 def _va(calls: Calls, node: ast.Call, name: str) -> tree.Node:
     if calls.c.bpf:
         calls.c.error("BPF functions take a fixed number of arguments", node, code="variadic")
-    args = [calls.e.value(a) for a in node.args]
+    if len(node.args) != (1 if name == "va_end" else 2):
+        calls.c.error(f"{name}() takes {_VA_ARGUMENTS[name]}", node, code="arguments")
+        return poison(node)
+    lists = 2 if name == "va_copy" else 1
+    args = [calls.e.va_list(arg, name) if i < lists else calls.e.value(arg) for i, arg in enumerate(node.args)]
     return tree.CallBuiltin(node.first, node.last, ct.VOID, name, args)
 
 

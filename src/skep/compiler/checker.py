@@ -11,7 +11,7 @@ from typing import Any
 from skep.compiler import ast, dialect, tree
 from skep.compiler import types as ct
 from skep.compiler.declared_types import DeclaredTypes
-from skep.compiler.diagnostics import Diagnostics, closest
+from skep.compiler.diagnostics import NO_FLOATING_POINT, Diagnostics, closest
 from skep.compiler.expressions import Expressions
 from skep.compiler.flow import warn_of_flow
 from skep.compiler.helpers import HELPER_NAMES, HELPERS, KFUNCS
@@ -79,6 +79,9 @@ class Checker:
     def warning(self, message: str, at: Any, *, notes: Iterable[Any] = (), code: str = "") -> None:
         first, last = _span(at)
         self.diagnostics.warning(message, first, last, notes=list(notes), code=code)
+
+    def no_floating_point(self, at: Any) -> None:
+        self.error(NO_FLOATING_POINT, at, code="float")
 
     # --- scopes
 
@@ -390,6 +393,8 @@ class Checker:
         function.type = type
         if not type.returns.complete and not isinstance(type.returns, ct.VoidType):
             self.types.incomplete(type.returns, f"the result of '{token.text}'", token)
+        if self.bpf and isinstance(type.returns, ct.FloatType):
+            self.no_floating_point(token)
         self.function = function
         self.scopes.append(Scope())
         names = [p.declarator.name for p in part.params] if part.params else part.names
@@ -397,6 +402,9 @@ class Checker:
             place = name or token
             if not param_type.complete:
                 self.types.incomplete(param_type, f"parameter '{place.text}'", place)
+                param_type = ct.INT
+            elif self.bpf and isinstance(param_type, ct.FloatType):
+                self.no_floating_point(place)
                 param_type = ct.INT
             var = tree.Variable(name.text if name else "", param_type, "param", place)
             function.params.append(var)

@@ -12,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+NO_FLOATING_POINT = "BPF has no floating point: use integers, for example in thousandths"
 _TAB = 8
 _RESET = "\x1b[0m"
 _BOLD = "\x1b[1m"

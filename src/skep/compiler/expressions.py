@@ -296,7 +296,20 @@ class Expressions:
         type = self.c.types.type_name(node.type)
         if self.c.bpf:
             self.c.error("BPF functions take a fixed number of arguments", node, code="variadic")
-        return tree.CallBuiltin(node.first, node.last, type, "va_arg", [self.value(node.list)])
+        if not ct.is_scalar(type) and not isinstance(type, ct.RecordType):
+            self.c.error(f"an argument cannot be '{type}'", node, code="type")
+            return poison(node)
+        if not type.complete:
+            self.c.types.incomplete(type, "the argument", node)
+            return poison(node)
+        return tree.CallBuiltin(node.first, node.last, type, "va_arg", [self.va_list(node.list, "va_arg")])
+
+    def va_list(self, node: ast.Expr, name: str) -> tree.Node:
+        """An argument that has to be a va_list."""
+        value = self.value(node)
+        if not ct.compatible(value.type, PointerType(self.c.types.va_list_tag())):
+            self.c.error(f"{name}() takes a va_list, not '{value.type}'", node, code="type")
+        return value
 
     def stray_list(self, node: ast.InitList) -> tree.Node:
         self.c.error("a list in braces is only an initialiser", node, code="syntax")

@@ -24,7 +24,7 @@ def numeral(checker: Checker, node: ast.Number) -> tree.Node:
         checker.error(str(error), node, code="number")
         type, value = ct.INT, 0
     if isinstance(type, ct.FloatType) and checker.bpf:
-        checker.error("BPF has no floating point: use integers, for example in thousandths", node, code="float")
+        checker.no_floating_point(node)
         return poison(node)
     return tree.Const(node.first, node.last, type, value)
 

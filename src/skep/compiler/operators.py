@@ -139,7 +139,7 @@ class Operators:
                 self.c.error(f"'{source}' cannot be cast to '{to}'", node, code="cast")
                 return poison(node)
             if self.c.bpf:
-                self.c.error("BPF has no floating point: use integers, for example in thousandths", node, code="float")
+                self.c.no_floating_point(node)
                 return poison(node)
         result = convert(operand, to, explicit=True)
         if result is operand and is_lvalue(operand):  # a cast is never an lvalue

@@ -154,7 +154,7 @@ class Statements:
             var.section = attributes.get("section", "")
             self.c.unit.globals.append(var)
         elif isinstance(type, ct.FloatType) and self.c.bpf:
-            self.c.error("BPF has no floating point: use integers, for example in thousandths", token, code="float")
+            self.c.no_floating_point(token)
         self.c.declare(token.text, var, token)
         init = self.c.init.of(d.init, var, constant=static) if d.init is not None else None
         if not var.type.complete:

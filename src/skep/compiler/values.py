@@ -16,6 +16,7 @@ from skep.compiler.asm_operands import OpaqueAsm
 from skep.compiler.blocks import Blocks
 from skep.compiler.builtin_values import BuiltinValues
 from skep.compiler.call_values import CallValues
+from skep.compiler.diagnostics import NO_FLOATING_POINT
 from skep.compiler.places import Place
 from skep.compiler.types import Type
 
@@ -201,10 +202,10 @@ class Values:
             if isinstance(source, ct.FloatType):
                 if to.width == source.width:
                     return value
-                return f.value(f"{'fpext' if to.width > source.width else 'fptrunc'} {ls} {value} to {lt}")
-            return f.value(f"{'sitofp' if ct.integer(source).signed else 'uitofp'} {ls} {value} to {lt}")
+                return self._real(f"{'fpext' if to.width > source.width else 'fptrunc'} {ls} {value} to {lt}")
+            return self._real(f"{'sitofp' if ct.integer(source).signed else 'uitofp'} {ls} {value} to {lt}")
         if isinstance(source, ct.FloatType):
-            return f.value(f"{'fptosi' if ct.integer(to).signed else 'fptoui'} {ls} {value} to {lt}")
+            return self._real(f"{'fptosi' if ct.integer(to).signed else 'fptoui'} {ls} {value} to {lt}")
         if isinstance(to, ct.PointerType):
             if isinstance(source, ct.PointerType):
                 return value
@@ -215,11 +216,17 @@ class Values:
         have, want = ct.integer(source), ct.integer(to)
         return self.f.resize(value, have.bits, want.bits, have.signed)
 
+    def _real(self, text: str) -> str:
+        """An instruction on floating-point numbers; BPF only copies them."""
+        if self.m.bpf:
+            self.m.error(NO_FLOATING_POINT, self.f.token, "float")
+        return self.f.value(text)
+
     def truth(self, value: str, type: Type) -> str:
         """A scalar as an i1: is it not zero?"""
         t = llvm_type(type)
         if isinstance(type, ct.FloatType):
-            return self.f.value(f"fcmp une {t} {value}, {self._float_zero(type)}")
+            return self._real(f"fcmp une {t} {value}, {self._float_zero(type)}")
         return self.f.value(f"icmp ne {t} {value}, {'null' if t == 'ptr' else 0}")
 
     @staticmethod
@@ -230,7 +237,7 @@ class Values:
         value = self.scalar(node.operand)
         t = llvm_type(node.type)
         if isinstance(node.type, ct.FloatType):
-            return self.f.value(f"fneg {t} {value}")
+            return self._real(f"fneg {t} {value}")
         if node.op == "~":
             return self.f.value(f"xor {t} {value}, -1")
         return self.f.value(f"sub {'nsw ' if ct.integer(node.type).signed else ''}{t} 0, {value}")
@@ -242,7 +249,7 @@ class Values:
     def arithmetic(self, op: str, left: str, right: str, type: Type, right_type: Type, constant: int | None) -> str:
         t = llvm_type(type)
         if isinstance(type, ct.FloatType):
-            return self.f.value(f"{_FLOAT_OPS[op]} {t} {left}, {right}")
+            return self._real(f"{_FLOAT_OPS[op]} {t} {left}, {right}")
         it = ct.integer(type)
         if op in ("<<", ">>"):
             right = self.f.resize(right, ct.integer(right_type).bits, it.bits, False)
@@ -283,7 +290,7 @@ class Values:
         signed, unsigned, floating = _COMPARE[node.op]
         t = llvm_type(type)
         if isinstance(type, ct.FloatType):
-            return self.f.value(f"fcmp {floating} {t} {left}, {right}")
+            return self._real(f"fcmp {floating} {t} {left}, {right}")
         is_signed = ct.is_integer(type) and ct.integer(type).signed
         return self.f.value(f"icmp {signed if is_signed else unsigned} {t} {left}, {right}")
 
