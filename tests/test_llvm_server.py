@@ -6,11 +6,11 @@ import gc
 import os
 import signal
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from support import open_files, own_children
+from waiting import eventually
 
 from skep import llvm, llvm_server
 from skep.compiler import compile_source
@@ -30,6 +30,7 @@ IR = "define i64 @f() { ret i64 7 }"
 def _nothing_is_kept(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     release()
     monkeypatch.setattr(llvm_server._Kept, "compilations", 0)
+    monkeypatch.setattr(llvm_server, "IDLE", 600.0)  # so that none ends of itself in a test that is slow
     yield
     release()
 
@@ -48,13 +49,6 @@ def runs(pid: int) -> bool:
         return False
 
 
-def ends(pid: int, seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while runs(pid) and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return not runs(pid)
-
-
 def forked() -> ForkedWorker:
     return ForkedWorker("bpf", "object", 2)
 
@@ -69,7 +63,7 @@ def test_only_a_program_that_compiles_often_keeps_a_process() -> None:
     assert kept[FEW]
     assert set(objects) == {objects[0]}
     release()
-    assert ends(kept[FEW], 1)
+    eventually(lambda: not runs(kept[FEW]))
 
 
 def test_an_error_of_the_front_end_leaves_the_process_for_the_next() -> None:
@@ -101,18 +95,19 @@ def test_a_process_that_died_is_replaced(number: int) -> None:
         worker.finish(IR)
     pid = kept_pid()
     os.kill(pid, number)
-    assert ends(pid, 10)
+    eventually(lambda: not runs(pid))
     with forked() as worker:
         assert worker.finish(IR)[0][:4] == b"\x7fELF"
     assert kept_pid() not in (0, pid)
 
 
-def test_it_ends_when_nothing_comes() -> None:
+def test_it_ends_when_nothing_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(llvm_server, "IDLE", 0.1)
     before = own_children()
     with forked() as worker:
         worker.finish(IR)
     pid = kept_pid()
-    assert ends(pid, 10)
+    eventually(lambda: not runs(pid))
     assert own_children() <= before  # no zombie either
     with forked() as worker:
         assert worker.finish(IR)[2] == 0
@@ -130,7 +125,7 @@ def test_it_ends_with_its_program() -> None:
     kept = int(os.read(read, 20))
     for fd in (read, write):
         os.close(fd)
-    assert ends(kept, 1)  # less than it would wait for work
+    eventually(lambda: not runs(kept))  # before it has waited for work long enough
 
 
 def test_a_forked_program_does_not_use_its_parents_process() -> None:

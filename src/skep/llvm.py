@@ -9,8 +9,6 @@ from __future__ import annotations
 import os
 import sys
 
-_IDLE = 2  # seconds that a server waits for work
-
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import subprocess
@@ -207,8 +205,8 @@ def _run(llvm: Any, module: Any, machine: Any, arguments: list[str]) -> int:
     return status
 
 
-def _serve(fd: int) -> None:
-    """Fork a worker for each request, until the other end of the socket is closed or nothing comes for a while.
+def _serve(fd: int, patience: float) -> None:
+    """Fork a worker for each request, until the other end of the socket is closed or nothing comes for `patience` seconds.
 
     The first word to the other side is this process's number.
     """
@@ -222,7 +220,7 @@ def _serve(fd: int) -> None:
     _load()
     control = socket.socket(fileno=fd)
     control.sendall(os.getpid().to_bytes(4, "little"))
-    while select.select([control], [], [], _IDLE)[0]:
+    while select.select([control], [], [], patience)[0]:
         request, fds, _, _ = socket.recv_fds(control, 256, 3)
         if not request:
             return
@@ -253,7 +251,7 @@ def _serve(fd: int) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        _serve(int(sys.argv[2]))
+        _serve(int(sys.argv[2]), float(sys.argv[3]))
     else:
         ended = _work(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4], int(sys.argv[5]), sys.argv[6:])
         sys.stderr.flush()

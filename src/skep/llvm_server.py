@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import subprocess
 
 SHUT_WR = 1  # socket.SHUT_WR, of a module that is imported late
+IDLE = 2.0  # seconds that a kept process waits for work
 FEW = 2  # compilations without a kept process: most programs make no more, and nothing shall stay behind them
 
 
@@ -39,7 +40,7 @@ class Server:
         with theirs:
             try:
                 self._starter: subprocess.Popen[bytes] = subprocess.Popen(
-                    [sys.executable, "-P", script, "serve", str(theirs.fileno())],
+                    [sys.executable, "-P", script, "serve", str(theirs.fileno()), str(IDLE)],
                     pass_fds=(theirs.fileno(),), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                 )  # fmt: skip
             except OSError:
@@ -159,8 +160,8 @@ class ForkedWorker:
             self._fds[0] = -1
         result, messages = _all(self._fds[1]), _all(self._fds[2])
         status = self.server.status()
-        self.asked = False
         self._finished(status)
+        self.asked = False  # not before: an interrupt in between would have close() wait for another answer
         return result, messages.decode("utf-8", "replace"), -1 if status is None else status
 
     def _finished(self, status: int | None) -> None:
