@@ -17,14 +17,14 @@ from skep.errors import SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 LOOK = 0.01  # seconds between two looks at the script
 WAITS = 3  # looks in a row that must find the script waiting
 ROUNDS = 2  # of such looks with one for the compiler behind them: what the first waited for may have ended before that one
 UNATTACHED_WAIT = 1.0  # a script that waits this long without a program is ready as well
 QUIET = 2.0  # a script that never waits is ready when it has opened nothing while it computed for this long
-DRAIN = 0.5  # from the command's end to the script's: the script still reads the last events (trace_pipe: four looks a second)
+DRAIN = 0.5  # from the command's end to the script's: it still reads the last events (trace_pipe: four looks a second)
 TERM_TO_KILL = 2.0  # what the command's processes have to end in
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -126,15 +126,14 @@ def _supervise(pid: int, script: int, path: str, command: list[str], seconds: fl
         poll.register(child.pidfd, select.POLLIN)
     left = None if deadline is None else max(0.0, deadline - time.monotonic()) * 1000
     ready = {fd for fd, _ in poll.poll(left)}
-    if not ready & {stop, script}:
-        if ready:
-            time.sleep(DRAIN)
+    over = [stop, script]
+    if not ready & {*over} and not (ready and reads_the_rest(pid, lambda seconds: bool(select.select(over, [], [], seconds)[0]))):
         try:
             os.write(news, DONE)
             signal.pidfd_send_signal(script, signal.SIGINT)
         except (BrokenPipeError, ProcessLookupError):
             pass  # it ended just now
-        select.select([stop, script], [], [])
+        select.select(over, [], [])
     if child is not None:
         child.end()
 
@@ -185,6 +184,27 @@ def stat_fields(pid: int) -> list[str]:
         return []
 
 
+def reads_the_rest(script: int, over: Callable[[float], bool]) -> bool:
+    """Let the script read the last events: for DRAIN, on a busy machine until it waits again or has computed for as long.
+
+    `over` waits some seconds for another end of the script; True when that came.
+    """
+    begin, waits = _computed(stat_fields(script)), 0
+    ended = over(DRAIN)
+    while not ended and waits < WAITS:
+        fields = stat_fields(script)
+        if _computed(fields) - begin >= DRAIN:
+            break
+        waits = waits + 1 if fields[:1] == ["S"] else 0
+        ended = over(LOOK)
+    return ended
+
+
+def _computed(fields: list[str]) -> float:
+    """Seconds of processor time, of /proc/PID/stat (proc(5): utime and stime, here from the state on)."""
+    return sum(map(int, fields[11:13])) / _TICKS
+
+
 def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None) -> bool:
     """Wait until the script has attached its programs and waits (in sleep, poll, read, ...), so that it misses nothing.
 
@@ -199,7 +219,7 @@ def _wait_until_ready(script: int, ends: tuple[int, int], deadline: float | None
             return False
         fields = stat_fields(script)
         waits, rounds = (waits + 1, rounds) if fields[:1] == ["S"] else (0, 0)
-        computed = sum(map(int, fields[11:13])) / _TICKS
+        computed = _computed(fields)
         now = frozenset(_open_files(script))
         if now != opened:
             opened, quiet_since = now, computed

@@ -12,7 +12,7 @@ import sys
 import threading
 import time
 
-from skep.cli.supervise import DRAIN, LOOK, QUIET, UNATTACHED_WAIT, WAITS, stat_fields
+from skep.cli.supervise import LOOK, QUIET, UNATTACHED_WAIT, WAITS, reads_the_rest, stat_fields
 from skep.errors import SkepError
 
 TYPE_CHECKING = False
@@ -81,7 +81,7 @@ class Traced:
             while session.wait(pid, LOOK * 10) is None:
                 if self._over.is_set():
                     return
-            if self._over.wait(DRAIN):
+            if reads_the_rest(self._script, self._over.wait):
                 return
         if not self._over.is_set():
             self._done = True
