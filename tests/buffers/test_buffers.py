@@ -106,8 +106,8 @@ def test_a_signal_ends_a_poll_that_waits_for_ever(bpf: BPF) -> None:
     bpf["events"].open_perf_buffer(lambda *_: None)
     before = signal.signal(signal.SIGALRM, end)
     try:
-        signal.setitimer(signal.ITIMER_REAL, 0.1)
-        with pytest.raises(KeyboardInterrupt):
+        with pytest.raises(KeyboardInterrupt):  # noqa: PT012 - also when it comes before the poll
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
             bpf.perf_buffer_poll()
     finally:
         signal.signal(signal.SIGALRM, before)
@@ -181,10 +181,8 @@ def test_iteration_gives_decoded_copies_and_forgets_nothing_between_two_loops(bp
     call = attach(bpf, "send")
     seen = []
     iterator = iter(events)
-    signal.setitimer(signal.ITIMER_REAL, 0)
     bpf["control"][2] = 0
-    events.open_perf_buffer  # noqa: B018 - the loop opens it
-    first = _after_open(iterator, call)
+    first = _after_open(bpf, iterator, call)
     seen.append(first.n)
     for event in events:
         seen.append(event.n)
@@ -196,13 +194,20 @@ def test_iteration_gives_decoded_copies_and_forgets_nothing_between_two_loops(bp
         next(iter(events))
 
 
-def _after_open(iterator: Any, call: Any) -> Any:
-    """The first event of a loop that opens its buffer when it starts: the calls are made a moment later, by a signal."""
-    before = signal.signal(signal.SIGALRM, lambda *_: call(5))
-    signal.setitimer(signal.ITIMER_REAL, 0.1)
+def _after_open(bpf: BPF, iterator: Any, call: Any) -> Any:
+    """The first event of a loop that opens its buffer when it starts: the calls are made when it waits, by a signal."""
+
+    def tick(*_: object) -> None:
+        if bpf["events"].buffer is not None:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            call(5)
+
+    before = signal.signal(signal.SIGALRM, tick)
+    signal.setitimer(signal.ITIMER_REAL, 0.05, 0.05)
     try:
         return next(iterator)
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
 
 

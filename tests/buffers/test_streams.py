@@ -12,6 +12,7 @@ from typing import Any
 import numpy
 import pytest
 from sample import attach
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.errors import MapError, SkepError
@@ -130,7 +131,7 @@ def test_asyncio_gets_every_record_while_other_tasks_run(bpf: BPF, kind: str) ->
             call(9)
             await asyncio.sleep(0.01)
         bpf.cleanup()
-        await asyncio.wait_for(reader, 5)
+        await asyncio.wait_for(reader, PATIENCE)
 
     asyncio.run(run())
     assert seen == expected(kind, 1, 45)
@@ -250,10 +251,14 @@ def test_a_loop_ends_when_another_thread_closes_the_buffer(bpf: BPF, monkeypatch
     monkeypatch.setattr("skep.buffers.poller.SLICE", 0.05)
     table, call = open_waiting(bpf, "perf")
     call(2)
-    timer = threading.Timer(0.05, bpf.cleanup)
-    timer.start()
-    assert [event.n for event in table] == [1, 2]
-    timer.join()
+    closer = threading.Thread(target=bpf.cleanup)
+    seen = []
+    for event in table:
+        seen.append(event.n)
+        if len(seen) == 2:
+            closer.start()
+    assert seen == [1, 2]
+    closer.join()
 
 
 def test_views_made_anew_share_the_reader_and_the_object_closes_it(bpf: BPF) -> None:
