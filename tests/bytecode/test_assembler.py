@@ -24,6 +24,7 @@ from skep.errors import ObjectError
         ("swap16 %r4", "r4 = bswap16 r4"),
         ("lddw %r5, 0x1122334455667788", "r5 = 0x1122334455667788"),
         ("may_goto +2", "may_goto pc+2"),
+        ("call kernel 1234", "call kernel-function#1234"),
     ],
 )
 def test_notation(text: str, printed: str) -> None:

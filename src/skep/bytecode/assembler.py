@@ -189,6 +189,8 @@ def _call(assembler: _Assembler, index: int, operands: list[str]) -> Instruction
     kind, _, label = target.partition(" ")
     if kind == "local":
         return Instruction(isa.JMP | isa.CALL, 0, isa.PSEUDO_CALL, 0, assembler.target(index, "imm", label.strip()))
+    if kind == "kernel":
+        return Instruction(isa.JMP | isa.CALL, 0, isa.PSEUDO_KFUNC_CALL, imm=int(label, 0))
     return Instruction(isa.JMP | isa.CALL, imm=int(target, 0))
 
 

@@ -12,7 +12,7 @@ from ctypes import addressof, c_char, c_void_p, create_string_buffer, memmove
 
 from skep.engine.kernel import batch, syscall
 from skep.engine.kernel.syscall import errno_text, last_errno
-from skep.errors import MapError
+from skep.errors import MapError, SkepError
 from skep.object.kinds import MAP_TYPES, map_types
 
 TYPE_CHECKING = False
@@ -20,11 +20,14 @@ if TYPE_CHECKING:
     from mmap import mmap
 
     from skep.engine.kernel.batch import Data
+    from skep.engine.kernel.hash_walk import HashWalk
     from skep.engine.kernel.syscall import Buffer
     from skep.object.model import MapSpec
 
 ARENA = MAP_TYPES["arena"]
 _PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash percpu_cgroup_storage")
+_WALKED = map_types("hash lru_hash percpu_hash lru_percpu_hash")
+_LEAST_WALKED = 1 << 16  # entries; below, making the program costs more than it saves
 # an update may wait for an RCU grace period (maybe_wait_bpf_programs) or take other locks: not with the GIL held
 _SLEEPING = map_types(
     "prog_array perf_event_array cgroup_array array_of_maps hash_of_maps devmap devmap_hash cpumap xskmap sockmap sockhash "
@@ -75,7 +78,8 @@ class KernelMap:
     """One live map. Per-CPU values are align8(value_size) bytes for each possible CPU."""
 
     __slots__ = (
-        "_call", "_no_batch", "_pool", "fd", "key_size", "mappable", "max_entries", "name", "spec", "type", "value_size",
+        "_call", "_no_batch", "_pool", "_walks", "fd", "key_size", "mappable", "max_entries", "name", "spec", "type",
+        "value_size",
     )  # fmt: skip
 
     def __init__(self, spec: MapSpec, fd: int, max_entries: int, possible_cpus: int, *, mappable: bool = False) -> None:
@@ -92,6 +96,8 @@ class KernelMap:
         self._pool: list[_Scratch] = []
         self._call = syscall.element_call_releasing if spec.type in _SLEEPING else syscall.element_call
         self._no_batch: set[int] = set()
+        # a list as the pool is one; None where the elements are never read by a program
+        self._walks: list[HashWalk] | None = [] if spec.type in _WALKED and max_entries >= _LEAST_WALKED else None
 
     # element operations: a pool instead of a lock, list.pop and list.append are atomic
     def _scratch(self) -> _Scratch:
@@ -207,8 +213,13 @@ class KernelMap:
     def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[memoryview, memoryview, int] | None:
         """All elements as (keys, values, count), packed; None where the kernel has no batch call for this kind (5.6).
 
-        `delete` takes them out of the map (hash kinds). `flags`: 0, or BPF_F_LOCK (4).
+        `delete` takes them out of the map (hash kinds). `flags`: 0, or BPF_F_LOCK (4). Hash maps of 65,536 entries and more are
+        read by a program where the kernel has what it takes (6.9): `skep.engine.kernel.hash_walk`.
         """
+        if self._walks is not None and not delete and not flags:
+            walked = self._walk()
+            if walked is not None:
+                return walked
         command = syscall.MAP_LOOKUP_AND_DELETE_BATCH if delete else syscall.MAP_LOOKUP_BATCH
         if command in self._no_batch or not self.key_size or self.max_entries == 0:
             return None
@@ -219,6 +230,35 @@ class KernelMap:
             self._no_batch.add(command)
             return None
         raise self._error(command, read, b"")
+
+    def _walk(self) -> tuple[memoryview, memoryview, int] | None:
+        from skep.engine.kernel.hash_walk import HashWalk
+
+        self._open_fd()
+        walks = self._walks
+        if walks is None:
+            return None
+        walk = None
+        try:
+            walk = walks.pop()
+        except IndexError:
+            pass
+        try:
+            if walk is None or walk.pid != os.getpid():  # the memory that a walk fills is shared with a parent that forked
+                walk = HashWalk(self)
+        except SkepError:  # an older kernel, or one that refuses it: the batch call gives the same
+            self._walks = None
+            return None
+        try:
+            return walk.read()
+        finally:
+            walks.append(walk)
+            if self.fd < 0:  # closed by another thread meanwhile
+                self._close_walks()
+
+    def _close_walks(self) -> None:
+        while self._walks:
+            self._walks.pop().close()
 
     def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None:
         """Write `count` elements, in one call where the kernel has it for this kind (5.6); `flags`: 0, or BPF_F_LOCK (4)."""
@@ -314,6 +354,7 @@ class KernelMap:
             os.close(self.fd)
             self.fd = -1
             self._pool.clear()
+            self._close_walks()
 
     def __enter__(self) -> KernelMap:
         return self
