@@ -1,6 +1,7 @@
-"""Counting in the kernel against sending each event against polling /proc: CPU time per event, and what is seen.
+"""Counting in the kernel against sending each event, polling /proc, stopping the process: time per event, and what is seen.
 
-usage: aggregation.py [--json] [--events N] [--processes N]    needs root. docs/buffers.md says what it shows.
+usage: aggregation.py [--json] [--events N] [--processes N]    docs/buffers.md says what it shows. Without privilege only what
+is stopped (ptrace) is measured, by the user engine.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import json
 import os
 import statistics
+import subprocess
 import sys
 import threading
 import time
@@ -94,7 +96,7 @@ def per_event(events: int) -> dict[str, dict[str, float]]:
     }
     found = {}
     for name, (program, read) in ways.items():
-        with BPF(text=TEXT) as b:
+        with BPF(text=TEXT, engine="kernel") as b:
             b["events"].open_ring_buffer(None)
             b.attach_raw_tracepoint("sys_enter", program)
             b["target"][0] = os.getpid()
@@ -161,7 +163,7 @@ def short_lived(processes: int) -> dict[str, dict[str, float]]:
             "seen_percent": 100 * len(seen) / processes,
             "reader_us_per_process": used[0] / processes * 1e6,
         }
-    with BPF(text=TEXT) as b:
+    with BPF(text=TEXT, engine="kernel") as b:
         b["target"][0] = parent
         b.attach_raw_tracepoint("sched_process_exec", "started")
         run_all()
@@ -175,27 +177,97 @@ def short_lived(processes: int) -> dict[str, dict[str, float]]:
     return found
 
 
+# Makes system calls when it is told to, and says how long one took (ns), and how often it was taken off its CPU
+CALLER = """
+import os, sys, time
+
+def switches():
+    with open("/proc/self/status") as file:
+        return sum(int(line.split()[1]) for line in file if "ctxt_switches" in line)
+
+calls = int(sys.argv[1])
+sys.stdin.readline()
+before, start = switches(), time.perf_counter()
+for _ in range(calls):
+    os.getppid()
+print((time.perf_counter() - start) / calls * 1e9, switches() - before)
+"""
+STOPPED = 20  # times fewer calls where each of them stops the process
+
+
+def context_switches(calls: int, engines: tuple[str, ...]) -> dict[str, dict[str, float]]:
+    """What a process that makes system calls notices: its time for one, and how often it had to wait for somebody."""
+    from skep import BPF
+
+    ways = {
+        "alone": ("", "", calls),
+        "counted in a map": ("kernel", "count", calls),
+        "sent through a ring buffer": ("kernel", "send", calls),
+        "stopped for a tracer (ptrace)": ("user", "count", calls // STOPPED),
+    }
+    found = {}
+    for name, (engine, program, number) in ways.items():
+        command = [sys.executable, "-c", CALLER, str(number)]
+        if not engine:
+            words = subprocess.run(command, input=b"\n", capture_output=True, check=True).stdout.split()
+        elif engine not in engines:
+            continue
+        else:
+            (stdin, go), (answer, stdout) = os.pipe(), os.pipe()
+            with BPF(text=TEXT, engine=engine) as b, open(go, "wb", 0) as go_file, open(answer, "rb") as answer_file:
+                b.attach_raw_tracepoint("sys_enter", program)
+                process = b.trace_command(command, stdin=stdin, stdout=stdout)
+                os.close(stdin)
+                os.close(stdout)
+                b["target"][0] = process.pid
+                go_file.write(b"\n")
+                words = answer_file.read().split()
+                process.wait()
+                if program == "count":
+                    assert b["counts"][process.pid].value == number, (name, number)
+        found[name] = {"ns_per_call": float(words[0]), "switches_per_1000": 1000 * int(words[1]) / number}
+    return found
+
+
 def main() -> int:
+    from skep.errors import PrivilegeError
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--events", type=int, default=400_000)
     parser.add_argument("--processes", type=int, default=300)
     options = parser.parse_args()
-    events, processes = per_event(options.events), short_lived(options.processes)
+    events: dict[str, dict[str, float]] = {}
+    processes: dict[str, dict[str, float]] = {}
+    engines: tuple[str, ...] = ("kernel", "user")
+    try:
+        events, processes = per_event(options.events), short_lived(options.processes)
+    except PrivilegeError as error:
+        print(f"Only what stops the process can be measured here: {error}\n", file=sys.stderr)
+        engines = ("user",)
+    switches = context_switches(options.events, engines)
     if options.json:
-        print(json.dumps({"per_event": events, "short_lived": processes}, indent=2))
+        print(json.dumps({"per_event": events, "short_lived": processes, "switches": switches}, indent=2))
         return 0
+    if events:
+        print_kernels(events, processes, options.processes)
+    print(f"{'a process that makes system calls':<34}{'ns a call':>11}{'context switches in 1000 calls':>33}")
+    for name, row in switches.items():
+        print(f"{name:<34}{row['ns_per_call']:>11.0f}{row['switches_per_1000']:>33.2f}")
+    return 0
+
+
+def print_kernels(events: dict[str, dict[str, float]], processes: dict[str, dict[str, float]], number: int) -> None:
     base = events["a program that does nothing"]["made"]
     print(f"one system call with a program that does nothing: {base:.0f} ns of CPU time. More per event, in ns:")
     print(f"{'':<28}{'in the kernel':>15}{'in the reader':>15}{'together':>10}")
     for name, row in events.items():
         if row["read"]:
             print(f"{name:<28}{row['made'] - base:>15.0f}{row['read']:>15.1f}{row['made'] - base + row['read']:>10.0f}")
-    print(f"{options.processes} processes that live for a millisecond or so:")
+    print(f"{number} processes that live for a millisecond or so:")
     print(f"{'':<28}{'seen':>15}{'reader, us per process':>26}")
     for name, row in processes.items():
         print(f"{name:<28}{row['seen_percent']:>13.1f} %{row['reader_us_per_process']:>26.2f}")
-    return 0
 
 
 if __name__ == "__main__":

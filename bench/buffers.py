@@ -127,10 +127,12 @@ def open_way(way: str) -> tuple[Any, Any]:
     from skep import BPF
 
     program, view, options = WAYS[way]
-    b = BPF(text=TEXT)
+    b = BPF(text=TEXT, engine="kernel")
     table = b[view] if view else None
     if view == "perf":
-        table.open_perf_buffer(None, page_cnt=PAGES // (1 << (len(b.engine.online_cpus) - 1).bit_length()), **options)
+        table.open_perf_buffer(
+            None, page_cnt=PAGES // (1 << (len(b.engine.online_cpus) - 1).bit_length()), lost_cb=lambda _: None, **options
+        )
     elif view == "ring":
         table.open_ring_buffer(None)
     b.attach_raw_tracepoint("sys_enter", program)
@@ -236,7 +238,7 @@ def memory() -> dict[str, int]:
     """KiB of buffer for the same room for one busy CPU, by number of CPUs: perf rings are per CPU, a ring buffer is shared."""
     from skep import BPF
 
-    with BPF(text=TEXT) as b:
+    with BPF(text=TEXT, engine="kernel") as b:
         cpus = len(b.engine.online_cpus)
         b["perf"].open_perf_buffer(None, page_cnt=PAGES)
         b["ring"].open_ring_buffer(None)
@@ -283,4 +285,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from skep.errors import PrivilegeError
+
+    try:
+        sys.exit(main())
+    except PrivilegeError as error:
+        sys.exit(f"this measures the kernel: {error}")

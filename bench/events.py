@@ -134,7 +134,7 @@ class Filled:
         from skep import BPF
 
         self.kind = kind
-        self.bpf = BPF(text=TEXT)
+        self.bpf = BPF(text=TEXT, engine="kernel")
         self.table = self.bpf[kind]
         self.names: dict[str, Any] = {}
         exec(CALLBACK, self.names)
@@ -274,7 +274,7 @@ def live(seconds: float, cpus: list[int]) -> dict[str, dict[str, dict[str, float
         for case in ("callback", "for", "batches"):
             ready, stop = multiprocessing.Event(), multiprocessing.Event()
             child = multiprocessing.Process(target=busy, args=(ready, stop, cpus[-1]))
-            with BPF(text=TEXT) as b:
+            with BPF(text=TEXT, engine="kernel") as b:
                 table = b[kind]
                 received = 0
 
@@ -381,4 +381,9 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from skep.errors import PrivilegeError
+
+    try:
+        sys.exit(main())
+    except PrivilegeError as error:
+        sys.exit(f"this measures the kernel: {error}")

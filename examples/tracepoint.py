@@ -8,6 +8,7 @@ import sys
 import time
 
 from skep import BPF
+from skep.errors import SkepError
 
 TEXT = """
 struct record { u64 common; long id; unsigned long args[6]; };  // of raw_syscalls:sys_enter, as its format says
@@ -38,7 +39,9 @@ def ns_per_call(calls: int = 200_000) -> float:
 def main() -> None:
     event = sys.argv[1] if len(sys.argv) > 1 else "raw_syscalls:sys_enter"
     category, _, name = event.partition(":")
-    with BPF(text=TEXT) as b:
+    with BPF(text=TEXT, engine="kernel") as b:
+        if not b.tracepoint_exists(category, name):
+            sys.exit(f"there is no tracepoint {event!r}: CATEGORY:EVENT, such as sched:sched_switch")
         tracefs = b.engine.tracefs
         print(f"{event} has the number {tracefs.tracepoint_id(category, name)}; its record:")
         for line in tracefs.format(category, name).splitlines():
@@ -57,4 +60,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SkepError as error:
+        sys.exit(f"tracepoints are the kernel's: {error}")
