@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import NOBODY, ROOT, Skep, Workload, new_files, open_files, started_here
+from waiting import PATIENCE
 
 from skep.btf import kernel_btf
 from skep.engine.kernel.privileges import fix_for, missing_for_bpf
@@ -69,7 +70,7 @@ class TestsRan:
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         release()
-        deadline = time.monotonic() + 20  # what was told to end may take a moment
+        deadline = time.monotonic() + PATIENCE  # what was told to end may take a moment
         while (left := started_here()) and time.monotonic() < deadline:
             time.sleep(0.1)
         self.left = left

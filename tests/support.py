@@ -10,6 +10,7 @@ from multiprocessing import resource_tracker
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from skep.llvm_server import _Kept
 
@@ -99,7 +100,7 @@ class Workload:
     def run(self, *command: str, uid: int | None = None) -> int:
         """Run a command to its end, which must be a success; its process id."""
         process = self.start(*command, uid=uid)
-        output = process.communicate(timeout=60)
+        output = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0, (command, process.returncode, output)
         return process.pid
 

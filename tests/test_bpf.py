@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sample import PATH, attach, open_sample
 from support import ROOT, open_files
+from waiting import PATIENCE, eventually
 
 import skep
 from skep import BPF
@@ -371,7 +372,7 @@ def test_what_a_program_prints_arrives_as_fields(bpf: BPF) -> None:
     message = b"skep test %d: %d"
     wanted = None
     names = {b"<...>"}  # the kernel keeps the names of some processes only, and may know a former one (saved_cmdlines)
-    end = time.monotonic() + 20
+    end = time.monotonic() + PATIENCE
     number = 0
     while wanted is None and time.monotonic() < end:  # again and again: any other reader of trace_pipe takes lines away
         call(1)
@@ -446,12 +447,7 @@ def program_exists(number: int) -> bool:
 
 def gone(programs: list[int]) -> bool:
     """Whether the kernel has freed the programs: it does so a moment (an RCU grace period) after the last close."""
-    end = time.monotonic() + 10
-    while any(program_exists(number) for number in programs):
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.05)
-    return True
+    return eventually(lambda: not any(program_exists(number) for number in programs))
 
 
 def use_everything(bpf: BPF, *, tracepoint: bool = True) -> int:
@@ -560,6 +556,6 @@ def test_ends_of_a_process_detach_everything(callback: str, number: int | None, 
         assert program_exists(program)
         time.sleep(0.1)  # into perf_buffer_poll
         process.send_signal(number)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert (errors.strip().splitlines() or [""])[-1].partition(":")[0] == error
     assert gone([program])

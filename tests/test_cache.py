@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import PATIENCE
 
 from skep import cache as cache_module
 from skep.cache import Cache, default_folder
@@ -157,5 +158,5 @@ def test_writers_at_the_same_time_leave_one_whole_entry(tmp_path: Path) -> None:
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     running = [subprocess.Popen([sys.executable, "-c", script, str(folder), letter], env=environment) for letter in "abc"]
-    assert [process.wait(timeout=60) for process in running] == [0, 0, 0]
+    assert [process.wait(timeout=4 * PATIENCE) for process in running] == [0, 0, 0]
     assert len(entries(folder)) == 1

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.bcc import PerfSWConfig, PerfType
@@ -102,7 +103,7 @@ class Running:
 def running(program: Path) -> Iterator[Running]:
     made = Running(program)
     yield made
-    made.process.communicate(timeout=20)
+    made.process.communicate(timeout=PATIENCE)
 
 
 def test_uprobes_in_a_program_by_symbol_pattern_and_address(program: Path, running: Running) -> None:
@@ -137,7 +138,7 @@ def test_a_uprobe_for_one_process_leaves_another_alone(program: Path, running: R
             running.step()
             assert seen(b) == {running.pid: 2}
     finally:
-        other.process.communicate(timeout=20)
+        other.process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize(
@@ -204,7 +205,7 @@ def receiver() -> Iterator[socket.socket]:
     """A UDP socket on the loopback device."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as made:
         made.bind(("127.0.0.1", 0))
-        made.settimeout(5)
+        made.settimeout(PATIENCE)
         yield made
 
 
@@ -243,9 +244,9 @@ from skep import BPF
 from skep.errors import AttachError
 r = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 r.bind(("127.0.0.1", 0))
-r.settimeout(1)
 port = r.getsockname()[1]
-def arrives():
+def arrives(seconds=60):
+    r.settimeout(seconds)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.sendto(b"skep", ("127.0.0.1", port))
     try:
@@ -277,7 +278,12 @@ def in_namespace(script: str) -> list[str]:
             pytest.skip(f"needs {tool}")
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
     done = subprocess.run(
-        [sys.executable, "-c", IN_NAMESPACE + script], capture_output=True, text=True, check=False, timeout=60, env=environment
+        [sys.executable, "-c", IN_NAMESPACE + script],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=4 * PATIENCE,
+        env=environment,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.split("\n")[:-1]
@@ -290,7 +296,7 @@ with BPF(text={text!r}) as b:
     f = b.load_func("f", BPF.XDP)
     print(arrives())
     b.attach_xdp("lo", f, BPF.XDP_FLAGS_SKB_MODE)
-    print(b.links[0].how, arrives(), b["count"][0].value)
+    print(b.links[0].how, arrives(1), b["count"][0].value)
     try:
         with BPF(text={text!r}) as other:
             other.attach_xdp("lo", other.load_func("f", BPF.XDP), BPF.XDP_FLAGS_SKB_MODE)
@@ -314,7 +320,7 @@ def test_tc_drops_packets_on_either_way() -> None:
 with BPF(text={text!r}) as b:
     for direction in ("ingress", "egress"):
         b.attach_tc("lo", "f", direction)
-        print(b.links[0].how, arrives())
+        print(b.links[0].how, arrives(1))
         b.detach_tc("lo", direction)
     print(arrives(), b["count"][0].value)
 """)
@@ -409,7 +415,7 @@ def test_a_program_on_a_cgroup_sees_its_packets_alone(cgroup: Path, receiver: so
         assert b["count"][0].value == 0
         child = subprocess.Popen([sys.executable, "-c", sender], stdin=subprocess.PIPE)
         (cgroup / "cgroup.procs").write_text(str(child.pid))
-        child.communicate(timeout=20)
+        child.communicate(timeout=PATIENCE)
         assert receiver.recv(16) == b"in"
         assert b["count"][0].value == 1
         b.detach_func(function, fd, egress)

@@ -15,6 +15,7 @@ import pytest
 from sample import attach, open_sample
 from support import ROOT, open_files, own_children
 from test_bpf import renamed
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.engine.kernel import syscall
@@ -260,7 +261,7 @@ def test_a_thread_that_waits_for_ever_ends_when_the_object_is_closed() -> None:
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     bpf.cleanup()
-    thread.join(30)
+    thread.join(PATIENCE)
     assert results in ([0], ['no perf buffer is open to poll: call b["name"].open_perf_buffer(callback) first'])
 
 

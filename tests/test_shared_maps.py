@@ -12,6 +12,7 @@ import textwrap
 
 import pytest
 from support import ROOT, open_files
+from waiting import PATIENCE
 
 import skep
 from skep import BPF
@@ -216,7 +217,7 @@ def in_a_bpffs(folder: str, script: str) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "FOLDER": folder},
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=4 * PATIENCE,
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.bcc import USDT, USDTException
@@ -89,7 +90,7 @@ class Running:
 def running(program: Path) -> Iterator[Running]:
     made = Running(program)
     yield made
-    made.process.communicate(timeout=20)
+    made.process.communicate(timeout=PATIENCE)
 
 
 def test_probes_of_a_file_are_listed(program: Path) -> None:
@@ -158,7 +159,7 @@ def test_a_probe_in_several_places_reads_each_as_its_own(program: Path, running:
             assert seen == {1 << 8 | 65: 1, 2 << 8 | 65: 1, 1 << 8 | 66: 1, 2 << 8 | 66: 1}
             assert b.num_open_uprobes() == 4
     finally:
-        other.process.communicate(timeout=20)
+        other.process.communicate(timeout=PATIENCE)
 
 
 @pytest.mark.kernel

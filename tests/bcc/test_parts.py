@@ -6,11 +6,11 @@ import ctypes
 import os
 import subprocess
 import sys
-import time
 from types import SimpleNamespace
 
 import pytest
 from support import ROOT
+from waiting import PATIENCE, eventually
 
 from skep import BPF, compile
 from skep.bcc import ArgString, Perf, PerfEventSampleFormat, PerfSWConfig, StrcmpRewrite, SymbolCache, disassembler, tcp
@@ -56,7 +56,7 @@ pid = run_cmd(["/bin/sh", "-c", "exit 3"])
 time.sleep(0.05)
 assert not cmd_exited() and os.readlink(f"/proc/{pid}/exe") == os.readlink("/proc/self/exe")
 cmd_ready()
-for _ in range(500):
+for _ in range(6000):
     if cmd_exited():
         break
     time.sleep(0.01)
@@ -108,10 +108,7 @@ def test_language_of_a_process() -> None:
     assert detect_language(["c"], os.getpid()) is None
     assert detect_language(["c"], 1 << 30) is None
     with subprocess.Popen(["/bin/sleep", "60"]) as child:
-        for _ in range(500):
-            if os.readlink(f"/proc/{child.pid}/exe").endswith("/sleep") and detect_language(["c"], child.pid):
-                break
-            time.sleep(0.01)
+        eventually(lambda: os.readlink(f"/proc/{child.pid}/exe").endswith("/sleep") and detect_language(["c"], child.pid))
         assert detect_language(["c", "python"], child.pid) == "c"
         child.kill()
 
@@ -164,7 +161,7 @@ int on_fault(struct bpf_perf_event_data *ctx) {
     try:
         with BPF(text=text, cflags=[f"-DPID={child.pid}"]) as bpf:
             bpf.attach_perf_event_raw(attr=attr, fn_name=b"on_fault", pid=-1, cpu=-1)
-            child.communicate(b"\n", timeout=20)
+            child.communicate(b"\n", timeout=PATIENCE)
             faults, addresses = (value.value for value in bpf["seen"].values())
             assert 0 < faults == addresses
             bpf.detach_perf_event(attr.type, attr.config)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import FIRST_UID, as_user
+from waiting import PATIENCE
 
 from skep.engine.kernel.tracefs import Tracefs, TracePipe
 
@@ -145,5 +146,5 @@ def test_example_runs_by_itself_and_ends_by_a_signal(skep: Skep, workload: Workl
             break
     assert process.poll() is None, process.communicate()
     process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE)
     assert (err, process.returncode) == ("", 0 if number == signal.SIGINT else -number)

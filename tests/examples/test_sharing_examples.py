@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from support import FIRST_UID, ROOT
+from waiting import PATIENCE
 
 if TYPE_CHECKING:
     from support import Skep, Workload
@@ -19,7 +20,13 @@ pytestmark = pytest.mark.kernel
 
 def run(skep: Skep, *words: str) -> str:
     done = subprocess.run(
-        [sys.executable, *words], cwd=ROOT, env=skep.environment, text=True, capture_output=True, timeout=60, check=False
+        [sys.executable, *words],
+        cwd=ROOT,
+        env=skep.environment,
+        text=True,
+        capture_output=True,
+        timeout=2 * PATIENCE,
+        check=False,
     )
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
@@ -50,7 +57,7 @@ def test_another_process_reads_the_counts_by_the_maps_id(skep: Skep, workload: W
             workload.run("true", uid=FIRST_UID)
         assert f"user id {FIRST_UID}: 3 programs\n" in run(skep, "examples/shared_map.py", id)
         counter.send_signal(signal.SIGINT)
-        assert counter.wait(timeout=20) == 0
+        assert counter.wait(timeout=PATIENCE) == 0
     finally:
         counter.kill()
         counter.communicate()
@@ -80,7 +87,7 @@ def test_two_processes_count_into_a_map_and_a_third_prints_metrics(skep: Skep, w
         ]
         for process in counting:
             process.send_signal(signal.SIGINT)
-        assert [process.wait(timeout=20) for process in counting] == [0, 0]
+        assert [process.wait(timeout=PATIENCE) for process in counting] == [0, 0]
     finally:
         for process in counting:
             process.kill()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import PATIENCE
 
 from skep import BPF, maps
 from skep.engine.kernel import syscall
@@ -212,11 +213,11 @@ def test_messages_go_to_the_socket_of_a_sockmap(program: str, map: str, target: 
         bpf[map][target] = other
         bpf[map][source] = sender.fileno()
         sender.sendall(b"redirected")
-        other.settimeout(5)
+        other.settimeout(PATIENCE)
         assert other.recv(64) == b"redirected"  # a socket that it is not connected to
         del bpf[map][source]
         sender.sendall(b"straight")
-        its_peer.settimeout(5)
+        its_peer.settimeout(PATIENCE)
         assert its_peer.recv(64) == b"straight"
         for pair in pairs:
             for one in pair:
@@ -406,7 +407,7 @@ def test_storage_of_sockets_and_cgroups(cgroup: str) -> None:
             assert sum(leaves) == 3 * 128
         finally:
             os.close(fd)
-            child.communicate(timeout=10)
+            child.communicate(timeout=PATIENCE)
 
 
 def test_storage_of_tasks_inodes_and_cgroups_from_python(tmp_path: Path, cgroup: str) -> None:

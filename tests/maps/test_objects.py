@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.errors import AttachError, MapError
@@ -50,7 +51,7 @@ def test_a_program_chooses_the_socket_of_a_reuseport_group() -> None:
         for one in sockets:
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             one.bind(("127.0.0.1", port))
-            one.settimeout(5)
+            one.settimeout(PATIENCE)
             port = one.getsockname()[1]
         for index, one in enumerate(sockets):
             b["group"][index] = one
@@ -111,7 +112,7 @@ def test_a_program_counts_the_calls_of_a_cgroup(cgroup: str) -> None:
         BPF(text=CALLS_OF_CGROUPS, cflags=[f"-DGETPPID={_GETPPID}"], globals={"wanted": child.pid}) as b,
     ):
         assert cgroup not in b["calls"]
-        child.communicate(b"go\n", timeout=20)
+        child.communicate(b"go\n", timeout=PATIENCE)
         assert b["calls"][cgroup].value == 7
         del b["calls"][cgroup]
         assert b["calls"].get(cgroup) is None

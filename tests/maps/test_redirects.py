@@ -60,7 +60,7 @@ frame = lambda text: (HEAD + text).ljust(60, b"\0")
 def packet_socket(device):
     one = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(0x88b5))
     one.bind((device, 0x88b5))
-    one.settimeout(5)
+    one.settimeout(60)
     return one
 
 found = {}
@@ -102,7 +102,7 @@ with BPF(text=TEXT) as b, packet_socket("a0") as sender:
 
         def receive():
             import select
-            assert select.select([xsk], [], [], 5)[0]
+            assert select.select([xsk], [], [], 60)[0]
             at, size, _ = struct.unpack_from("=QII", received, offsets[2])
             return memory[at:at + size]
 
@@ -120,7 +120,7 @@ def test_packets_are_moved_to_devices_cpus_and_sockets() -> None:
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
         text=True,
         capture_output=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
     if done.returncode == 77:

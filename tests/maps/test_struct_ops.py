@@ -9,10 +9,10 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import pytest
+from waiting import eventually
 
 import skep
 from skep import BPF
@@ -154,10 +154,7 @@ def test_a_killed_process_leaves_nothing_registered() -> None:
         assert child.stdout.readline() == b"up\n"
         assert "skep_dies" in available()
         os.kill(child.pid, signal.SIGKILL)
-    deadline = time.monotonic() + 10
-    while "skep_dies" in available() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert "skep_dies" not in available()
+    eventually(lambda: "skep_dies" not in available())
 
 
 CLANG = """

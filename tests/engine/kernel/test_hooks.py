@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from waiting import PATIENCE
 
 from skep.engine import Hook
 from skep.engine.kernel import kprobe, ladder, syscall
@@ -240,7 +241,7 @@ def test_trace_pipe_gives_what_a_program_prints(engine: KernelEngine, owner: Obj
 
     try:
         with engine.attach(Hook("raw_tracepoint", "sched_process_exec"), load):
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + PATIENCE
             found = False
             while not found and time.monotonic() < deadline:  # another reader of this machine may take a line away: once more
                 child = subprocess.Popen(["/bin/true"])
