@@ -18,7 +18,7 @@ def run(name: str, *options: str, prefix: tuple[str, ...] = ()) -> Any:
         [*prefix, sys.executable, ROOT / "bench" / name, "--json", *options],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
     assert done.returncode == 0, done.stderr

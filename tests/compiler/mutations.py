@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 PROGRAMS = ROOT / "bench" / "programs"
-SECONDS = 10
+SECONDS = 10  # of processor time: a busy machine makes nothing an endless loop
 _EXCEPTION = 254  # the exit status of a process of LLVM's that raised
 _PIECE = 250
 _INSERTED = (
@@ -173,8 +173,8 @@ def front(text: str, target: str) -> tuple[str | None, str, Frames]:
     from skep.compiler.source import SourceFile
     from skep.errors import CompileError
 
-    old = signal.signal(signal.SIGALRM, _alarm)
-    signal.setitimer(signal.ITIMER_REAL, SECONDS)
+    old = signal.signal(signal.SIGPROF, _alarm)
+    signal.setitimer(signal.ITIMER_PROF, SECONDS)
     diagnostics = Diagnostics()
     flags = Flags((f"-I{PROGRAMS}",))
     try:
@@ -187,8 +187,8 @@ def front(text: str, target: str) -> tuple[str | None, str, Frames]:
     except Exception:
         return traceback.format_exc(), "", {}
     finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, old)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        signal.signal(signal.SIGPROF, old)
     return None, ir, frames
 
 
@@ -206,8 +206,8 @@ def back(ir: str, target: str) -> tuple[str | None, bytes]:
         pid = os.fork()
         if not pid:
             os.dup2(said.fileno(), 2)
-            signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            signal.alarm(SECONDS)
+            signal.signal(signal.SIGPROF, signal.SIG_DFL)
+            signal.setitimer(signal.ITIMER_PROF, SECONDS)
             try:
                 os._exit(_work(source.fileno(), result.fileno(), target, "object", 2, []))
             except BaseException:
@@ -219,7 +219,7 @@ def back(ir: str, target: str) -> tuple[str | None, bytes]:
         messages = said.read().decode("utf-8", "replace")
         result.seek(0)
         data = result.read()
-    if status == -signal.SIGALRM:
+    if status == -signal.SIGPROF:
         return f"LLVM took more than {SECONDS} s", b""
     if status < 0 or status == _EXCEPTION:
         return f"{messages}\nLLVM: status {status}", b""
