@@ -498,7 +498,7 @@ class Damaged:
         for number in range(4):
             if any(pair[0] == pair[1] for pair in found) or len({repr(pair) for pair in found}) > 1:
                 return True
-            elsewhere.append(ctypes.create_string_buffer(4096 * 37 * (number + 1)))
+            elsewhere += [ctypes.create_string_buffer(size) for size in (4096 * 37 * (number + 1), *range(64, 8192, 64))]
             other = Damaged(self.real, *self.again, self.memory, self.level)
             try:
                 batch = Batch(self.level)
@@ -539,7 +539,7 @@ def regions_of(maps: list[UserMap]) -> ctypes.Array[ctypes.c_uint64]:
 def content_of(map: UserMap) -> object:
     """What Python sees of a map; what lies behind its memory is still empty."""
     sizes = [size for size in (map.header.values_size, map.header.storage_size) if size]
-    for memory, size in zip(map._memory, sizes, strict=True):
+    for memory, size in zip(map.keep().parts, sizes, strict=False):
         assert not any(memory[size:]), "written behind a map"
     try:
         found = map.batch()
@@ -557,7 +557,9 @@ class Entry:
     """What test_run.py wants of a program."""
 
     def __init__(self, entry: int, environment: Environment, context: Context) -> None:
-        self.entry, self.environment, self.context, self.source = entry, environment, context, None
+        self.environment, self.context, self.source = environment, context, None
+        self.function = lambda: ENTRY(entry)
+        self.hold = tuple
 
 
 def run_packet(entry: int, memory: bytes, environment: Environment, real: Real) -> tuple[object, bytes]:

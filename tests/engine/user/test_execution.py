@@ -49,6 +49,9 @@ class Memory:
     def regions(self) -> list[tuple[int, int, int, int]]:
         return [(ctypes.addressof(self.values), ctypes.sizeof(self.values), self.facts.stride, self.facts.value_size)]
 
+    def keep(self) -> object:
+        return self
+
 
 def with_maps(text: str, *maps: Memory, **options: object) -> Program:
     """`ldmap %r1, N` loads map N."""

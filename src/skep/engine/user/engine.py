@@ -95,7 +95,8 @@ class UserProgram:
 
     def close(self) -> None:
         """Unload it; program arrays that have it lose it."""
-        drop_number(self.fd)
+        if not drop_number(self.fd):
+            return
         arrays, self.arrays = self.arrays, []
         for array, key in arrays:
             array.remove(key, self)
@@ -107,11 +108,12 @@ class UserProgram:
 class UserLink:
     """A program at an event of the tracer's."""
 
-    __slots__ = ("_attached", "_session", "how")
+    __slots__ = ("_attached", "_held", "_session", "how")
 
-    def __init__(self, session: Session, attached: Attached, how: str) -> None:
+    def __init__(self, session: Session, attached: Attached, how: str, held: object) -> None:
         self._session = session
         self._attached: Attached | None = attached
+        self._held = held  # what runs at the event: it stays when the program is closed before its link
         self.how = how
 
     def close(self) -> None:
@@ -119,6 +121,7 @@ class UserLink:
         attached, self._attached = self._attached, None
         if attached is not None:
             self._session.detach_program(attached)
+            self._held = None
 
 
 class UserTracePipe:
@@ -132,6 +135,8 @@ class UserTracePipe:
 
     def fileno(self) -> int:
         """For select and poll."""
+        if self._session.lines < 0:
+            raise SkepError("these lines are closed: the engine that programs print with has ended")
         return self._session.lines
 
     def readline(self, nonblocking: bool = False) -> bytes | None:
@@ -144,12 +149,12 @@ class UserTracePipe:
                 self._buffer = rest
                 return line
             try:
-                self._buffer += os.read(self._session.lines, 65536)
+                self._buffer += os.read(self.fileno(), 65536)
             except BlockingIOError:
                 if nonblocking:
                     return None
                 waiting = poll()
-                waiting.register(self._session.lines, POLLIN)
+                waiting.register(self.fileno(), POLLIN)
                 waiting.poll(1000)
 
     def close(self) -> None:
@@ -164,17 +169,17 @@ class UserEngine:
     def __init__(self) -> None:
         if os.uname().machine != "x86_64":
             raise UnsupportedError(f"the user engine does not know {os.uname().machine} yet", needs="x86-64")
-        self._session: Session | None = None
         code = session.prepare()
         with Uninterrupted():
-            self._session = session.acquire(code)
+            self._open = session.acquire(code)
 
     @property
     def session(self) -> Session:
         """The process's tracer."""
-        if self._session is None:
+        found: Session | None = self.__dict__.get("_open")
+        if found is None:
             raise SkepError("this engine is closed")
-        return self._session
+        return found
 
     @property
     def possible_cpus(self) -> int:
@@ -256,12 +261,13 @@ class UserEngine:
         if not isinstance(program, UserProgram):
             raise AttachError(f"cannot attach to {hook}: the program is not the user engine's")
         machine = program.machine
+        held = machine.hold()
 
         def report(detail: tuple[int, ...]) -> ExecutionError:
             return fault_error(detail, session.TIME_LIMIT, machine.source)
 
         attached = self.session.attach_program(event, program.entry, report, needs_cpu=program.asks_cpu)
-        return UserLink(self.session, attached, event.how)
+        return UserLink(self.session, attached, event.how, held)
 
     # rings and lines
 
@@ -308,13 +314,12 @@ class UserEngine:
 
     def close(self) -> None:
         """The last engine of the process ends what was started and lets go of the rest."""
-        used, self._session = self._session, None
+        used = self.__dict__.pop("_open", None)  # one step: two threads may close
         if used is not None:
             session.release(used)
 
     def __del__(self) -> None:  # an interrupt may come before anyone knows this engine
-        if self.__dict__.get("_session") is not None:
-            self.close()
+        self.close()
 
 
 def _asks_cpu(code: bytes, maps: list[UserMap]) -> bool:

@@ -12,6 +12,7 @@ from _weakref import ref
 from ctypes import c_char_p, c_uint64, c_void_p
 from mmap import PAGESIZE, mmap
 
+from skep.engine.user import running
 from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader, Shape
 from skep.engine.user.session import settle
@@ -59,19 +60,30 @@ _HANDLES: dict[int, Any] = {}
 def new_number(handle: Any) -> int:
     """A number that stands for a live map or program where BCC's interface has an fd."""
     number = _FIRST_NUMBER + next(_IDS)
-    _HANDLES[number] = ref(handle)
+    _HANDLES[number] = ref(handle, lambda _: drop_number(number))
     return number
 
 
-def drop_number(number: int) -> None:
-    """The map or program is closed."""
-    _HANDLES.pop(number, None)
+def drop_number(number: int) -> bool:
+    """The map or program is closed; False when it was before, also by another thread at the same time."""
+    return _HANDLES.pop(number, None) is not None
 
 
 def handle_of(number: int) -> Any:
     """The live map or program that a number stands for; None when there is none."""
     found = _HANDLES.get(number)
     return None if found is None else found()
+
+
+class Memory:
+    """A map's header and the memory behind it, which lasts as long as anyone has this object: handles, programs, runs."""
+
+    __slots__ = ("address", "header", "parts")
+
+    def __init__(self, header: MapHeader) -> None:
+        self.header = header
+        self.address = ctypes.addressof(header)
+        self.parts: list[Any] = []
 
 
 class UserMap:
@@ -96,8 +108,8 @@ class UserMap:
         self.header = MapHeader(
             shape=Shape(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, stride), id=self.fd
         )
-        self._memory: list[mmap] = []
-        self._handles = [1]  # of this memory
+        self._memory: Memory | None = Memory(self.header)
+        self._handles = [True]  # one for each of this memory
         self.holders: list[tuple[MapOfMaps, bytes]] = []  # maps of maps that it was put into, for all handles
 
     @property
@@ -105,13 +117,20 @@ class UserMap:
         """Of the header: what a program has for the map."""
         return ctypes.addressof(self.header)
 
+    def keep(self) -> Memory:
+        """What keeps the map's memory where it is, also when its handles are closed; MapError when they are."""
+        memory = self._memory
+        if memory is None:
+            raise MapError(f"map {self.name!r} is closed", errno=errno.EBADF, map_name=self.name)
+        return memory
+
     @property
     def facts(self) -> MapFacts:
         """What programs are translated for; the content of a frozen array is constant."""
         spec = self.spec
         content = None
         if self._frozen and spec.type == MAP_TYPES["array"] and spec.initial is not None:
-            content = self._memory[0][: self.value_size]
+            content = self.keep().parts[0][: self.value_size]
         return MapFacts(
             spec.type, spec.key_size, spec.value_size, self.max_entries,
             flags=spec.flags, stride=int(self.header.shape.stride), content=content, inner=self._inner_facts(),
@@ -145,7 +164,7 @@ class UserMap:
 
     def _new_memory(self, size: int) -> int:
         memory = mmap(-1, (size + PAGESIZE - 1) // PAGESIZE * PAGESIZE)
-        self._memory.append(memory)
+        self.keep().parts.append(memory)
         return ctypes.addressof(ctypes.c_char.from_buffer(memory))
 
     # what a kind may do without
@@ -203,43 +222,34 @@ class UserMap:
         return {
             "type": self.type, "id": self.fd, "key_size": self.key_size, "value_size": self.spec.value_size,
             "max_entries": self.max_entries, "map_flags": self.spec.flags, "name": self.name,
-            "memlock": sum(len(memory) for memory in self._memory), "frozen": int(self._frozen),
+            "memlock": sum(len(part) for part in self.keep().parts if isinstance(part, mmap)), "frozen": int(self._frozen),
         }  # fmt: skip
 
     def share(self, spec: MapSpec) -> UserMap:
         """One more handle of the same memory, seen as `spec` says."""
-        self._check(bytes(self.key_size))
+        self.keep()
         other = type(self).__new__(type(self))
         for kind in type(self).__mro__:
             for name in getattr(kind, "__slots__", ()):
                 if hasattr(self, name) and name != "__weakref__":
                     setattr(other, name, getattr(self, name))
         other.spec, other.fd = spec, new_number(other)
-        self._handles[0] += 1
+        self._handles.append(True)
         return other
 
     def close(self) -> None:
-        """Forget the memory; with the last handle it is unmapped, and no program that uses the map may run any more."""
-        memories, self._memory = self._memory, []
-        drop_number(self.fd)
-        self.fd = -1
-        if memories:
-            self._handles[0] -= 1
-            if not self._handles[0]:
-                if self.holders:
-                    for holder, key in self.holders:
-                        holder.remove(key, self.header)
-                    self.holders.clear()
-                    settle()
-                self.header.values = self.header.storage = None
-                self._unmap(memories)
-
-    def _unmap(self, memories: list[mmap]) -> None:
-        for memory in memories:
-            try:
-                memory.close()
-            except BufferError:  # a numpy array of Python's still shows it: it goes with the array
-                continue
+        """Forget the memory: programs that use the map go on with it, maps of maps lose it with its last handle."""
+        memory = self._memory
+        if memory is None or not drop_number(self.fd):
+            return
+        self.fd, self._memory = -1, None
+        self._handles.pop()
+        if not self._handles and self.holders:
+            for holder, key in self.holders:
+                holder.remove(key, self.header)
+            self.holders.clear()
+            settle()
+            running.keep(memory)
 
     def __enter__(self) -> UserMap:
         return self
@@ -249,14 +259,15 @@ class UserMap:
 
     # helpers of the kinds
 
-    def _check(self, key: bytes, value: bytes | None = None) -> None:
-        if not self._memory:
-            raise MapError(f"map {self.name!r} is closed", errno=errno.EBADF, map_name=self.name)
+    def _check(self, key: bytes, value: bytes | None = None) -> Memory:
+        """The memory, which another thread may close meanwhile: it is there as long as the caller has it."""
+        memory = self.keep()
         self._check_size("key", key, self.key_size)
         if value is not None:
             self._check_size("value", value, self.value_size)
             if self._frozen:
                 raise self._error("update", errno.EPERM, key)
+        return memory
 
     def _check_size(self, what: str, data: Data, size: int) -> None:
         if len(data) != size:
@@ -294,12 +305,11 @@ class UserMap:
 class ArrayMap(UserMap):
     """Arrays, plain and per CPU: element n lies at n * stride."""
 
-    __slots__ = ("_view",)
+    __slots__ = ()
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
         self._allocate(values=self.max_entries * self.header.shape.stride, storage=8)  # storage: the index of an iteration
-        self._view = memoryview(self._memory[0])
 
     def _place(self, key: bytes, operation: str) -> int:
         index = int.from_bytes(key, "little")
@@ -308,20 +318,20 @@ class ArrayMap(UserMap):
         return index * int(self.header.shape.stride)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
-        self._check(key)
+        memory = self._check(key)
         if int.from_bytes(key, "little") >= self.max_entries:
             return None
         place = self._place(key, "lookup")
-        return bytes(self._view[place : place + self.value_size])
+        return bytes(memory.parts[0][place : place + self.value_size])
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        self._check(key, value)
+        memory = self._check(key, value)
         if flags & 3 == 3:
             raise self._error("update", errno.EINVAL, key)
         place = self._place(key, "update")
         if flags & 3 == 1:
             raise self._error("update", errno.EEXIST, key)
-        self._view[place : place + self.value_size] = value
+        memory.parts[0][place : place + self.value_size] = value
 
     def delete(self, key: bytes) -> bool:
         self._check(key)
@@ -331,14 +341,14 @@ class ArrayMap(UserMap):
         return self._next_index(key)
 
     def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
-        self._check(bytes(4))
+        memory = self._check(bytes(4))
         if delete:
             return None
         from array import array
 
         keys = memoryview(array("I", range(self.max_entries))).cast("B")
         stride, size = int(self.header.shape.stride), self.value_size
-        values = bytes(self._view[: self.max_entries * stride])
+        values = memory.parts[0][: self.max_entries * stride]
         if stride != size:
             values = b"".join([values[at : at + size] for at in range(0, len(values), stride)])
         return keys, memoryview(values), self.max_entries
@@ -349,11 +359,8 @@ class ArrayMap(UserMap):
             return None
         if writable and self._frozen:
             raise PermissionError(errno.EPERM, f"map {self.name!r} may only be read: it is frozen")
-        return self._memory[0]
-
-    def _unmap(self, memories: list[mmap]) -> None:
-        self._view.release()
-        super()._unmap(memories)
+        found: mmap = self.keep().parts[0]
+        return found
 
 
 class TableMap(UserMap):
@@ -382,24 +389,24 @@ class TableMap(UserMap):
         self._dump = table.function("hash_dump", c_uint64, c_void_p, c_void_p, c_void_p, c_void_p, c_uint64, c_uint64)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
-        self._check(key)
         return self._value(self._get, key)
 
     def _value(self, function: Any, key: bytes) -> bytes | None:
+        memory = self._check(key)
         value = bytearray(int(self.header.shape.stride))
-        if function(self.address, key, ctypes.addressof(ctypes.c_char.from_buffer(value))):
+        if function(memory.address, key, ctypes.addressof(ctypes.c_char.from_buffer(value))):
             return None
         return bytes(value[: self.value_size])
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        self._check(key, value)
-        number = self._set(self.address, key, value.ljust(int(self.header.shape.stride), b"\0"), flags)
+        memory = self._check(key, value)
+        number = self._set(memory.address, key, value.ljust(int(self.header.shape.stride), b"\0"), flags)
         if number:
             raise self._error("update", number, key)
 
     def delete(self, key: bytes) -> bool:
-        self._check(key)
-        number = self._remove(self.address, key, None)
+        memory = self._check(key)
+        number = self._remove(memory.address, key, None)
         if number == errno.EINVAL:
             raise self._error("delete", number, key)
         return not number
@@ -407,27 +414,26 @@ class TableMap(UserMap):
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
         if self.type == MAP_TYPES["lpm_trie"]:
             return super().lookup_and_delete(key, flags)
-        self._check(key)
         return self._value(self._remove, key)
 
     def next_key(self, key: bytes | None) -> bytes | None:
-        self._check(bytes(self.key_size) if key is None else key)
+        memory = self._check(bytes(self.key_size) if key is None else key)
         following = bytearray(self.key_size)
         address = ctypes.addressof(ctypes.c_char.from_buffer(following))
-        return None if self._next(self.address, key, address) else bytes(following)
+        return None if self._next(memory.address, key, address) else bytes(following)
 
     def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
         """All elements; each that stays meanwhile is in it once."""
         if delete and self.type == MAP_TYPES["lpm_trie"]:
             return None
-        self._check(bytes(self.key_size))
+        memory = self._check(bytes(self.key_size))
         stride, size = int(self.header.shape.stride), self.value_size
         keys, values = (bytearray(self.max_entries * width) for width in (self.key_size, stride))
         key_place, value_place = (ctypes.addressof(ctypes.c_char.from_buffer(part)) for part in (keys, values))
         position, total = c_uint64(0), 0
         while position.value != _END and total < self.max_entries:
             total += self._dump(
-                self.address,
+                memory.address,
                 ctypes.addressof(position),
                 key_place + total * self.key_size,
                 value_place + total * stride,
@@ -470,16 +476,16 @@ class QueueMap(UserMap):
         return self._value(self._remove, key)
 
     def _value(self, function: Any, key: bytes) -> bytes | None:
-        self._check(key)
+        memory = self._check(key)
         if self._remove is None:
             raise self._cannot("read")
         value = bytearray(self.value_size)
-        missing = function(self.address, None, ctypes.addressof(ctypes.c_char.from_buffer(value)))
+        missing = function(memory.address, None, ctypes.addressof(ctypes.c_char.from_buffer(value)))
         return None if missing else bytes(value)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        self._check(key, value)
-        number = self._set(self.address, None, value, flags)
+        memory = self._check(key, value)
+        number = self._set(memory.address, None, value, flags)
         if number:
             raise self._error("update", number, key)
 
@@ -487,6 +493,6 @@ class QueueMap(UserMap):
         """Whether a bloom filter may hold the value."""
         if self._remove is not None:
             raise self._cannot("test")
-        self._check(b"", value)
+        memory = self._check(b"", value)
         asked = bytearray(value)
-        return not self._get(self.address, None, ctypes.addressof(ctypes.c_char.from_buffer(asked)))
+        return not self._get(memory.address, None, ctypes.addressof(ctypes.c_char.from_buffer(asked)))

@@ -5,27 +5,28 @@ from __future__ import annotations
 import ctypes
 import errno
 
+from skep.engine.user import running
 from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader
-from skep.engine.user.maps import TableMap, UserMap, handle_of
+from skep.engine.user.maps import Memory, TableMap, UserMap, handle_of
 from skep.errors import MapError
 from skep.object.kinds import MAP_TYPES
 from skep.object.model import MapSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from mmap import mmap
     from typing import Any
 
 
 class _Slots(UserMap):
     """What is kept: `_kept` by key, its address in memory that programs read."""
 
-    __slots__ = ("_kept",)
+    __slots__ = ("_held", "_kept")
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
         self._kept: dict[bytes, Any] = {}
+        self._held: dict[bytes, object] = {}  # their code or memory: another thread may close them just now
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
         """The number of what is kept for a key."""
@@ -39,6 +40,11 @@ class _Slots(UserMap):
             return keys[0] if keys else None
         following = keys.index(key) + 1
         return keys[following] if following < len(keys) else None
+
+    def _forget(self, key: bytes) -> bool:
+        """It is not in the memory any more."""
+        running.keep(self._held.pop(key, None))
+        return self._kept.pop(key, None) is not None
 
     def _given(self, key: bytes, value: bytes, kind: type | None) -> Any:
         """The object that a number stands for."""
@@ -83,27 +89,28 @@ class ProgramArray(_Slots):
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         program = self._given(key, value, None)
         self.bind(program.machine.context.name)
-        self._slot(key, "update").value = program.entry
+        self._held[key] = program.machine.hold()
+        self._slot(self.keep(), key, "update").value = program.entry
         self._kept[key] = program
         if (self, key) not in program.arrays:
             program.arrays.append((self, key))
 
     def delete(self, key: bytes) -> bool:
-        self._check(key)
-        self._slot(key, "delete").value = 0
-        return self._kept.pop(key, None) is not None
+        self._slot(self._check(key), key, "delete").value = 0
+        return self._forget(key)
 
     def remove(self, key: bytes, program: Any) -> None:
         """A program is closed: it is not called any more."""
-        if self.header.values and self._kept.get(key) is program:
-            self._slot(key, "delete").value = 0
-            del self._kept[key]
+        memory = self._memory
+        if memory is not None and self._kept.get(key) is program:
+            self._slot(memory, key, "delete").value = 0
+            self._forget(key)
 
-    def _slot(self, key: bytes, operation: str) -> ctypes.c_uint64:
+    def _slot(self, memory: Memory, key: bytes, operation: str) -> ctypes.c_uint64:
         index = int.from_bytes(key, "little")
         if index >= self.max_entries:
             raise self._error(operation, errno.E2BIG, key)
-        return ctypes.c_uint64.from_address(self.header.values + 8 * index)
+        return ctypes.c_uint64.from_buffer(memory.parts[0], 8 * index)
 
 
 class MapOfMaps(_Slots):
@@ -125,6 +132,7 @@ class MapOfMaps(_Slots):
         else:
             self._table = TableMap(MapSpec(spec.name, MAP_TYPES["hash"], spec.key_size, 8, spec.max_entries), cpus)
             self._allocate(storage=8)
+            self.keep().parts.append(self._table)
             self.header.spare[0] = self._table.address
 
     def _inner_facts(self) -> MapFacts:
@@ -144,36 +152,34 @@ class MapOfMaps(_Slots):
                 )
         if flags and (key in self._kept) == (flags == 1):
             raise self._error("update", errno.EEXIST if flags == 1 else errno.ENOENT, key)
-        self._set(key, map.address, "update")
+        held = map.keep()
+        self._set(key, held.address, "update")
+        self._held[key] = held
         self._kept[key] = map
         if (self, key) not in map.holders:
             map.holders.append((self, key))
 
     def delete(self, key: bytes) -> bool:
         self._check(key)
-        if self._kept.pop(key, None) is None:
+        if key not in self._kept:
             return False
         self._set(key, 0, "delete")
-        return True
+        return self._forget(key)
 
     def remove(self, key: bytes, header: MapHeader) -> None:
         """A map's memory goes: it is not found any more."""
-        if self.header.storage and key in self._kept and self._kept[key].header is header:
+        found = self._kept.get(key)
+        if self._memory is not None and found is not None and found.header is header:
             self._set(key, 0, "delete")
-            del self._kept[key]
+            self._forget(key)
 
     def _set(self, key: bytes, address: int, operation: str) -> None:
         if self._table is None:
             index = int.from_bytes(key, "little")
             if index >= self.max_entries:
                 raise self._error(operation, errno.E2BIG, key)
-            ctypes.c_uint64.from_address(self.header.storage + 8 * index).value = address
+            ctypes.c_uint64.from_buffer(self.keep().parts[0], 8 * index).value = address
         elif address:
             self._table.update(key, address.to_bytes(8, "little"))
         else:
             self._table.delete(key)
-
-    def _unmap(self, memories: list[mmap]) -> None:
-        if self._table is not None:
-            self._table.close()
-        super()._unmap(memories)

@@ -9,7 +9,7 @@ import ctypes
 import os
 from struct import Struct
 
-from skep.engine.user import layout
+from skep.engine.user import layout, running
 from skep.engine.user.facts import MEMORY
 from skep.engine.user.jit import compile_program
 from skep.errors import ExecutionError, InvalidInstruction, MemoryFault, TimeLimit
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         @property
         def address(self) -> int: ...
         def regions(self) -> Sequence[tuple[int, int, int, int]]: ...
+        def keep(self) -> object: ...  # its memory is there as long as this
 
 
 TIME_LIMIT = 2.0  # seconds
@@ -87,6 +88,13 @@ class Environment:
         """Where the struct skep_env is."""
         return ctypes.addressof(self.env)
 
+    def copy(self) -> layout.Env:
+        """One for a run that other threads' runs shall not meet; it points to this one's task."""
+        env = layout.Env.from_buffer_copy(self.env)
+        env.fault = env.deadline = env.tail_calls = 0
+        self.env.random = self.env.random * 0x5851F42D4C957F2D % (1 << 64) | 1
+        return env
+
 
 _cpu: Callable[[], int] = ctypes.CDLL(None).sched_getcpu
 
@@ -106,9 +114,7 @@ class Program:
     """
 
     __slots__ = (
-        "_batches",
-        "_code",
-        "_is_closed",
+        "_alive",
         "_kept",
         "_regions",
         "_runner",
@@ -132,6 +138,8 @@ class Program:
         source: Callable[[int], str] | None = None,
         ranges: bool = True,
     ) -> None:
+        # machine code, and the maps' memory: as in the kernel a program keeps its maps
+        self._alive: list[object] = [map.keep() for map in maps]
         built, self.writes = compile_program(code, context, [map.facts for map in maps], references or {}, ranges=ranges)
         self.context = context
         self.maps = list(maps)
@@ -141,10 +149,9 @@ class Program:
         self._regions = (ctypes.c_uint64 * (1 + 4 * len(rows)))(len(rows), *[word for row in rows for word in row])
         imports = {f"map_{index}": map.address for index, map in enumerate(maps)}
         imports["regions"] = ctypes.addressof(self._regions)
-        self._code = NativeCode(built, imports)
-        self._is_closed = False
-        self._batches = 0  # that other threads run now
-        self.entry = self._code.address("entry")
+        native = NativeCode(built, imports)
+        self._alive.append(native)
+        self.entry: int = native.address("entry")
         self._make_run()
 
     run: Callable[[bytes], int]  # Runs once over a context: its bytes in, r0 out. Raises MemoryFault, TimeLimit, ...
@@ -169,7 +176,7 @@ class Program:
         )
         method = _Method(b"run", ways.address("skep_run"), _METH_O, b"Run the program over a context; gives r0.")
         # what the machine code points to lives as long as the function: as its module
-        kept = (self._code, self.environment, self._regions, self.maps, scratch, fault, other, method, ways)
+        kept = (self._alive, self.environment, self._regions, self.maps, scratch, fault, other, method, ways)
         new: Any = ctypes.pythonapi.PyCFunction_NewEx
         new.restype = ctypes.py_object
         new.argtypes = [ctypes.c_void_p, ctypes.py_object, ctypes.py_object]
@@ -188,13 +195,19 @@ class Program:
             buffer = (ctypes.c_char * max(size, 1)).from_buffer_copy(bytes(given).ljust(1, b"\0"))
         else:
             buffer = (ctypes.c_char * size).from_buffer(given)
-        env = self.environment.env
-        env.ctx_size, env.deadline, env.tail_calls = size, 0, 0
-        function: Any = ctypes.PYFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)(self.entry)
-        result: int = function(ctypes.addressof(buffer), self.environment.address)
+        env = self.environment.copy()
+        env.ctx_size = size
+        with Held(self):
+            result: int = self.function(gil=True)(ctypes.addressof(buffer), ctypes.addressof(env))
         if env.fault:
             raise_fault(env, self.source)
         return result
+
+    def function(self, *, gil: bool = False) -> Callable[[int, int], int]:
+        """The entry as ctypes calls it."""
+        kind: Any = ctypes.PYFUNCTYPE if gil else ctypes.CFUNCTYPE
+        function: Callable[[int, int], int] = kind(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)(self.entry)
+        return function
 
     def _needs_no_packet(self) -> None:
         if self.context.packet is not None:
@@ -224,37 +237,45 @@ class Program:
             buffer = (ctypes.c_char * len(contexts)).from_buffer(contexts)
         number = ctypes.c_uint64
         batch = _ways_in().function("skep_batch", number, *[ctypes.c_void_p] * 2, *[number] * 3, ctypes.c_void_p)
-        own = self.environment.env
-        env = layout.Env.from_buffer_copy(own)  # of its own: other threads may run programs meanwhile
-        own.random = own.random * 0x5851F42D4C957F2D % (1 << 64) | 1
-        runner = self._runner[:8] + ctypes.addressof(env).to_bytes(8, "little") + self._runner[16:]
-        self._batches += 1
-        try:
+        env = self.environment.copy()
+        with Held(self):
+            runner = self._runner[:8] + ctypes.addressof(env).to_bytes(8, "little") + self._runner[16:]
             done = batch(id(runner) + _BYTES_AT, buffer, size, size, count, results.buffer_info()[0])
-        finally:
-            self._batches -= 1
-            self._unmap()
         if done < count:
             raise_fault(env, self.source)
         return results
 
     def close(self) -> None:
-        """Unmap the machine code: `run` raises from now on, and `entry` must not be called from machine code any more."""
+        """Forget the machine code and the maps: `run` raises from now on; runs of other threads come to their end."""
         self.entry = _ways_in().address("skep_closed")
         ctypes.memmove(id(self._runner) + _BYTES_AT, self.entry.to_bytes(8, "little"), 8)
-        self._is_closed = True
-        self._unmap()
+        running.keep(self.hold())
+        self._alive.clear()
 
-    def _unmap(self) -> None:
-        """The machine code goes when the program is closed and the last batch of another thread has ended."""
-        if self._is_closed and not self._batches:
-            self._code.close()
+    def hold(self) -> tuple[object, ...]:
+        """The machine code and the maps' memory, which stay while someone has this; `entry` is looked at afterwards."""
+        return tuple(self._alive)
 
     def __enter__(self) -> Program:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+class Held:
+    """While a program runs that another thread may close."""
+
+    __slots__ = ("_number",)
+
+    def __init__(self, program: Program) -> None:
+        self._number = running.begin(program.hold())
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        running.end(self._number)
 
 
 class _Failed:

@@ -77,9 +77,9 @@ class _Wake:
             pass
 
     def close(self) -> None:
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+        fd, self.fd = self.fd, -1  # in this order: another thread may close it, too
+        if fd >= 0:
+            os.close(fd)
 
 
 class UserRing(_Wake):
@@ -101,9 +101,6 @@ class UserRing(_Wake):
                 if _LIBC.mmap(base + place, length, _PROT_READ_WRITE, _MAP_SHARED_FIXED, memory, offset) != base + place:
                     number = ctypes.get_errno()
                     raise OSError(number, f"mapping a ring buffer of {size} bytes: {os.strerror(number)}")
-        except BaseException:
-            self.unmap()
-            raise
         finally:
             if memory >= 0:
                 os.close(memory)
@@ -111,22 +108,14 @@ class UserRing(_Wake):
     def close(self) -> None:
         """The memory is the map's: it goes with it."""
 
-    def unmap(self) -> None:
-        """Close the eventfd and the memory."""
+    def __del__(self) -> None:
         super().close()
-        for name in ("consumer", "data"):
-            memory = getattr(self, name, None)
-            try:
-                if memory is not None:
-                    memory.close()
-            except BufferError:  # a producer's views are left: it goes with the last of them
-                pass
 
 
 class RingMap(UserMap):
-    """A ring buffer, or a user ring buffer: its memory lives as long as the map; Python's side looks at the same."""
+    """A ring buffer, or a user ring buffer: Python's side looks at the same memory as programs."""
 
-    __slots__ = ("ring",)
+    __slots__ = ()
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
@@ -136,20 +125,23 @@ class RingMap(UserMap):
         self.max_entries = size
         self._allocate(storage=ctypes.sizeof(_RingState))
         try:
-            self.ring = UserRing(size)
+            ring = UserRing(size)
         except (OSError, ValueError, OverflowError) as error:
             self.close()
             raise MapError(f"cannot create ring buffer {spec.name!r}: {error}", errno=errno.ENOMEM, map_name=spec.name) from error
+        self.keep().parts.append(ring)
         state = _RingState.from_address(self.header.storage)
-        state.consumer, state.producer, state.size = _address(self.ring.consumer), _address(self.ring.data), size
+        state.consumer, state.producer, state.size = _address(ring.consumer), _address(ring.data), size
         state.data = state.producer + PAGESIZE
-        state.wake = self.ring.fd
+        state.wake = ring.fd
         # the way from a record to its ring (ringbuf.c: RING_AT), behind the position that the reader looks at
-        self.ring.data[_RING_AT : _RING_AT + 8] = ctypes.addressof(state).to_bytes(8, "little")
+        ring.data[_RING_AT : _RING_AT + 8] = ctypes.addressof(state).to_bytes(8, "little")
 
-    def _unmap(self, memories: list[mmap]) -> None:
-        self.ring.unmap()
-        super()._unmap(memories)
+    @property
+    def ring(self) -> UserRing:
+        """The memory of the records, with its eventfd."""
+        found: UserRing = self.keep().parts[1]
+        return found
 
 
 class ProducerRing:
@@ -245,9 +237,11 @@ class PerfMap(UserMap):
 
     def slot(self, cpu: int) -> _PerfState:
         """The state of one CPU's ring."""
-        if not 0 <= cpu < self.max_entries or not self._memory:
+        memory = self.keep()
+        if not 0 <= cpu < self.max_entries:
             raise MapError(f"perf buffer {self.name!r} has no CPU {cpu}: max_entries is {self.max_entries}", map_name=self.name)
-        return _PerfState.from_address(self.header.storage + cpu * ctypes.sizeof(_PerfState))
+        # the memory stays while the state does: a ring may be closed after its map
+        return _PerfState.from_buffer(memory.parts[0], cpu * ctypes.sizeof(_PerfState))
 
 
 def _address(memory: mmap) -> int:

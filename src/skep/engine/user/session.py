@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     Report = Callable[[tuple[int, ...]], SkepError]
 
 _LINES = 1 << 20  # bytes of lines that programs have printed and nobody has read: what a user without privilege may have
+_NOWHERE = (1 << 64) - 1  # no fd
 _SET_PIPE_SIZE = 1031  # F_SETPIPE_SZ, fcntl(2)
 TIME_LIMIT = 1_000_000_000  # ns that one run of a program may take
 
@@ -44,7 +45,7 @@ class Session:
             time_limit=TIME_LIMIT,
             random=int.from_bytes(os.urandom(8), "little") | 1,
         )
-        self.users = 0
+        self.users: list[bool] = []  # one for each: threads may come and go at once
         self.programs = 0  # attached now
         self._reports: dict[Attached, Report] = {}
         self._statuses: dict[int, int] = {}
@@ -80,6 +81,8 @@ class Session:
         with self._lock:
             if pid in self._statuses:
                 return self._statuses[pid]
+            if self._closed:
+                return None
             ended = _thread.allocate_lock()
             ended.acquire()
             self._waiting.setdefault(pid, []).append(ended)
@@ -109,11 +112,20 @@ class Session:
 
     def close(self) -> None:
         """End what was started, let go of all else."""
-        if not self._closed:
-            self._closed = True
+        with self._lock:
+            closed, self._closed = self._closed, True
+        if closed:
+            return
+        try:
             self.tracer.close()
-            os.close(self.output.fd)
-            os.close(self.lines)
+        finally:
+            for happening in self.tracer.rest():
+                self._hear(happening)
+            self._release()
+            fd, lines = self.output.fd, self.lines
+            self.output.fd, self.lines = _NOWHERE, -1  # first: a program or reader that lives on would meet another's file
+            os.close(fd)
+            os.close(lines)
 
     def _listen(self) -> None:
         try:
@@ -122,13 +134,16 @@ class Session:
                     self._hear(happening)
         except (OSError, ValueError, SkepError):
             if not self._closed:
+                self._release()
                 raise
-        finally:
-            with self._lock:
-                for locks in self._waiting.values():
-                    for lock in locks:
-                        lock.release()
-                self._waiting = {}
+
+    def _release(self) -> None:
+        """Nobody waits any more."""
+        with self._lock:
+            for locks in self._waiting.values():
+                for lock in locks:
+                    lock.release()
+            self._waiting = {}
 
     def _hear(self, happening: Happening) -> None:
         if happening.what == "ended":
@@ -176,13 +191,13 @@ def acquire(code: Code | None = None) -> Session:
     """The session of this process, for one more engine."""
     if not _CURRENT:
         _CURRENT.append(Session(code))
-    _CURRENT[0].users += 1
+    _CURRENT[0].users.append(True)
     return _CURRENT[0]
 
 
 def release(session: Session) -> None:
     """An engine needs it no more; the last one closes it."""
-    session.users -= 1
+    session.users.pop()
     if not session.users:
         if _CURRENT and _CURRENT[0] is session:
             _CURRENT.clear()

@@ -9,7 +9,7 @@ import ctypes
 import struct
 from time import perf_counter_ns
 
-from skep.engine.user.program import raise_fault
+from skep.engine.user.program import Held, raise_fault
 from skep.errors import SkepError
 
 TYPE_CHECKING = False
@@ -53,16 +53,19 @@ def test_run(program: Program, name: str, kind: ProgramKind, data: bytes, ctx: b
 
 def _enter(program: Program, context: Any, size: int, repeat: int) -> tuple[int, int]:
     """The last result and the time of a run; the interpreter's lock is not held."""
-    env = program.environment.env
-    entry: Any = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)(program.entry)
-    place = ctypes.addressof(context)
-    result, begin = 0, perf_counter_ns()
-    for _ in range(max(repeat, 1)):
-        env.ctx_size, env.deadline, env.tail_calls = size, 0, 0
-        result = entry(place, program.environment.address)
-        if env.fault:
-            raise_fault(env, program.source)
-    return result & 0xFFFFFFFF, (perf_counter_ns() - begin) // max(repeat, 1)
+    env = program.environment.copy()
+    env.ctx_size = size
+    place, at = ctypes.addressof(context), ctypes.addressof(env)
+    with Held(program):
+        entry = program.function()
+        result, begin = 0, perf_counter_ns()
+        for _ in range(max(repeat, 1)):
+            env.deadline = env.tail_calls = 0
+            result = entry(place, at)
+            if env.fault:
+                raise_fault(env, program.source)
+        end = perf_counter_ns()
+    return result & 0xFFFFFFFF, (end - begin) // max(repeat, 1)
 
 
 def _run_xdp(

@@ -128,6 +128,7 @@ class Tracer:
         self._happened: list[Happening] = []
         self._lock = _thread.allocate_lock()  # of requests
         self._news = _thread.allocate_lock()  # of what happened
+        self._closing = _thread.allocate_lock()
         self._ended: int | None = None  # the keeper's wait status, or a negated errno
         self._closed = False
         self._joined = _thread.allocate_lock()  # held until the keeper has ended
@@ -239,25 +240,30 @@ class Tracer:
         if not self._happened:
             self._poll(self.fd, timeout)
             self._collect()
-        with self._news:
-            found, self._happened = self._happened, []
-        return found
+        return self.rest()
 
     def close(self) -> None:
         """End what was started (SIGTERM, SIGKILL after 2 s), detach from all else, end the keeper."""
-        if self._closed:
-            return
-        if os.getpid() == self._process and self._ended is None:
-            try:
-                self._end_owned()
-            except SkepError:
-                if self._ended is None:
-                    raise
-            self._request(layout.CLOSE)
-            with self._joined:
-                pass
-        self._closed = True
-        self._close_fds()
+        with self._closing:
+            if self._closed:
+                return
+            if os.getpid() == self._process and self._ended is None:
+                try:
+                    self._end_owned()
+                except SkepError:
+                    if self._ended is None:
+                        raise
+                self._request(layout.CLOSE)
+                with self._joined:
+                    pass
+            self._closed = True
+            self._close_fds()
+
+    def rest(self) -> list[Happening]:
+        """What happened and nobody has heard of, also after the end."""
+        with self._news:
+            found, self._happened = self._happened, []
+        return found
 
     def __enter__(self) -> Tracer:
         return self
@@ -384,10 +390,11 @@ class Tracer:
             self._collect()
 
     def _close_fds(self) -> None:
-        for fd in (self.fd, self._answer, self._idle, self._keeper):
+        fds = self.fd, self._answer, self._idle, self._keeper
+        self.fd = self._answer = self._idle = self._keeper = -1  # first: another thread would meet another's file
+        for fd in fds:
             if fd >= 0:
                 os.close(fd)
-        self.fd = self._keeper = -1
 
 
 class _Tables:
