@@ -33,9 +33,13 @@ def run(skep: Skep, *words: str) -> str:
 
 
 def test_config_measures_only_what_it_is_told_to(skep: Skep) -> None:
-    lines = run(skep, "examples/config.py").splitlines()
-    slow = [re.fullmatch(r"a wait of \d+ ms: (\d+) system calls took more than \d+ ms", line) for line in lines[:3]]
-    assert [int(found[1]) for found in slow if found] == [1, 0, 1]
+    for _ in range(10):  # on a busy machine a wait of 5 ms may take more than 50 ms
+        lines = run(skep, "examples/config.py").splitlines()
+        slow = [re.fullmatch(r"a wait of \d+ ms: (\d+) system calls took more than \d+ ms", line) for line in lines[:3]]
+        counts = [int(found[1]) for found in slow if found]
+        if counts == [1, 0, 1]:
+            break
+    assert counts == [1, 0, 1]
     assert re.fullmatch(r"\d+ system calls of \d+ kinds", lines[3])
     assert lines[4].startswith("variable 'wanted_pid' is in .rodata")
 
