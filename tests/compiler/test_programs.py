@@ -299,6 +299,15 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
         ),
         ("int f(void *c) { int n = bpf_get_smp_processor_id(); char a[n]; return 0; }", "BPF's stack is fixed at load"),
         ("int f(void *c) { double d = 1; return d; }", "BPF has no floating point"),
+        (
+            'static void g(void) {} int f(void *c) { bpf_trace_printk("%d", g()); return 0; }',
+            "no value that could be an argument",
+        ),
+        (
+            "int f(void *c) { int x __attribute__((cleanup(static))) = 1; return x; }",
+            "cleanup takes a function, and 'static' is none",
+        ),
+        ("int x; __attribute__((section(-x))) int f(void *c) { return 0; }", "attribute 'section' takes a text"),
         ("int f(struct pt_regs *c, float x) { return 0; }", "BPF has no floating point"),
         ("static float g(int x) { return x; } int f(void *c) { return g(1); }", "BPF has no floating point"),
         (

@@ -86,13 +86,14 @@ class Binary(Expr):
 
 
 class Assign(Expr):
-    """op is "" for plain assignment, else the binary operator."""
+    """op is "" for plain assignment, else the binary operator; is it `in_parentheses`?"""
 
-    __slots__ = ("op", "left", "right", "token")
+    __slots__ = ("op", "left", "right", "token", "in_parentheses")
     op: str
     left: Expr
     right: Expr
     token: Token
+    in_parentheses: bool
 
 
 class Conditional(Expr):

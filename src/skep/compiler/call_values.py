@@ -122,8 +122,8 @@ class CallValues:
 
         if not is_global_subprogram(function):
             return
-        for arg, origin in zip(node.args, origins, strict=True):
-            if not isinstance(arg.type, ct.PointerType) or points_into_packet(arg.type):
+        for arg, origin, param in zip(node.args, origins, function.params, strict=True):
+            if not isinstance(arg.type, ct.PointerType) or points_into_packet(arg.type) or "btf_decl_tag" in param.attributes:
                 continue
             if origin and kind(origin) not in ("context", "stack", "memory", "packet"):
                 self.m.error(

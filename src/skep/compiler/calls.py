@@ -106,6 +106,9 @@ class Calls:
 
     def default_promotion(self, arg: tree.Node) -> tree.Node:
         """C11 6.5.2.2p6: what an argument without a parameter type becomes."""
+        if isinstance(arg.type, ct.VoidType):
+            self.c.error("this has no value that could be an argument", arg, code="type")
+            return poison(arg)
         if isinstance(arg.type, ct.FloatType) and arg.type.width == 4:
             return convert(arg, ct.DOUBLE)
         return promoted(arg) if ct.is_integer(arg.type) else arg

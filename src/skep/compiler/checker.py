@@ -242,8 +242,11 @@ class Checker:
         for source in sources:
             for attribute in source.attributes:
                 name = attribute.name
-                if name in ("section", "btf_decl_tag", "skep_arguments", "cleanup") and attribute.args:
-                    found[name] = attribute.args[0]
+                if name in ("section", "btf_decl_tag", "skep_arguments", "cleanup", "visibility") and attribute.args:
+                    if isinstance(attribute.args[0], str):
+                        found[name] = attribute.args[0]
+                    else:
+                        self.error(f"attribute '{name}' takes a text", attribute, code="attribute")
                 elif name == "aligned":
                     found["aligned"] = self.types.alignment(attribute.args[0] if attribute.args else None, attribute)
                 elif name in ("always_inline", "noinline", "weak", "packed", "btf_type_tag", "used", "unused", "naked"):
@@ -279,7 +282,7 @@ class Checker:
             else:
                 self.scopes[-1].names[token.text] = function
             self.unit.functions.setdefault(token.text, function)
-        if specifiers.storage == "static" or attributes.get("internal_linkage"):
+        if specifiers.storage == "static" or attributes.get("internal_linkage") or attributes.get("visibility") == "hidden":
             function.linkage = "static"
         if "inline" in specifiers.flags and specifiers.storage != "extern" and function.linkage == "extern" and self.bpf:
             function.linkage = "static"
@@ -398,7 +401,8 @@ class Checker:
         self.function = function
         self.scopes.append(Scope())
         names = [p.declarator.name for p in part.params] if part.params else part.names
-        for name, (_, param_type) in zip(names, type.params, strict=True):
+        given = [self.attributes(p.specifiers, p.declarator) for p in part.params or ()] or [{} for _ in names]
+        for name, (_, param_type), attributes in zip(names, type.params, given, strict=True):
             place = name or token
             if not param_type.complete:
                 self.types.incomplete(param_type, f"parameter '{place.text}'", place)
@@ -407,6 +411,7 @@ class Checker:
                 self.no_floating_point(place)
                 param_type = ct.INT
             var = tree.Variable(name.text if name else "", param_type, "param", place)
+            var.attributes = attributes
             function.params.append(var)
             if name:
                 self.declare(name.text, var, name)

@@ -7,7 +7,7 @@ from skep.compiler.source import SourceFile, Token, where
 from skep.compiler.types import PointerType, Record, RecordType, Type
 
 _ENCODING = {"bool": 2, "float": 4, "signed": 5, "signed_char": 6, "unsigned": 7, "unsigned_char": 8}  # DW_ATE_*
-
+Parameter = tuple[str, Type, tuple[str, ...]]  # name, type, the texts of btf_decl_tag
 
 _ESCAPES = {b: f"\\{b:02X}" for b in range(256) if not 32 <= b < 127 or b in (34, 92)}
 
@@ -34,7 +34,7 @@ class DebugInfo:
         self.unit = self.reserve()
         self.file = self.source_file(main)
         self.globals: list[str] = []
-        self._prototype = False  # is it of a function of the kernel's?
+        self._prototype = False  # is it of a function of the kernel's, or a kptr?
         self._depth = 0  # how many pointers lead to the type at hand
         self.whole: frozenset[str] = frozenset()  # kernel structs that are described whole behind pointers too
 
@@ -90,26 +90,26 @@ class DebugInfo:
         return found
 
     def subprogram(
-        self, found: str, name: str, type: ct.FunctionType, token: Token, params: list[tuple[str, Type]], *, local: bool,
+        self, found: str, name: str, type: ct.FunctionType, token: Token, params: list[Parameter], *, local: bool,
         tags: tuple[str, ...] = (),
     ) -> None:  # fmt: skip
         """A function, into the reserved node that its locations name; its parameters keep their names in BTF."""
         file, _, line, _ = where(token)
         where_ = self.source_file(file)
-        types = [self.type(type.returns), *(self.type(t) for _, t in params)]
+        types = [self.type(type.returns), *(self.type(t) for _, t, _ in params)]
         signature = self.node(f"!DISubroutineType(types: {self.node('!{' + ', '.join(types) + '}')})")
         variables = [
             self.node(
                 f"!DILocalVariable(name: {quote(n)}, arg: {i + 1}, scope: {found}, file: {where_}, line: {line}, "
-                f"type: {self.type(t)})"
+                f"type: {self.type(t)}{self._annotations('decl', own)})"
             )
-            for i, (n, t) in enumerate(params)
+            for i, (n, t, own) in enumerate(params)
         ]
         self.set(
             found,
             f"distinct !DISubprogram(name: {quote(name)}, scope: {where_}, file: {where_}, line: {line}, type: {signature}, "
             f"scopeLine: {line}, spFlags: {'DISPFlagLocalToUnit | ' if local else ''}DISPFlagDefinition | DISPFlagOptimized, "
-            f"unit: {self.unit}, retainedNodes: {self.node('!{' + ', '.join(variables) + '}')}{self._annotations(tags)})",
+            f"unit: {self.unit}, retainedNodes: {self.node('!{' + ', '.join(variables) + '}')}{self._annotations('decl', tags)})",
         )
 
     def declared_function(self, name: str, type: ct.FunctionType, token: Token) -> str:
@@ -124,10 +124,11 @@ class DebugInfo:
             "flags: DIFlagPrototyped, spFlags: DISPFlagOptimized)"
         )
 
-    def _annotations(self, tags: tuple[str, ...]) -> str:
+    def _annotations(self, kind: str, tags: tuple[str, ...]) -> str:
+        """btf_decl_tag's or btf_type_tag's."""
         if not tags:
             return ""
-        entries = [self.node(f'!{{!"btf_decl_tag", !{quote(tag)}}}') for tag in tags]
+        entries = [self.node(f'!{{!"btf_{kind}_tag", !{quote(tag)}}}') for tag in tags]
         return f", annotations: {self.node('!{' + ', '.join(entries) + '}')}"
 
     def global_variable(
@@ -138,7 +139,8 @@ class DebugInfo:
         var = self.node(
             f"distinct !DIGlobalVariable(name: {quote(name)}, scope: {self.unit}, file: {where_}, line: {line}, "
             f"type: {type_node}, "
-            f"isLocal: {'true' if local else 'false'}, isDefinition: {'true' if defined else 'false'}{self._annotations(tags)})"
+            f"isLocal: {'true' if local else 'false'}, isDefinition: {'true' if defined else 'false'}"
+            f"{self._annotations('decl', tags)})"
         )
         found = self.node(f"!DIGlobalVariableExpression(var: {var}, expr: !DIExpression())")
         self.globals.append(found)
@@ -178,10 +180,13 @@ class DebugInfo:
             case ct.FloatType():
                 return self.node(f"!DIBasicType(name: {quote(t.name)}, size: {t.size * 8}, encoding: {_ENCODING['float']})")
             case ct.PointerType():
+                tags = tuple(tag for tag, bit in ct.TYPE_TAGS.items() if t.to.quals & bit and bit != ct.USER)
+                prototype, self._prototype = self._prototype, self._prototype or bool(tags)  # the kernel looks for a struct
                 self._depth += 1
                 to = self.type(t.to)
                 self._depth -= 1
-                return self.pointer(to)
+                self._prototype = prototype
+                return self.pointer(to, tags)
             case ct.ArrayType():
                 return self.array(self.type(t.of), t.count or 0, t.size)
             case ct.FunctionType():
@@ -199,8 +204,8 @@ class DebugInfo:
                 return self._record(t.record)
         raise AssertionError(t)
 
-    def pointer(self, to: str) -> str:
-        return self.node(f"!DIDerivedType(tag: DW_TAG_pointer_type, baseType: {to}, size: 64)")
+    def pointer(self, to: str, tags: tuple[str, ...] = ()) -> str:
+        return self.node(f"!DIDerivedType(tag: DW_TAG_pointer_type, baseType: {to}, size: 64{self._annotations('type', tags)})")
 
     def array(self, of: str, count: int, size: int) -> str:
         subrange = self.node("!{" + self.node(f"!DISubrange(count: {count})") + "}")

@@ -87,8 +87,8 @@ class DeclaredTypes:
         return tuple(words)
 
     def _type_attribute(self, found: Type, attribute: ast.Attribute) -> Type:
-        if attribute.name == "btf_type_tag" and attribute.args == ["user"]:
-            return found.with_quals(ct.USER)
+        if attribute.name == "btf_type_tag" and attribute.args:
+            return found.with_quals(ct.TYPE_TAGS.get(str(attribute.args[0]), 0))
         if attribute.name == "mode" and attribute.args:
             sizes = {"QI": 1, "HI": 2, "SI": 4, "DI": 8, "TI": 16}
             size = sizes.get(str(attribute.args[0]).strip("_"))

@@ -305,6 +305,9 @@ def register_macros(machine: str) -> dict[str, str]:
     found = {f"PT_REGS_PARM{i + 1}": read(name) for i, name in enumerate(registers["PARM"])}
     found |= {f"PT_REGS_PARM{i + 1}_SYSCALL": read(name) for i, name in enumerate(registers["SYSCALL"])}
     found |= {f"PT_REGS_{name}": read(registers[name]) for name in ("RC", "IP", "SP", "FP", "RET")}
+    found |= {f"{name}_CORE": body for name, body in found.items() if not name.endswith("_SYSCALL")}
+    found |= {f"{name.removesuffix('SYSCALL')}CORE_SYSCALL": found[name] for name in list(found) if name.endswith("_SYSCALL")}
+    found["PT_REGS_SYSCALL_REGS"] = f"(x) ((struct pt_regs *)(((struct pt_regs *)(x))->{registers['PARM'][0]}))"
     found["PT_REGS_SYSCALL_CTX"] = f"(x) ((struct pt_regs *)(((struct pt_regs *)(x))->{registers['PARM'][0]}))"
     return found
 

@@ -30,6 +30,10 @@ def bytes_literal(data: bytes) -> str:
     return "c" + quote_bytes(data)
 
 
+# what parameters of global subprograms are besides memory, by btf_decl_tag (Linux 6.8)
+_TAGGED = {"arg:ctx": "context", "arg:trusted": "btf", "arg:untrusted": "btf"}
+
+
 def is_global_subprogram(function: tree.Function) -> bool:
     """A function that the verifier checks by itself, by what BTF says of its parameters (Linux 5.6)."""
     return function.inlining == "never" and function.linkage != "static" and function.body is not None
@@ -99,9 +103,10 @@ class Emitter:
         if is_global_subprogram(function):
             # the verifier checks a global function by itself: its pointers are what its BTF says
             given = [
-                "wire" if points_into_packet(p.type) else "memory" if isinstance(p.type, ct.PointerType) else ""
+                "wire" if points_into_packet(p.type)
+                else _TAGGED.get(p.attributes.get("btf_decl_tag", ""), "memory") if isinstance(p.type, ct.PointerType) else ""
                 for p in function.params
-            ]
+            ]  # fmt: skip
             return ("context", *given[1:]) if programs.has_context(function) else tuple(given)
         return tuple(args[: len(function.params)])
 

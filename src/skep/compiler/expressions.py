@@ -72,22 +72,10 @@ class Expressions:
         if not ct.is_scalar(found.type):
             self.c.error(f"a condition needs a number or a pointer, not '{found.type}'", node, code="type")
             return poison(node)
-        if isinstance(node, ast.Assign) and not node.op:
-            first = self.c.diagnostics
-            first.warning("an assignment is the condition here; write '==' to compare, or add parentheses around it",
-                          node.token, code="parentheses") if not self._in_parentheses(node) else None  # fmt: skip
+        if isinstance(node, ast.Assign) and not node.op and not node.in_parentheses:
+            message = "an assignment is the condition here; write '==' to compare, or add parentheses around it"
+            self.c.diagnostics.warning(message, node.token, code="parentheses")
         return found
-
-    @staticmethod
-    def _in_parentheses(node: ast.Expr) -> bool:
-        # the tree keeps no parentheses: look at the text before the expression
-        text = node.first.file.text
-        at = node.first.pos - 1
-        depth = 0
-        while at >= 0 and text[at] in " \t\n(":
-            depth += text[at] == "("
-            at -= 1
-        return depth >= 2
 
     # --- primary
 

@@ -188,9 +188,12 @@ class FunctionEmitter:
             m.error(f"'{f.name}' returns in one register of 64 bits, and '{f.type.returns}' is wider", f.token, "type")
         signature = self.signature = m.signature(f.type.returns, [self._incoming(t) for _, t in declared])
         # an offset into a packet is a number to the verifier, whatever C calls it
-        shown = [(v.name or f"arg{i}", ct.ULONG if points_into_packet(t) else t) for i, (v, t) in enumerate(declared)]
+        shown = [
+            (v.name or f"arg{i}", ct.ULONG if points_into_packet(t) else t, tuple(v.attributes.get("btf_decl_tag", "").split()))
+            for i, (v, t) in enumerate(declared)
+        ]
         if entry and not shown:
-            shown = [("ctx", ct.PointerType(ct.VOID))]
+            shown = [("ctx", ct.PointerType(ct.VOID), ())]
         self.scope = m.debug.reserve()
         params = self._parameters(declared)
         if entry:

@@ -5,11 +5,12 @@ The list is closed since Linux 6.2: new kernel functions are kfuncs.
 
 from __future__ import annotations
 
-# kernel functions that macros of libbpf's use: (result, parameters); kernel/bpf/bpf_iter.c, Linux 6.4
+# kernel functions that macros of libbpf's use: (result, parameters); kernel/bpf/{bpf_iter,helpers}.c, Linux 6.4
 KFUNCS: dict[str, tuple[str, str]] = {
     "bpf_iter_num_new": ("int", "struct bpf_iter_num *it, int start, int end"),
     "bpf_iter_num_next": ("int *", "struct bpf_iter_num *it"),
     "bpf_iter_num_destroy": ("void", "struct bpf_iter_num *it"),
+    "bpf_rdonly_cast": ("void *", "const void *obj, __u32 btf_id"),
 }
 
 # name without bpf_: (number, result, parameters); parsed by our own parser when a program uses it

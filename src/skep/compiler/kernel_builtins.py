@@ -139,8 +139,29 @@ def _enum_value(calls: Calls, node: ast.Call, name: str) -> tree.Node:
     return number(node, ct.ULLONG.wrap(found[0]), ct.ULLONG)
 
 
+def _type_id(calls: Calls, node: ast.Call, name: str) -> tree.Node:
+    """The number of a type in the kernel's BTF; clang's 0, its number in the program's own, is not known here."""
+    if _kind(calls, node, 2) != 1:
+        if calls.c.bpf and len(node.args) == 2:
+            calls.c.error("only types of the kernel have a number here: use bpf_core_type_id_kernel()", node, code="builtin")
+        return poison(node)
+    type = calls.e.check(node.args[0]).type
+    kind, tag = "typedef", type.alias
+    if isinstance(type, RecordType):
+        kind, tag = type.record.kind, type.record.tag
+    elif isinstance(type, ct.EnumType) and not tag:
+        kind, tag = "enum", type.definition.tag
+    btf = calls.c.kernel.btf
+    found = btf.find(tag.partition("___")[0], kind) if btf is not None and tag else None
+    if found is None:
+        calls.c.error(f"this kernel's BTF has no '{type.unqualified()}'", node, code="builtin")
+        return poison(node)
+    return number(node, found, ct.UINT)
+
+
 KERNEL_BUILTINS: dict[str, Callable[[Calls, ast.Call, str], tree.Node]] = {
     "preserve_field_info": _field_info,
     "preserve_type_info": _type_info,
     "preserve_enum_value": _enum_value,
+    "btf_type_id": _type_id,
 }

@@ -89,6 +89,8 @@ def loaded(origin: str, type: ct.Type) -> str:
     """The origin of a pointer (or number) that is read from memory of an origin."""
     if isinstance(type, PointerType) and type.to.quals & ct.USER:
         return "user"
+    if isinstance(type, PointerType) and type.to.quals & (ct.KPTR | ct.UNTRUSTED):  # in a map's value: the verifier knows it
+        return "btf"
     where = kind(origin)
     if where == "wire":
         return ""

@@ -39,7 +39,7 @@ def assignment_expression(reader: TokenReader) -> ast.Expr:
         reader.deeper()
         right = assignment_expression(reader)
         reader.depth -= 1
-        return ast.Assign(left.first, right.last, token.text[:-1], left, right, token)
+        return ast.Assign(left.first, right.last, token.text[:-1], left, right, token, False)
     return left
 
 
@@ -186,6 +186,8 @@ def primary_expression(reader: TokenReader) -> ast.Expr:
         else:
             expr = expression(reader)
             reader.expect(")", "to close '('")
+            if isinstance(expr, ast.Assign):
+                expr.in_parentheses = True
         return expr
     if token.text == "_Generic":
         return generic_selection(reader)

@@ -167,6 +167,8 @@ class Statements:
         if static:
             var.init = init
             return None
+        if "cleanup" in attributes and not isinstance(self.c.lookup(attributes["cleanup"]), tree.Function):
+            self.c.error(f"cleanup takes a function, and '{attributes.pop('cleanup')}' is none", token, code="attribute")
         if "cleanup" in attributes:
             text = f"{attributes['cleanup']}(&{token.text})"
             attributes["cleanup"] = self.c.expr.value(self.c.template(text, "cleanup", token))

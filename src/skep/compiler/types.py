@@ -7,8 +7,12 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-CONST, VOLATILE, RESTRICT, USER, ATOMIC = 1, 2, 4, 8, 16
-_QUALIFIER_NAMES = ((CONST, "const"), (VOLATILE, "volatile"), (RESTRICT, "restrict"), (USER, "__user"), (ATOMIC, "_Atomic"))
+CONST, VOLATILE, RESTRICT, USER, ATOMIC, KPTR, UNTRUSTED, PERCPU = (1 << bit for bit in range(8))
+TYPE_TAGS = {"user": USER, "kptr": KPTR, "kptr_untrusted": UNTRUSTED, "percpu_kptr": PERCPU}  # btf_type_tag's
+_QUALIFIER_NAMES = (
+    (CONST, "const"), (VOLATILE, "volatile"), (RESTRICT, "restrict"), (USER, "__user"), (ATOMIC, "_Atomic"), (KPTR, "__kptr"),
+    (UNTRUSTED, "__kptr_untrusted"), (PERCPU, "__percpu_kptr"),
+)  # fmt: skip
 
 
 class Type:
