@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import struct
 
 import pytest
@@ -226,3 +227,29 @@ def test_records_from_python_are_drained_alike() -> None:
 
 def number_bytes(number: int, size: int) -> bytes:
     return number.to_bytes(8, "little").ljust(size, b"\7")[:size]
+
+
+@pytest.mark.parametrize("engine", [pytest.param("kernel", marks=pytest.mark.kernel), "user"])
+def test_a_ring_is_not_drained_by_a_callback_of_its_own(engine: str) -> None:
+    before = """
+BPF_USER_RINGBUF(ring, 1);
+BPF_USER_RINGBUF(other, 1);
+static long count(struct bpf_dynptr *record, u64 *sum) { *sum += 1; return 0; }
+static long take(struct bpf_dynptr *record, u64 *sum) {
+    sum[1] = bpf_user_ringbuf_drain(&ring, count, sum, 0);
+    sum[2] += bpf_user_ringbuf_drain(&other, count, sum, 0);
+    return 0;
+}
+"""
+    body = """
+        u64 sums[3] = {}; put(0, bpf_user_ringbuf_drain(&ring, take, sums, 0));
+        put(1, sums[0]); put(2, sums[1]); put(3, sums[2]);"""
+    with BPF(text=Case("", "raw", body, before=before).text, engine=engine) as b:
+        program = b.load_func("f", BPF.RAW_TRACEPOINT).handle
+        for name, records in (("ring", 3), ("other", 2)):
+            for _ in range(records):
+                with b[name].reserve(8) as record:
+                    record.data[:] = bytes(8)
+        program.test_run(ctx=WORDS)
+        assert [b["out"][at].value for at in range(4)] == [3, 2, (1 << 64) - errno.EBUSY, 2]
+        assert (b["ring"].pending(), b["other"].pending()) == (0, 0)

@@ -6,6 +6,8 @@ bits of a longest-prefix key behind its prefix come back as zeros here, in the k
 
 from __future__ import annotations
 
+import ctypes
+import os
 import random
 import threading
 import time
@@ -15,8 +17,10 @@ import pytest
 from waiting import PATIENCE
 
 from skep import BPF
+from skep.bytecode.assembler import assemble
 from skep.engine.kernel import KernelEngine
-from skep.engine.user.engine import UserEngine
+from skep.engine.user.engine import _MAPS, UserEngine
+from skep.engine.user.program import Program
 from skep.errors import MapError
 from skep.object.kinds import MAP_TYPES
 from skep.object.model import MapSpec
@@ -365,3 +369,62 @@ def test_closed_programs_and_maps_are_not_found_any_more() -> None:
             assert command.wait() == 0
         assert b["found"][0].value > 0
         assert b["found"][1].value == 0
+
+
+INNER_PER_CPU = r"""
+BPF_PERCPU_ARRAY(inner_array, u64, 4);
+BPF_PERCPU_HASH(inner_hash, u32, u64, 4);
+BPF_ARRAY_OF_MAPS(arrays, "inner_array", 2);
+BPF_ARRAY_OF_MAPS(hashes, "inner_hash", 2);
+int f(struct bpf_raw_tracepoint_args *ctx) {
+    int at = 0;
+    u32 key = 1, cpu;
+    u64 value = 5, *found;
+    void *array = arrays.lookup(&at), *hash = hashes.lookup(&at);
+    if (!array || !hash) return 1;
+    bpf_map_update_elem(hash, &key, &value, BPF_ANY);
+    for (cpu = 0; cpu < 2; cpu++) {
+        if ((found = bpf_map_lookup_percpu_elem(array, &key, cpu))) *found = 10 + cpu;
+        if ((found = bpf_map_lookup_percpu_elem(hash, &key, cpu))) *found = 20 + cpu;
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one CPU")
+def test_values_of_per_cpu_maps_in_maps_are_apart() -> None:
+    found = []
+    for engine in ("kernel", "user"):
+        with BPF(text=INNER_PER_CPU, engine=engine) as b:
+            b["arrays"][0], b["hashes"][0] = b["inner_array"], b["inner_hash"]
+            assert b.load_func("f", BPF.RAW_TRACEPOINT).handle.test_run(ctx=bytes(16))[0] == 0
+            found.append([list(b[name][b[name].Key(1)])[:2] for name in ("inner_array", "inner_hash")])
+    assert found == [[[10, 11], [20, 21]]] * 2
+
+
+@pytest.mark.parametrize("kind", ["hash", "lru_hash", "lpm_trie", "queue", "ringbuf"])
+def test_a_lock_of_a_process_that_was_killed_is_taken_over(kind: str) -> None:
+    """The keeper can be killed while it writes to a map: what then waits for the lock has it after a moment."""
+    key_size = {"lpm_trie": 8, "queue": 0, "ringbuf": 0}.get(kind, 4)
+    spec = MapSpec("made", MAP_TYPES[kind], key_size, 0 if kind == "ringbuf" else 8, 4096 if kind == "ringbuf" else 8)
+    map = _MAPS[spec.type](spec, 1)
+    key = b"\x10" + bytes(key_size - 1) if key_size else b""
+    use: list[Any] = [lambda: map.update(key, bytes(8)), lambda: map.lookup(key), map.batch][: 2 if kind == "queue" else 3]
+    if kind == "ringbuf":
+        text = "stdw [%r10-8], 7\nldmap %r1, 0\nmov %r2, %r10\nadd %r2, -8\nmov %r3, 8\nmov %r4, 0\ncall 130\nexit"
+        program = Program(assemble(text), maps=[map], references={1: 0})
+        use = [lambda: program.run(b"")]
+    dead = os.posix_spawn("/bin/true", ["true"], {})
+    os.waitpid(dead, 0)
+    at = map.header.storage + (32 if kind == "ringbuf" else 0)
+    lock, sequence = ctypes.c_uint32.from_address(at), ctypes.c_uint32.from_address(at + 4)
+    for call in use:
+        lock.value = dead
+        if kind in ("hash", "lru_hash", "lpm_trie"):
+            sequence.value |= 1
+        call()
+        assert lock.value == 0
+        assert kind in ("queue", "ringbuf") or sequence.value % 2 == 0
+    map.close()

@@ -75,6 +75,11 @@ def handle_of(number: int) -> Any:
     return None if found is None else found()
 
 
+def values_size(spec: MapSpec, cpus: int) -> int:
+    """Bytes from one element's value to the next: per-CPU kinds have one for each CPU."""
+    return (spec.value_size + 7) // 8 * 8 * (cpus if spec.type in _PER_CPU else 1)
+
+
 class Memory:
     """A map's header and the memory behind it, which lasts as long as anyone has this object: handles, programs, runs."""
 
@@ -102,9 +107,8 @@ class UserMap:
         self.key_size = spec.key_size
         self.max_entries = spec.max_entries
         self._frozen = False
-        piece = (spec.value_size + 7) // 8 * 8
-        self.value_size = piece * cpus if spec.type in _PER_CPU else spec.value_size
-        stride = piece * cpus if spec.type in _PER_CPU else piece
+        stride = values_size(spec, cpus)
+        self.value_size = stride if spec.type in _PER_CPU else spec.value_size
         self.header = MapHeader(
             shape=Shape(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, stride), id=self.fd
         )

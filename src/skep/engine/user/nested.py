@@ -8,7 +8,7 @@ import errno
 from skep.engine.user import running
 from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader
-from skep.engine.user.maps import Memory, TableMap, UserMap, handle_of
+from skep.engine.user.maps import Memory, TableMap, UserMap, handle_of, values_size
 from skep.errors import MapError
 from skep.object.kinds import MAP_TYPES
 from skep.object.model import MapSpec
@@ -116,10 +116,11 @@ class ProgramArray(_Slots):
 class MapOfMaps(_Slots):
     """Arrays and hashes of maps; each holds maps of the size that its declaration says."""
 
-    __slots__ = ("_table",)
+    __slots__ = ("_cpus", "_table")
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
+        self._cpus = cpus
         if spec.inner is None:
             raise MapError(
                 f"cannot create map {spec.name!r}: a map of maps needs the description of its inner map",
@@ -138,7 +139,8 @@ class MapOfMaps(_Slots):
     def _inner_facts(self) -> MapFacts:
         inner = self.spec.inner
         assert inner is not None
-        return MapFacts(inner.type, inner.key_size, inner.value_size, inner.max_entries, flags=inner.flags)
+        stride = values_size(inner, self._cpus)
+        return MapFacts(inner.type, inner.key_size, inner.value_size, inner.max_entries, flags=inner.flags, stride=stride)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
         map = self._given(key, value, UserMap)

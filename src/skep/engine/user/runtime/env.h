@@ -130,7 +130,8 @@ struct skep_env {
 	u8 *stack;
 	u64 stack_size;
 	struct skep_regions *regions;
-	u64 spare[4];
+	u64 holder; /* what this run's locks hold: the pid of a process that shares this memory, 0: a thread of this one */
+	u64 spare[3];
 	/* what the run has to give back at its end: skep_release() of ringbuf.c */
 	u64 held_count;
 	u64 held[SKEP_HELD]; /* records that are reserved and not submitted */

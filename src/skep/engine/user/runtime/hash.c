@@ -74,7 +74,7 @@ HOT u64 hash_update(struct skep_env *env, struct skep_map *map, const struct ske
 	u32 element;
 	if (flags > (BPF_F_LOCK | BPF_EXIST) || (flags & 3) == 3)
 		return FAILED(EINVAL);
-	hash_lock(h);
+	hash_lock(h, holder_of(env));
 	element = hash_place(map, shape, (const u8 *)key, flags, &result, &is_new);
 	if (element) {
 		u8 *to = hash_value(map, shape, element - 1);
@@ -94,7 +94,7 @@ COLD u64 hash_delete(struct skep_env *env, struct skep_map *map, const struct sk
 {
 	struct hash *h = map->storage;
 	u32 element;
-	hash_lock(h);
+	hash_lock(h, holder_of(env));
 	element = hash_find(h, shape, (const u8 *)key);
 	if (element)
 		hash_give_back(h, shape, element - 1);
@@ -170,7 +170,7 @@ u64 hash_set(struct skep_map *map, const u8 *key, const u8 *value, u64 flags)
 	u32 element;
 	if (flags > (BPF_F_LOCK | BPF_EXIST) || (flags & 3) == 3)
 		return EINVAL;
-	hash_lock(map->storage);
+	hash_lock(map->storage, THREAD);
 	element = hash_place(map, &map->shape, key, flags, &result, &is_new);
 	if (element) {
 		__builtin_memcpy(hash_value(map, &map->shape, element - 1), value, map->shape.stride);
@@ -185,7 +185,7 @@ u64 hash_remove(struct skep_map *map, const u8 *key, u8 *value)
 {
 	struct hash *h = map->storage;
 	u32 element;
-	hash_lock(h);
+	hash_lock(h, THREAD);
 	element = hash_find(h, &map->shape, key);
 	if (element) {
 		if (value)
@@ -201,7 +201,7 @@ u64 hash_next(struct skep_map *map, const u8 *key, u8 *following)
 {
 	struct hash *h = map->storage;
 	u32 element = 0, found = ENOENT;
-	hash_lock(h);
+	hash_lock(h, THREAD);
 	if (key)
 		element = hash_find(h, &map->shape, key); /* its number + 1: where the search goes on */
 	for (; element < h->fresh; element++) {
@@ -221,7 +221,7 @@ u64 hash_dump(struct skep_map *map, u64 *position, u8 *keys, u8 *values, u64 roo
 	struct hash *h = map->storage;
 	u32 key_size = map->shape.key_size, stride = map->shape.stride;
 	u64 at = *position, count = 0;
-	hash_lock(h);
+	hash_lock(h, THREAD);
 	for (; at < h->fresh && count < room; at++) {
 		if (hash_links(h)[at].state == FREE)
 			continue;

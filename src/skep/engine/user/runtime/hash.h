@@ -101,10 +101,11 @@ ALWAYS int same(const u8 *one, const u8 *other, u32 size)
 	return 1;
 }
 
-ALWAYS void hash_lock(struct hash *h)
+ALWAYS void hash_lock(struct hash *h, u32 mine)
 {
-	take_lock(&h->lock);
-	__atomic_store_n(&h->sequence, h->sequence + 1, __ATOMIC_RELAXED);
+	take_lock(&h->lock, mine);
+	/* it is odd already where the lock was a dead one's */
+	__atomic_store_n(&h->sequence, h->sequence + 1 | 1, __ATOMIC_RELAXED);
 	__atomic_thread_fence(__ATOMIC_RELEASE);
 }
 
@@ -114,12 +115,25 @@ ALWAYS void hash_unlock(struct hash *h)
 	give_lock(&h->lock);
 }
 
+/* Wait for a writer's end. One that is not seen to end has died: the lock can be had. */
+NEVER void hash_wait(struct hash *h, u32 sequence)
+{
+	u32 waited = 0;
+	while (__atomic_load_n(&h->sequence, __ATOMIC_RELAXED) == sequence) {
+		pause_a_little();
+		if (++waited == OFTEN) {
+			hash_lock(h, THREAD);
+			hash_unlock(h);
+		}
+	}
+}
+
 /* The sequence number with which a look at the table begins: even, nobody writes. */
 ALWAYS u32 hash_begin(struct hash *h)
 {
 	u32 sequence;
-	while ((sequence = __atomic_load_n(&h->sequence, __ATOMIC_ACQUIRE)) & 1)
-		pause_a_little();
+	while (__builtin_expect((sequence = __atomic_load_n(&h->sequence, __ATOMIC_ACQUIRE)) & 1, 0))
+		hash_wait(h, sequence);
 	return sequence;
 }
 
@@ -170,9 +184,10 @@ ALWAYS void hash_unlink(struct hash *h, const struct skep_shape *shape, u32 elem
 {
 	struct link *links = hash_links(h);
 	u32 *at = &h->buckets[hash_of(hash_key(h, shape, element), shape->key_size) & h->mask];
-	while (*at && *at != element + 1)
+	u32 steps = 0;
+	while (*at && *at != element + 1 && steps++ < h->fresh) /* a writer that died may have left a ring */
 		at = &links[*at - 1].next;
-	if (*at)
+	if (*at == element + 1)
 		*at = links[element].next;
 	links[element].state = FREE;
 	h->count--;

@@ -1,4 +1,8 @@
-/* A lock between the thread that runs programs and Python's threads; held for a few instructions only. */
+/* A lock between the process that runs programs at events and Python's threads; held for a few instructions only.
+ *
+ * It holds the pid of who has it, or THREAD. A process that was killed in between never gives it back: who waits for long asks
+ * whether it is there, and takes the lock over. What is guarded is such that each of its writes leaves it fit for use.
+ */
 #ifndef SKEP_LOCK_H
 #define SKEP_LOCK_H
 
@@ -19,11 +23,37 @@ ALWAYS void pause_a_little(void)
 	__asm__ volatile("pause" ::: "memory");
 }
 
-ALWAYS void take_lock(u32 *lock)
+enum { THREAD = 1, OFTEN = 1 << 16, ESRCH = 3 };
+
+extern int kill(int pid, int signal);
+extern int *__errno_location(void);
+
+/* Wait for a lock that another one has. */
+NEVER void wait_for_lock(u32 *lock, u32 mine)
 {
-	while (__atomic_exchange_n(lock, 1, __ATOMIC_ACQUIRE))
-		while (__atomic_load_n(lock, __ATOMIC_RELAXED))
-			pause_a_little();
+	u32 waited = 0, has;
+	for (;;) {
+		has = 0;
+		if (__atomic_compare_exchange_n(lock, &has, mine, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return;
+		pause_a_little();
+		if (++waited % OFTEN == 0 && has != THREAD && kill(has, 0) && *__errno_location() == ESRCH &&
+		    __atomic_compare_exchange_n(lock, &has, mine, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED))
+			return;
+	}
+}
+
+/* How a run's locks name it; without an environment it is Python that takes them. */
+ALWAYS u32 holder_of(const struct skep_env *env)
+{
+	return env && env->holder ? env->holder : THREAD;
+}
+
+ALWAYS void take_lock(u32 *lock, u32 mine)
+{
+	u32 free = 0;
+	if (__builtin_expect(!__atomic_compare_exchange_n(lock, &free, mine, 0, __ATOMIC_ACQUIRE, __ATOMIC_RELAXED), 0))
+		wait_for_lock(lock, mine);
 }
 
 ALWAYS void give_lock(u32 *lock)

@@ -58,13 +58,15 @@ static u32 lpm_exactly(struct hash *h, const struct skep_shape *shape, const u8 
 	return hash_find(h, shape, (const u8 *)&masked);
 }
 
-static void lpm_count(struct hash *h, u32 length)
+static void lpm_count(struct hash *h, u32 key_size, u32 length)
 {
 	struct population *rows = lpm_populations(h);
 	u32 at = 0, move;
 	while (at < h->lengths && rows[at].length > length)
 		at++;
 	if (at == h->lengths || rows[at].length != length) {
+		if (h->lengths > 8 * (key_size - 4)) /* only a writer that died leaves a length twice */
+			return;
 		for (move = h->lengths++; move > at; move--)
 			rows[move] = rows[move - 1];
 		rows[at].length = length;
@@ -77,15 +79,15 @@ static void lpm_forget(struct hash *h, u32 length)
 {
 	struct population *rows = lpm_populations(h);
 	u32 at = 0;
-	while (rows[at].length != length)
+	while (at < h->lengths && rows[at].length != length)
 		at++;
-	if (--rows[at].count)
+	if (at == h->lengths || --rows[at].count)
 		return;
 	for (h->lengths--; at < h->lengths; at++)
 		rows[at] = rows[at + 1];
 }
 
-NEVER u64 lpm_put(struct skep_map *map, const u8 *key, const u8 *value, u64 flags)
+NEVER u64 lpm_put(struct skep_map *map, u32 mine, const u8 *key, const u8 *value, u64 flags)
 {
 	struct hash *h = map->storage;
 	struct lpm_key masked;
@@ -94,7 +96,7 @@ NEVER u64 lpm_put(struct skep_map *map, const u8 *key, const u8 *value, u64 flag
 	if (flags > BPF_EXIST || length > 8 * (map->shape.key_size - 4))
 		return FAILED(EINVAL);
 	lpm_mask(&masked, key, map->shape.key_size, length);
-	hash_lock(h);
+	hash_lock(h, mine);
 	element = hash_find(h, &map->shape, (const u8 *)&masked);
 	if (element ? flags == BPF_NOEXIST : flags == BPF_EXIST) {
 		result = FAILED(element ? EEXIST : ENOENT);
@@ -102,7 +104,7 @@ NEVER u64 lpm_put(struct skep_map *map, const u8 *key, const u8 *value, u64 flag
 		if (!element) {
 			element = hash_add(h, &map->shape, map->shape.max_entries, 0, (const u8 *)&masked);
 			if (element)
-				lpm_count(h, length);
+				lpm_count(h, map->shape.key_size, length);
 		}
 		if (element)
 			__builtin_memcpy(map->values + (u64)(element - 1) * map->shape.stride, value, map->shape.value_size);
@@ -113,13 +115,13 @@ NEVER u64 lpm_put(struct skep_map *map, const u8 *key, const u8 *value, u64 flag
 	return result;
 }
 
-NEVER u64 lpm_take(struct skep_map *map, const u8 *key, u8 *value)
+NEVER u64 lpm_take(struct skep_map *map, u32 mine, const u8 *key, u8 *value)
 {
 	struct hash *h = map->storage;
 	u32 element;
 	if (load_half(key) > 8 * (map->shape.key_size - 4))
 		return FAILED(EINVAL);
-	hash_lock(h);
+	hash_lock(h, mine);
 	element = lpm_exactly(h, &map->shape, key);
 	if (element) {
 		if (value)
@@ -144,12 +146,12 @@ COLD u64 lpm_lookup(struct skep_env *env, struct skep_map *map, const struct ske
 
 HOT u64 lpm_update(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 value, u64 flags)
 {
-	return lpm_put(map, (const u8 *)key, (const u8 *)value, flags);
+	return lpm_put(map, holder_of(env), (const u8 *)key, (const u8 *)value, flags);
 }
 
 HOT u64 lpm_delete(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 key, u64 b, u64 c)
 {
-	return lpm_take(map, (const u8 *)key, 0);
+	return lpm_take(map, holder_of(env), (const u8 *)key, 0);
 }
 
 /* What Python does; results are 0 or an errno. */
@@ -169,10 +171,10 @@ u64 lpm_get(struct skep_map *map, const u8 *key, u8 *value)
 
 u64 lpm_set(struct skep_map *map, const u8 *key, const u8 *value, u64 flags)
 {
-	return -lpm_put(map, key, value, flags);
+	return -lpm_put(map, THREAD, key, value, flags);
 }
 
 u64 lpm_remove(struct skep_map *map, const u8 *key, u8 *value)
 {
-	return -lpm_take(map, key, value);
+	return -lpm_take(map, THREAD, key, value);
 }

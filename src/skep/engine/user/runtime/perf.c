@@ -71,7 +71,7 @@ static u64 perf_output(struct skep_env *env, struct skep_map *map, u64 index, co
 	raw_size = raw - 4;
 	whole = sizeof(header) + raw + (ring->sample_type & TIME ? 8 : 0) + (ring->sample_type & CPU ? 8 : 0);
 	header.size = whole;
-	take_lock(&ring->lock);
+	take_lock(&ring->lock, holder_of(env));
 	if (!ring->page) {
 		give_lock(&ring->lock);
 		return FAILED(ENOENT);
@@ -145,7 +145,7 @@ COLD u64 helper_skb_event_output(struct skep_env *env, u64 ctx, u64 map, u64 fla
 /* From Python: programs write into this ring from now on, and no more into one that was open before. */
 void perf_open(struct perf_ring *ring, const struct perf_ring *opened)
 {
-	take_lock(&ring->lock);
+	take_lock(&ring->lock, THREAD);
 	ring->page = opened->page;
 	ring->data = opened->data;
 	ring->size = opened->size;
@@ -160,7 +160,7 @@ void perf_open(struct perf_ring *ring, const struct perf_ring *opened)
 /* From Python: no program writes into the ring with this page any more. */
 void perf_close(struct perf_ring *ring, const u64 *page)
 {
-	take_lock(&ring->lock);
+	take_lock(&ring->lock, THREAD);
 	if (ring->page == page)
 		ring->page = 0;
 	give_lock(&ring->lock);

@@ -20,13 +20,13 @@ ALWAYS u8 *queue_next(struct skep_map *map, struct queue *q)
 	return queue_slot(map, map->shape.type == STACK ? q->first + q->count - 1 : q->first);
 }
 
-NEVER u64 queue_put(struct skep_map *map, const void *value, u64 flags)
+NEVER u64 queue_put(struct skep_map *map, u32 mine, const void *value, u64 flags)
 {
 	struct queue *q = map->storage;
 	u64 result = 0;
 	if (flags != BPF_ANY && flags != BPF_EXIST)
 		return FAILED(EINVAL);
-	take_lock(&q->lock);
+	take_lock(&q->lock, mine);
 	if (q->count == map->shape.max_entries) {
 		if (flags == BPF_EXIST) { /* the oldest goes */
 			q->first = (q->first + 1) % map->shape.max_entries;
@@ -41,11 +41,11 @@ NEVER u64 queue_put(struct skep_map *map, const void *value, u64 flags)
 	return result;
 }
 
-NEVER u64 queue_take(struct skep_map *map, void *value, int removing)
+NEVER u64 queue_take(struct skep_map *map, u32 mine, void *value, int removing)
 {
 	struct queue *q = map->storage;
 	u64 result = 0;
-	take_lock(&q->lock);
+	take_lock(&q->lock, mine);
 	if (!q->count) {
 		__builtin_memset(value, 0, map->shape.value_size);
 		result = FAILED(ENOENT);
@@ -63,17 +63,17 @@ NEVER u64 queue_take(struct skep_map *map, void *value, int removing)
 
 HOT u64 queue_push(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 flags, u64 c)
 {
-	return queue_put(map, (const void *)value, flags);
+	return queue_put(map, holder_of(env), (const void *)value, flags);
 }
 
 HOT u64 queue_pop(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
 {
-	return queue_take(map, (void *)value, 1);
+	return queue_take(map, holder_of(env), (void *)value, 1);
 }
 
 HOT u64 queue_peek(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 value, u64 b, u64 c)
 {
-	return queue_take(map, (void *)value, 0);
+	return queue_take(map, holder_of(env), (void *)value, 0);
 }
 
 /* What Python does; results are 0 or an errno. */
@@ -89,15 +89,15 @@ void queue_start(struct skep_map *map)
 
 u64 queue_set(struct skep_map *map, const u8 *key, const u8 *value, u64 flags)
 {
-	return -queue_put(map, value, flags);
+	return -queue_put(map, THREAD, value, flags);
 }
 
 u64 queue_get(struct skep_map *map, const u8 *key, u8 *value)
 {
-	return -queue_take(map, value, 0);
+	return -queue_take(map, THREAD, value, 0);
 }
 
 u64 queue_remove(struct skep_map *map, const u8 *key, u8 *value)
 {
-	return -queue_take(map, value, 1);
+	return -queue_take(map, THREAD, value, 1);
 }

@@ -13,7 +13,7 @@ COLD u64 helper_ringbuf_output(struct skep_env *env, u64 map, u64 data, u64 size
 	struct record *made;
 	if (flags & ~(u64)(NO_WAKEUP | FORCE_WAKEUP))
 		return FAILED(EINVAL);
-	made = ringbuf_make(ring, size, BUSY);
+	made = ringbuf_make(env, ring, size, BUSY);
 	if (!made)
 		return FAILED(EAGAIN);
 	__builtin_memcpy(made->data, (const void *)data, size);

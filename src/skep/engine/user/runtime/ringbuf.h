@@ -26,13 +26,13 @@ enum { PAGE = 4096, RING_AT = 64 / 8 };
 
 extern long write(int fd, const void *from, u64 size);
 
-ALWAYS struct record *ringbuf_make(struct ringbuf *ring, u64 size, u32 flags)
+ALWAYS struct record *ringbuf_make(struct skep_env *env, struct ringbuf *ring, u64 size, u32 flags)
 {
 	u64 whole = (size + HEADER + 7) & ~7ull, position;
 	struct record *made = 0;
 	if (size >= DISCARD)
 		return 0;
-	take_lock(&ring->lock);
+	take_lock(&ring->lock, holder_of(env));
 	position = *ring->producer;
 	if (position + whole - __atomic_load_n(ring->consumer, __ATOMIC_ACQUIRE) <= ring->size - 1) {
 		made = (struct record *)(ring->data + (position & (ring->size - 1)));
@@ -68,7 +68,7 @@ ALWAYS u64 ringbuf_hold(struct skep_env *env, struct ringbuf *ring, u64 size)
 	struct record *made;
 	if (env->held_count == SKEP_HELD)
 		return 0;
-	made = ringbuf_make(ring, size, BUSY);
+	made = ringbuf_make(env, ring, size, BUSY);
 	if (!made)
 		return 0;
 	env->held[env->held_count++] = (u64)made->data;

@@ -500,6 +500,7 @@ static int keep(void *state)
 	mask[0] &= ~(1ull << (KICK - 1) | FAULT_SIGNALS);
 	sigprocmask(SIG_SETMASK, mask, 0);
 	m->env->task = &m->nobody;
+	m->env->holder = getpid();
 	for (;;) {
 		int status;
 		if (__atomic_load_n(&m->request, __ATOMIC_ACQUIRE)) {

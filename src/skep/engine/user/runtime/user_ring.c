@@ -6,7 +6,7 @@
 #include "ringbuf.h"
 
 enum { NONE, LOCAL };
-enum { E_2BIG = 7, EPROTO = 71, ENODATA = 61, FLAGS = NO_WAKEUP | FORCE_WAKEUP, MOST = 128 * 1024 };
+enum { EBUSY = 16, E_2BIG = 7, EPROTO = 71, ENODATA = 61, FLAGS = NO_WAKEUP | FORCE_WAKEUP, MOST = 128 * 1024 };
 
 /* What is at a place of the engine's own, for a callback. */
 static s64 show(struct skep_env *env, u64 place, u8 *data, u32 size)
@@ -26,6 +26,16 @@ static s64 show(struct skep_env *env, u64 place, u8 *data, u32 size)
 	return 1;
 }
 
+/* Whether a callback of this run's looks at a record of the ring's just now. */
+static int is_drained(struct skep_env *env, const struct ringbuf *ring)
+{
+	u64 at;
+	for (at = 0; at < env->dynptr_count; at++)
+		if (env->dynptrs[at].kind == LOCAL && (u64)env->dynptrs[at].data - (u64)ring->data < 2 * ring->size)
+			return 1;
+	return 0;
+}
+
 /* The next record as a dynptr at `place`: 1; 0: there is none; a negative error. Discarded ones are skipped. */
 COLD u64 user_ringbuf_next(struct skep_env *env, struct skep_map *map, const struct skep_shape *shape, u64 place, u64 taken, u64 flags)
 {
@@ -33,6 +43,8 @@ COLD u64 user_ringbuf_next(struct skep_env *env, struct skep_map *map, const str
 	u64 consumer = *ring->consumer, producer, left;
 	if (flags & ~(u64)FLAGS)
 		return FAILED(EINVAL);
+	if (is_drained(env, ring)) /* a callback drains the ring that it is called for */
+		return FAILED(EBUSY);
 	if (taken >= MOST)
 		return 0;
 	for (;;) {
@@ -67,9 +79,13 @@ COLD u64 user_ringbuf_done(struct skep_env *env, struct skep_map *map, const str
 	u64 at;
 	for (at = 0; at < env->dynptr_count; at++)
 		if (env->dynptrs[at].place == place) {
+			u64 consumer = __atomic_load_n(ring->consumer, __ATOMIC_RELAXED);
 			env->dynptrs[at].kind = NONE;
-			__atomic_store_n(ring->consumer, *ring->consumer + (((u64)env->dynptrs[at].size + HEADER + 7) & ~7ull),
-					 __ATOMIC_RELEASE);
+			/* another thread's run may have been faster */
+			if (ring->data + (consumer & (ring->size - 1)) + HEADER == env->dynptrs[at].data)
+				__atomic_compare_exchange_n(ring->consumer, &consumer,
+							    consumer + (((u64)env->dynptrs[at].size + HEADER + 7) & ~7ull), 0,
+							    __ATOMIC_RELEASE, __ATOMIC_RELAXED);
 		}
 	return 0;
 }
