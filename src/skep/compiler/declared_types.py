@@ -39,6 +39,7 @@ class DeclaredTypes:
     def __init__(self, checker: Checker) -> None:
         self.c = checker
         self._va_list: Record | None = None
+        self._unknown: dict[str, str] = {}  # what to say of a tag that nothing defines: the search goes through the whole BTF
 
     def type_name(self, node: ast.TypeName) -> Type:
         return self.declared_type(self.specifier_type(node.specifiers), node.declarator)
@@ -373,5 +374,7 @@ class DeclaredTypes:
             return ""
         if self.c.kernel.missing:
             return f": {self.c.kernel.missing}"
-        near = closest(tag, [*self.c.scopes[0].tags, *self.c.kernel.names("struct")])
-        return f", neither in this text nor in the kernel's BTF{f'; did you mean {near!r}?' if near else ''}"
+        if tag not in self._unknown:
+            near = closest(tag, [*self.c.scopes[0].tags, *self.c.kernel.names("struct")])
+            self._unknown[tag] = f", neither in this text nor in the kernel's BTF{f'; did you mean {near!r}?' if near else ''}"
+        return self._unknown[tag]
