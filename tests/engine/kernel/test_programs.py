@@ -193,20 +193,20 @@ def test_interrupt_during_a_load_is_raised(engine: KernelEngine, owner: Object, 
     for _ in range(200_000):
         assembler.move(1, 1)
     spec = assembler.move(0, 0).exit().spec()
-    child = os.fork()
-    if child == 0:  # interrupts the parent while it verifies
-        signal.sigtimedwait([], 0.05)
-        os.kill(os.getppid(), signal.SIGINT)
-        os._exit(0)
+    child = 0
 
-    def load_for_ever() -> None:
+    def load_until_interrupted() -> None:
+        nonlocal child
+        child = os.fork()
+        if child == 0:  # interrupts the parent while it verifies
+            signal.sigtimedwait([], 0.05)
+            os.kill(os.getppid(), signal.SIGINT)
+            os._exit(0)
         while True:
             with engine.load_program(spec, kind("xdp"), {}, owner):
                 pass
 
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            load_for_ever()
-    finally:
-        os.waitpid(child, 0)
+    with pytest.raises(KeyboardInterrupt):
+        load_until_interrupted()
+    os.waitpid(child, 0)
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())

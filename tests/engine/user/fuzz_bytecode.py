@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 
 CHUNK = 100
 MAP_FACTS = MapFacts(2, 4, VALUE_SIZE, ENTRIES)
-PATIENCE = 60  # seconds for a chunk; each run in it may take 20 ms
+PATIENCE = 60  # seconds of processor time for a chunk; each run in it may take 20 ms
 ALU = [isa.ADD, isa.SUB, isa.MUL, isa.DIV, isa.OR, isa.AND, isa.LSH, isa.RSH, isa.MOD, isa.XOR, isa.MOV, isa.ARSH]
 JUMPS = [isa.JEQ, isa.JGT, isa.JGE, isa.JSET, isa.JNE, isa.JSGT, isa.JSGE, isa.JLT, isa.JLE, isa.JSLT, isa.JSLE]
 SIZES = [isa.B, isa.H, isa.W, isa.DW]
@@ -639,7 +639,7 @@ def in_child(seeds: list[int], known: Known, level: int) -> tuple[collections.Co
         status = 1
         try:
             os.close(read)
-            signal.alarm(PATIENCE)
+            signal.setitimer(signal.ITIMER_PROF, PATIENCE)
             counts, wrong = check_chunk(seeds, known, level)
             os.write(write, repr((dict(counts), wrong)).encode())
             status = 0
