@@ -39,7 +39,7 @@ def outcome(code: Code, memory: bytes, tries: int = 2) -> tuple[object, bytes] |
             code,
             memory,
             (source.getrandbits(bits - 1) | 1 << bits) & ~7,
-            ((source.getrandbits(44) | 1 << 44) & ~63, (source.getrandbits(45) | 1 << 46) & ~15),
+            ((source.getrandbits(44) | (1 << 44, 3 << 45)[number % 2]) & ~63, (source.getrandbits(45) | 1 << 46) & ~15),
         )
         try:
             result: object = machine.run()
