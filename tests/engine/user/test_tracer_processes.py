@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import mmap
 import os
 import pty
@@ -21,6 +22,7 @@ from support import ROOT, own_children
 from tracing import Trace, exit_status, state, tracer_of
 from waiting import PATIENCE, eventually
 
+from skep.engine.user import tracer_errors
 from skep.engine.user import tracer_layout as layout
 from skep.engine.user.layout import Env
 from skep.engine.user.tracer import Tracer
@@ -656,3 +658,15 @@ def test_without_seccomp_every_call_stops_and_the_events_are_the_same():
 def test_where_ptrace_is_forbidden_the_error_says_so():
     result = forbidden(101)
     assert "EPERM (Operation not permitted); this system does not let processes trace others" in result.stderr
+
+
+@pytest.mark.parametrize(("scope", "said"), [(1, "what it starts itself"), (2, "only root may trace"), (3, "nobody may trace")])
+def test_yama_is_named_with_what_it_leaves(scope: int, said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checked on Linux 6.12 with lsm=yama; the kernels of most test machines are without it."""
+    monkeypatch.setattr(tracer_errors, "yama_scope", lambda: scope)
+    monkeypatch.setattr(tracer_errors, "_has_ptrace_capability", lambda: False)
+    attaching = tracer_errors.attach_error(os.getpid(), errno.EPERM, 0)
+    starting = tracer_errors.start_error("true", errno.EPERM)
+    assert isinstance(attaching, PrivilegeError)
+    assert said in str(attaching)
+    assert (said in str(starting)) == (scope > 1)

@@ -9,6 +9,12 @@ from skep.errors import AttachError, PrivilegeError, SkepError, UnsupportedError
 
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
 _CAP_SYS_PTRACE = 19
+# what kernel.yama.ptrace_scope leaves to a process without CAP_SYS_PTRACE (Documentation/admin-guide/LSM/Yama.rst)
+_SCOPES = {
+    1: "Skep may trace what it starts itself (-c, trace_command), and nothing else; root may attach, or set it to 0 (sysctl)",
+    2: "only root may trace; root may set it to 0 (sysctl)",
+    3: "nobody may trace until the next boot",
+}
 
 
 def own_thread(pid: int) -> bool:
@@ -42,12 +48,7 @@ def attach_error(pid: int, number: int, keeper: int) -> SkepError:
         reason = f"it runs as user {owner[0]}, this is user {own}"
         return PrivilegeError(f"{said}; {reason}: run as that user or as root", missing=["CAP_SYS_PTRACE"])
     if (scope := yama_scope()) > 0:
-        return PrivilegeError(
-            f"{said}; kernel.yama.ptrace_scope is {scope}: "
-            + ("a process may trace only what it started (-c); " if scope == 1 else "")
-            + ("nobody may attach until the next boot" if scope == 3 else "root may attach, or set it to 0 (sysctl)"),
-            missing=["CAP_SYS_PTRACE"],
-        )
+        return PrivilegeError(f"{said}; kernel.yama.ptrace_scope is {scope}: {_SCOPES[scope]}", missing=["CAP_SYS_PTRACE"])
     return PrivilegeError(
         f"{said}; its memory is protected: it is not dumpable (a set-user-ID program, or PR_SET_DUMPABLE 0), or it is in another "
         "user namespace: run as root",
@@ -65,8 +66,9 @@ def start_error(command: str, number: int) -> SkepError:
         return UnsupportedError(
             f"{said}; process {tracer} traces this one and all that it starts", needs="a run without a tracer"
         )
-    if yama_scope() == 3:
-        return UnsupportedError(f"{said}; kernel.yama.ptrace_scope is 3: nobody may trace", needs="a boot without it")
+    scope = yama_scope()
+    if scope == 3 or (scope == 2 and not _has_ptrace_capability()):
+        return PrivilegeError(f"{said}; kernel.yama.ptrace_scope is {scope}: {_SCOPES[scope]}", missing=["CAP_SYS_PTRACE"])
     return UnsupportedError(
         f"{said}; this system does not let processes trace others (a container's seccomp policy: start it with "
         "--cap-add=SYS_PTRACE)",
