@@ -20,7 +20,7 @@ from support import NOBODY, ROOT, Skep, Workload, new_files, open_files, started
 from waiting import PATIENCE
 
 from skep.btf import kernel_btf
-from skep.engine.kernel.privileges import fix_for, missing_for_bpf
+from skep.engine.privileges import fix_for, missing_for_bpf
 from skep.llvm_server import release
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import pytest
 from support import FIRST_UID
 
 from skep import BPF
-from skep.engine.kernel.privileges import missing_for_bpf
+from skep.engine.privileges import missing_for_bpf
 from skep.errors import AttachError, SkepError
 
 if TYPE_CHECKING:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from skep.build import tracepoint_members
 from skep.compiler import compile_source
+from skep.engine.formats import tracepoint_members
 from skep.engine.kernel.tracefs import Tracefs
 from skep.tracepoints import record_members
 

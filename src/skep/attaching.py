@@ -172,7 +172,7 @@ class Attaching:
     @staticmethod
     def get_syscall_prefix() -> bytes:
         """What the names of system calls' functions begin with on this kernel: b"__x64_sys_"."""
-        from skep.engine.kernel.syscalls import syscall_prefix
+        from skep.engine.syscalls import syscall_prefix
 
         return syscall_prefix().encode()
 

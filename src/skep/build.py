@@ -9,8 +9,6 @@ import os
 import sys
 
 from skep._version import VERSION
-from skep.errors import SkepError
-from skep.interrupts import Uninterrupted
 from skep.object import read_object
 
 TYPE_CHECKING = False
@@ -37,6 +35,7 @@ def build(
             _report(diagnostics.decode())
             return read_object(data)
     from skep.compiler import compile_source
+    from skep.engine.formats import tracepoint_members
 
     compiled = compile_source(
         text, file=file, cflags=cflags, contexts=contexts, target=target, tracepoint_fields=tracepoint_members
@@ -46,27 +45,6 @@ def build(
         cache.put(key, compiled.diagnostics.encode() + b"\0" + compiled.data)
     _report(compiled.diagnostics)
     return built
-
-
-def tracepoint_members(category: str, event: str) -> str | None:
-    """The C members of a tracepoint's record on this kernel; None when there is no such tracepoint."""
-    from skep.engine.kernel.tracefs import Tracefs
-    from skep.tracepoints import record_members
-
-    with Uninterrupted():
-        try:
-            tracefs = Tracefs()
-        except SkepError:  # without privilege: the user engine's records have the kernel's layout
-            from skep.engine.user.records import record_format
-
-            text = record_format(category, event)
-            return None if text is None else record_members(text)
-        try:
-            return record_members(tracefs.format(category, event))
-        except FileNotFoundError:
-            return None
-        finally:
-            tracefs.close()
 
 
 def _depends_on_files(text: str, cflags: Sequence[str]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from skep.engine.kernel.syscalls import syscall_prefix
+from skep.engine.syscalls import syscall_prefix
 from skep.errors import SkepError
 
 TYPE_CHECKING = False

@@ -78,9 +78,11 @@ class Perf:
     @staticmethod
     def perf_custom_event_open(attr: Any, pid: int = -1) -> None:
         """Open an event as `attr` says on every CPU."""
+        from skep.engine.cpus import read_cpus
+        from skep.engine.errnos import errno_text
         from skep.engine.kernel import syscall
 
-        for cpu in syscall.read_cpus("online"):
+        for cpu in read_cpus("online"):
             fd = syscall.perf_event_open_attr(bytes(attr), pid=pid, cpu=cpu)
             if fd < 0:
-                raise AttachError(f"perf_event_open of {attr.type}:{attr.config:#x} on CPU {cpu}: {syscall.errno_text(fd)}")
+                raise AttachError(f"perf_event_open of {attr.type}:{attr.config:#x} on CPU {cpu}: {errno_text(fd)}")

@@ -33,7 +33,7 @@ def get_possible_cpus() -> list[int]:
 
 
 def _cpus(which: str) -> list[int]:
-    from skep.engine.kernel.syscall import read_cpus
+    from skep.engine.cpus import read_cpus
 
     return list(read_cpus(which))
 

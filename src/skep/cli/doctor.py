@@ -10,7 +10,7 @@ from skep._version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from skep.engine.kernel.features import Feature
+    from skep.engine.probing import Feature
 
     Groups = dict[str, list[Feature]]
 
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
     from skep.engine.kernel import features
-    from skep.engine.kernel.privileges import missing_for_bpf
+    from skep.engine.privileges import missing_for_bpf
     from skep.engine.user.features import COMMAND, probe_user_engine
 
     groups = {

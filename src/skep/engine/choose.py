@@ -26,7 +26,7 @@ def engine_name(name: str | None = None, *, traces: bool = False) -> str:
         raise UnsupportedError(f"there is no engine {name!r}: use 'auto', 'kernel' or 'user'", needs="one of these names")
     if name != "auto":
         return name
-    from skep.engine.kernel.privileges import check_privilege
+    from skep.engine.privileges import check_privilege
 
     try:
         check_privilege()
@@ -48,7 +48,7 @@ def open_engine(name: str | None = None) -> Engine:
         engine = UserEngine()
     else:
         from skep.engine.kernel import KernelEngine
-        from skep.engine.kernel.privileges import check_privilege
+        from skep.engine.privileges import check_privilege
 
         check_privilege()
         engine = KernelEngine()

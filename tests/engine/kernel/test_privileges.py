@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from skep.engine.kernel import privileges
+from skep.engine import privileges
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -31,7 +31,7 @@ def test_sys_admin_stands_for_bpf_and_perfmon_but_not_for_net_admin() -> None:
 def test_unprivileged_user_is_told_what_lacks(as_nobody: tuple[str, ...]) -> None:
     code = (
         "from skep.engine.kernel import KernelEngine\n"
-        "from skep.engine.kernel.privileges import check_privilege\n"
+        "from skep.engine.privileges import check_privilege\n"
         "from skep.errors import PrivilegeError\n"
         "from skep.object.model import MapSpec\n"
         "for action in (check_privilege, lambda: KernelEngine().create_map(MapSpec('h', 1, 4, 8, 1))):\n"

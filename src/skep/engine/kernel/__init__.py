@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import os
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import kprobe, map_create, programs, raw_tracepoint, rings, syscall, tracepoint
 from skep.engine.kernel.ladder import KernelLink
 from skep.engine.kernel.maps import KernelMap
@@ -61,13 +62,17 @@ class KernelEngine:
     def possible_cpus(self) -> int:
         """CPUs that per-CPU maps have room for (not: CPUs that are online)."""
         if not self._possible_cpus:
-            self._possible_cpus = max(syscall.read_cpus("possible")) + 1
+            from skep.engine.cpus import read_cpus
+
+            self._possible_cpus = max(read_cpus("possible")) + 1
         return self._possible_cpus
 
     @property
     def online_cpus(self) -> list[int]:
         """Numbers of the CPUs that run now; there may be holes."""
-        return syscall.read_cpus("online")
+        from skep.engine.cpus import read_cpus
+
+        return read_cpus("online")
 
     @property
     def tracefs(self) -> Tracefs:
@@ -115,7 +120,7 @@ class KernelEngine:
         fd = syscall.perf_event_open(type, config, cpu=cpu, pid=pid, sample_type=0, sample_period=0, wakeup_events=0)
         if fd < 0:
             hint = {-errno.ENOENT: "; this machine has no such counter", -errno.EINVAL: "; no such type and config"}.get(fd, "")
-            raise OSError(-fd, f"perf_event_open(type {type}, config {config}, CPU {cpu}): {syscall.errno_text(fd)}{hint}")
+            raise OSError(-fd, f"perf_event_open(type {type}, config {config}, CPU {cpu}): {errno_text(fd)}{hint}")
         return fd
 
     def map_user_ring(self, map: MapHandle) -> UserRing:

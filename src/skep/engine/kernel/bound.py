@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from ctypes import create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import raw_tracepoint, syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, near_names
 from skep.engine.kernel.relocations import find_kernel_type
@@ -40,7 +41,7 @@ class IteratorLink(KernelLink):
         """What the program writes for all objects; it runs now."""
         fd = syscall.bpf(syscall.ITER_CREATE, create_string_buffer(struct.pack("=II", self.fd, 0), 8))
         if fd < 0:
-            raise AttachError(f"{self.how} cannot be read: {syscall.errno_text(fd)}")
+            raise AttachError(f"{self.how} cannot be read: {errno_text(fd)}")
         with open(fd, "rb", buffering=0) as file:
             return file.read()
 
@@ -49,7 +50,7 @@ def _attach_iterator(program: ProgramHandle) -> KernelLink:
     attr = create_string_buffer(struct.pack("=IIII", program.fd, 0, ATTACH_TYPES["trace_iter"], 0), 64)
     fd = syscall.bpf(syscall.LINK_CREATE, attr)
     if fd < 0:
-        raise Refused(syscall.errno_text(fd))
+        raise Refused(errno_text(fd))
     return IteratorLink(f"iter {program.kind.target} (bpf link)", (fd,))
 
 

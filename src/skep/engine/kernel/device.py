@@ -7,6 +7,7 @@ import socket
 import struct
 from ctypes import create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, near_names
 from skep.object.kinds import ATTACH_TYPES, kind_for_section
@@ -55,7 +56,7 @@ def _attach(program: ProgramHandle, hook: Hook, attach_type: int, kernel: str) -
             -errno.EINVAL: f"the kernel does not know this link (Linux {kernel}), or not these flags",
             -errno.EPERM: "not permitted; it needs CAP_NET_ADMIN",
         }.get(fd)
-        text = syscall.errno_text(fd)
+        text = errno_text(fd)
         raise Refused(f"{reason}: {text}" if reason else text)
     mode = f", {_MODES[flags]} mode" if _MODES.get(flags) else ""
     return KernelLink(f"{hook.family} {hook.target} (bpf link{mode})", (fd,))

@@ -11,32 +11,17 @@ import struct
 from collections.abc import Callable
 from ctypes import create_string_buffer
 
-from skep.engine.kernel import kprobe, privileges, syscall
+from skep.engine import privileges
+from skep.engine.cpus import read_cpus
+from skep.engine.errnos import errno_text
+from skep.engine.kernel import kprobe, syscall
 from skep.engine.kernel.map_create import create_map
 from skep.engine.kernel.programs import load_program
 from skep.engine.kernel.tracefs import Tracefs
-from skep.errors import MapError, PrivilegeError, SkepError, UnsupportedError, VerifierError
+from skep.engine.probing import Feature, No, Unknown, answer
+from skep.errors import MapError, UnsupportedError, VerifierError
 from skep.object.kinds import MAP_TYPES, PROGRAM_TYPES, kind_for_section, kind_for_type
 from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec, Relocation
-
-YES, NO, INCONCLUSIVE = "yes", "no", "inconclusive"
-
-
-class Feature:
-    """One answer: `state` is yes, no or inconclusive; `reason` says why, `fix` what to do; `since` is the first kernel."""
-
-    __slots__ = ("fix", "name", "reason", "since", "state")
-
-    def __init__(self, name: str, since: str, state: str, reason: str = "", fix: str = "") -> None:
-        self.name = name
-        self.since = since
-        self.state = state
-        self.reason = reason
-        self.fix = fix
-
-    def __repr__(self) -> str:
-        return f"Feature({self.name!r}, {self.state!r}, {self.reason!r})"
-
 
 # first kernel with each map and program type (include/uapi/linux/bpf.h through its releases)
 _MAP_SINCE = {
@@ -84,33 +69,6 @@ _RETURN_0 = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 0, 0x95, 0, 0, 0)
 _RETURN_1 = struct.pack("<BBhiBBhi", 0xB7, 0, 0, 1, 0x95, 0, 0, 0)
 
 
-class No(Exception):
-    """A probe's "no": reason and fix."""
-
-    def __init__(self, reason: str, fix: str = "") -> None:
-        super().__init__(reason)
-        self.fix = fix
-
-
-class Unknown(Exception):
-    """A probe that cannot tell, with the reason."""
-
-
-def answer(name: str, since: str, probe: Callable[[], str | None]) -> Feature:
-    try:
-        detail = probe()
-    except No as no:
-        return Feature(name, since, NO, str(no), no.fix)
-    except PrivilegeError as error:
-        missing = [capability for capability in error.missing if capability in privileges.CAPABILITIES]
-        return Feature(name, since, INCONCLUSIVE, f"not permitted: {', '.join(error.missing)}", privileges.fix_for(missing))
-    except Unknown as error:
-        return Feature(name, since, INCONCLUSIVE, str(error))
-    except (SkepError, OSError) as error:
-        return Feature(name, since, INCONCLUSIVE, str(error).splitlines()[0])
-    return Feature(name, since, YES, detail or "")
-
-
 def probe_map_type(name: str) -> Feature:
     """Whether a map of this type can be made."""
 
@@ -124,7 +82,7 @@ def probe_map_type(name: str) -> Feature:
         inner = MapSpec("inner", MAP_TYPES["array"], 4, 4, 1) if name.endswith("_of_maps") else None
         spec = MapSpec("probe", MAP_TYPES[name], key, value, entries, flags=flags, inner=inner)
         try:
-            create_map(spec, max(syscall.read_cpus("possible")) + 1, 0).close()
+            create_map(spec, max(read_cpus("possible")) + 1, 0).close()
         except MapError as error:
             if error.errno == errno.EINVAL:
                 raise No("this kernel does not know the type, or was built without it", "a newer kernel") from error
@@ -205,7 +163,7 @@ def _perf_link() -> None:
         attr = create_string_buffer(struct.pack("=IiII", program.fd, -1, 41, 0), 24)
         result = syscall.bpf(syscall.LINK_CREATE, attr)
     if result != -errno.EBADF:
-        raise No(f"LINK_CREATE gives {syscall.errno_text(result)}", "a newer kernel; ioctl is used instead")
+        raise No(f"LINK_CREATE gives {errno_text(result)}", "a newer kernel; ioctl is used instead")
 
 
 def _kprobe_pmu() -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 import errno
 import os
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import raw_tracepoint, syscall, tracepoint
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, link_perf_event, near_names
-from skep.engine.kernel.syscalls import defined_names, has_syscall_prefix, syscall_of, syscall_prefix
+from skep.engine.syscalls import defined_names, has_syscall_prefix, syscall_of, syscall_prefix
 from skep.errors import UnsupportedError
 from skep.object.kinds import kind_for_section
 from skep.object.model import ProgramKind
@@ -144,9 +145,7 @@ def _attach_tracefs(
         except OSError as error:
             number = error.errno or errno.EIO
             if number == errno.EACCES:
-                raise Refused(
-                    f"kprobe_events cannot be written: {syscall.errno_text(number)}; it needs CAP_DAC_OVERRIDE"
-                ) from error
+                raise Refused(f"kprobe_events cannot be written: {errno_text(number)}; it needs CAP_DAC_OVERRIDE") from error
             if number in (errno.ENOENT, errno.EINVAL):
                 continue
             break
@@ -167,7 +166,7 @@ def _place(function: str, offset: int) -> str:
 def _probe_error(result: int, functions: tuple[str, ...], offset: int) -> str:
     names = " or ".join(functions)
     if result == -errno.EINVAL and not _exist(functions):  # what tracefs says of an unknown symbol on 6.12
-        return f"no such function in this kernel: {names}: {syscall.errno_text(result)}"
+        return f"no such function in this kernel: {names}: {errno_text(result)}"
     reasons = {
         -errno.ENOENT: f"no such function in this kernel: {names}",
         -errno.EINVAL: f"the kernel does not probe {names}"
@@ -178,7 +177,7 @@ def _probe_error(result: int, functions: tuple[str, ...], offset: int) -> str:
         -errno.EACCES: "not permitted; it needs CAP_PERFMON",
     }
     reason = reasons.get(result)
-    return f"{reason}: {syscall.errno_text(result)}" if reason else syscall.errno_text(result)
+    return f"{reason}: {errno_text(result)}" if reason else errno_text(result)
 
 
 def _syscall_event(engine: KernelEngine, call: str, side: str) -> str:

@@ -9,6 +9,7 @@ import os
 import struct
 from ctypes import create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.errors import AttachError, CompileError, ObjectError, PrivilegeError, SkepError, UnsupportedError, VerifierError
 from skep.interrupts import Uninterrupted
@@ -157,8 +158,7 @@ def link_perf_event(
         raise
     event.close()
     refusal = Refused(
-        "the event opens, but the program cannot be bound to it: "
-        f"link {syscall.errno_text(link)}, ioctl {syscall.errno_text(result)}"
+        f"the event opens, but the program cannot be bound to it: link {errno_text(link)}, ioctl {errno_text(result)}"
     )
     refusal.errno = -result
     raise refusal

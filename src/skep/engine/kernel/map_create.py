@@ -10,9 +10,9 @@ import os
 import struct
 from ctypes import create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import map_info, syscall
 from skep.engine.kernel.maps import F_MMAPABLE, KernelMap, kernel_name, ring_size
-from skep.engine.kernel.syscall import errno_text
 from skep.errors import MapError
 from skep.object.kinds import MAP_TYPES, map_types
 

@@ -10,8 +10,8 @@ import os
 import struct
 from ctypes import addressof, create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
-from skep.engine.kernel.syscall import errno_text
 from skep.errors import MapError
 from skep.object.model import MapSpec
 

@@ -10,8 +10,9 @@ import os
 import struct
 from ctypes import addressof, c_char, c_void_p, create_string_buffer, memmove
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import batch, syscall
-from skep.engine.kernel.syscall import errno_text, last_errno
+from skep.engine.kernel.syscall import last_errno
 from skep.errors import MapError, SkepError
 from skep.object.kinds import MAP_TYPES, map_types
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, link_perf_event
 from skep.object.kinds import kind_for_section
@@ -72,6 +73,6 @@ def _attach_cpu(program: ProgramHandle, hook: Hook, cpu: int) -> KernelLink:
             -errno.EPERM: "not permitted; it needs CAP_PERFMON",
             -errno.EACCES: "not permitted; it needs CAP_PERFMON",
         }.get(fd)
-        text = f"perf_event_open on CPU {cpu}: {syscall.errno_text(fd)}"
+        text = f"perf_event_open on CPU {cpu}: {errno_text(fd)}"
         raise Refused(f"{text}: {reason}" if reason else text)
     return link_perf_event(program, fd, f"perf event {hook.target} (perf event")

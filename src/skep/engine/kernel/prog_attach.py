@@ -7,6 +7,7 @@ import os
 import struct
 from ctypes import create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb
 from skep.object.kinds import ATTACH_TYPES, kind_for_section
@@ -36,7 +37,7 @@ def _attach(program: ProgramHandle, target: int, type: int, flags: int) -> Kerne
     try:
         target = syscall.safe_fd(os.dup(target))  # the caller may close its own before the program is detached
     except OSError as error:
-        raise Refused(f"fd {target}: {syscall.errno_text(error.errno or errno.EBADF)}") from None
+        raise Refused(f"fd {target}: {errno_text(error.errno or errno.EBADF)}") from None
     result = syscall.bpf(syscall.PROG_ATTACH, _attributes(target, program.fd, type, flags))
     name = next((name for name, number in ATTACH_TYPES.items() if number == type), f"attach type {type}")
     if result < 0:
@@ -46,7 +47,7 @@ def _attach(program: ProgramHandle, target: int, type: int, flags: int) -> Kerne
             -errno.EINVAL: "the program was not loaded for this attach type, or the fd is no cgroup and no socket map",
             -errno.EBADF: "the fd is no cgroup and no socket map",
         }.get(result)
-        text = syscall.errno_text(result)
+        text = errno_text(result)
         raise Refused(f"{reason}: {text}" if reason else text)
     own = os.dup(program.fd)  # detaching names the program, which may be closed by then
 

@@ -10,10 +10,10 @@ import os
 import struct
 from ctypes import addressof, c_char, create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.maps import kernel_name
 from skep.engine.kernel.relocations import Relocated, Target
-from skep.engine.kernel.syscall import errno_text
 from skep.errors import SkepError, UnsupportedError
 from skep.object.kinds import program_type_name
 from skep.object.lines import source_line
@@ -223,7 +223,7 @@ def _load(
 def _refusal(spec: ProgramSpec, kind: ProgramKind, owner: Object, number: int, log: str) -> SkepError:
     type_name = program_type_name(kind.type)
     if number == errno.EPERM and not log.strip():
-        from skep.engine.kernel import privileges
+        from skep.engine import privileges
         from skep.errors import PrivilegeError
 
         missing = privileges.missing_for_program(kind.type)

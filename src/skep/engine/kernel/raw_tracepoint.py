@@ -6,6 +6,7 @@ import errno
 import struct
 from ctypes import addressof, create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, near_names
 from skep.object.kinds import kind_for_section
@@ -35,7 +36,7 @@ def attach_bound(program: ProgramHandle) -> KernelLink:
     """The link of a program that was bound to its place at load (fentry, fexit, 5.5): opened without a name."""
     fd = syscall.bpf(syscall.RAW_TRACEPOINT_OPEN, create_string_buffer(struct.pack("=QII", 0, program.fd, 0), 24))
     if fd < 0:
-        raise Refused(syscall.errno_text(fd))
+        raise Refused(errno_text(fd))
     return KernelLink(f"{program.kind.context} {program.kind.target} (bpf link)", (fd,))
 
 
@@ -46,5 +47,5 @@ def open_link(program: ProgramHandle, name: str) -> KernelLink:
     fd = syscall.bpf(syscall.RAW_TRACEPOINT_OPEN, attr)
     if fd < 0:
         reason = {-errno.ENOENT: "this kernel has no tracepoint of that name: "}.get(fd, "")
-        raise Refused(f"{reason}{syscall.errno_text(fd)}")
+        raise Refused(f"{reason}{errno_text(fd)}")
     return KernelLink(f"raw tracepoint {name} (bpf link)", (fd,))

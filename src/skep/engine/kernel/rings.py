@@ -8,6 +8,7 @@ import mmap
 import os
 import struct
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.maps import ring_size
 from skep.errors import MapError
@@ -116,7 +117,7 @@ def open_perf_ring(map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1,
         if fd != -errno.EINVAL:  # of a kernel before 6.0: no PERF_FORMAT_LOST
             break
     if fd < 0:
-        raise OSError(-fd, f"perf buffer of CPU {cpu} for map {map.spec.name!r}: perf_event_open: {syscall.errno_text(fd)}")
+        raise OSError(-fd, f"perf buffer of CPU {cpu} for map {map.spec.name!r}: perf_event_open: {errno_text(fd)}")
     memory = None
     try:
         try:
@@ -130,12 +131,10 @@ def open_perf_ring(map: MapHandle, cpu: int, pages: int, wakeup_events: int = 1,
                 if number == errno.ENOMEM
                 else ""
             )
-            raise OSError(
-                number, f"perf buffer of CPU {cpu}: mapping {pages} pages: {syscall.errno_text(number)}{hint}"
-            ) from error
+            raise OSError(number, f"perf buffer of CPU {cpu}: mapping {pages} pages: {errno_text(number)}{hint}") from error
         result = syscall.ioctl(fd, syscall.PERF_EVENT_IOC_ENABLE)
         if result < 0:
-            raise OSError(-result, f"perf buffer of CPU {cpu}: enabling: {syscall.errno_text(result)}")
+            raise OSError(-result, f"perf buffer of CPU {cpu}: enabling: {errno_text(result)}")
         ring = PerfRing(map, cpu, fd, memory)
         ring.install()
     except BaseException:
@@ -165,6 +164,4 @@ def map_ring(map: MapHandle) -> Ring:
 
 def _map_error(map: MapHandle, error: OSError) -> MapError:
     number = error.errno or errno.EIO
-    return MapError(
-        f"cannot map ring buffer {map.spec.name!r}: {syscall.errno_text(number)}", errno=number, map_name=map.spec.name
-    )
+    return MapError(f"cannot map ring buffer {map.spec.name!r}: {errno_text(number)}", errno=number, map_name=map.spec.name)

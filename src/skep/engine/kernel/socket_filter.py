@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, near_names
 from skep.object.kinds import kind_for_section
@@ -35,15 +36,15 @@ def _attach(program: ProgramHandle, device: str) -> KernelLink:
         # no protocol yet: a packet that comes before the filter would be in the queue
         opened = socket.socket(socket.AF_PACKET, socket.SOCK_RAW | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC, 0)
     except PermissionError as error:
-        raise Refused(f"packet sockets need CAP_NET_RAW: {syscall.errno_text(error.errno or errno.EPERM)}") from None
+        raise Refused(f"packet sockets need CAP_NET_RAW: {errno_text(error.errno or errno.EPERM)}") from None
     except OSError as error:
-        raise Refused(f"socket: {syscall.errno_text(error.errno or errno.EIO)}") from None
+        raise Refused(f"socket: {errno_text(error.errno or errno.EIO)}") from None
     try:
         opened.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_BPF, program.fd)
         opened.bind((device, _ETH_P_ALL))
     except OSError as error:
         opened.close()
-        raise Refused(f"no packet socket on {device!r}: {syscall.errno_text(error.errno or errno.EIO)}") from None
+        raise Refused(f"no packet socket on {device!r}: {errno_text(error.errno or errno.EIO)}") from None
     except BaseException:
         opened.close()
         raise

@@ -11,10 +11,10 @@ import struct
 from ctypes import addressof, create_string_buffer
 
 from skep.btf.types import Pointer, Struct
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink
 from skep.engine.kernel.maps import KernelMap, kernel_name
-from skep.engine.kernel.syscall import errno_text
 from skep.errors import AttachError, MapError, UnsupportedError
 from skep.object.kinds import ATTACH_TYPES
 

@@ -95,14 +95,6 @@ _syscall.restype = ctypes.c_long
 _pthread_sigmask = _releasing["pthread_sigmask"]
 
 
-def errno_text(number: int) -> str:
-    """`EINVAL (Invalid argument)`; accepts the negated errno too."""
-    number = abs(number)
-    if number == ENOTSUPP:
-        return "ENOTSUPP (not supported by the kernel for this kind)"
-    return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
-
-
 def safe_fd(fd: int) -> int:
     """The same file at an fd of 3 or more: 0 means "none" in bpf attributes, and 0..2 are what print() and tools write to."""
     if 0 <= fd < 3:
@@ -233,22 +225,6 @@ def object_info(fd: int, size: int, prefill: bytes = b"") -> bytes | int:
     attr = create_string_buffer(struct.pack("=IIQ", fd, size, addressof(info)), 16)
     result = bpf(OBJ_GET_INFO_BY_FD, attr)
     return info.raw if result >= 0 else result
-
-
-def cpu_list(text: str) -> list[int]:
-    """The CPUs that a kernel list such as "0-3,8" names."""
-    cpus: list[int] = []
-    for part in text.strip().split(","):
-        if part:
-            first, _, last = part.partition("-")
-            cpus.extend(range(int(first), int(last or first) + 1))
-    return cpus
-
-
-def read_cpus(which: str) -> list[int]:
-    """CPUs from /sys/devices/system/cpu: `which` is "possible" (what per-CPU maps are sized by) or "online"."""
-    with open(f"/sys/devices/system/cpu/{which}") as file:
-        return cpu_list(file.read())
 
 
 def close_all(fds: Sequence[int]) -> None:

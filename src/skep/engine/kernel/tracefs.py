@@ -10,8 +10,9 @@ import os
 import select
 import time
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
-from skep.engine.kernel.privileges import fix_for
+from skep.engine.privileges import fix_for
 from skep.errors import PrivilegeError, UnsupportedError
 
 
@@ -30,12 +31,12 @@ class Tracefs:
                 self.how = f"mounted at {mounted}"
                 return
             except OSError as error:
-                reason = f"it is mounted at {mounted}, but: {syscall.errno_text(error.errno or 0)}"
+                reason = f"it is mounted at {mounted}, but: {errno_text(error.errno or 0)}"
                 if error.errno == errno.EACCES:  # its folders are root's alone
                     missing = "CAP_DAC_READ_SEARCH"
         fd = syscall.open_filesystem(b"tracefs")
         if fd < 0:
-            text = f"tracefs cannot be used: {reason}, and a private mount gives {syscall.errno_text(fd)}"
+            text = f"tracefs cannot be used: {reason}, and a private mount gives {errno_text(fd)}"
             if fd in (-errno.EPERM, -errno.EACCES):
                 raise PrivilegeError(f"{text}; it needs {missing}; {fix_for([missing])}", missing=[missing])
             raise UnsupportedError(text, needs="a kernel with CONFIG_TRACING (tracefs)")
@@ -47,7 +48,7 @@ class Tracefs:
             self.close()
             missing = "CAP_DAC_READ_SEARCH"
             raise PrivilegeError(
-                f"tracefs cannot be used: its folders are root's alone ({syscall.errno_text(error.errno or 0)}); "
+                f"tracefs cannot be used: its folders are root's alone ({errno_text(error.errno or 0)}); "
                 f"it needs {missing}; {fix_for([missing])}",
                 missing=[missing],
             ) from error
@@ -150,7 +151,7 @@ class TracePipe:
             self._fd = tracefs.open("trace_pipe", os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise UnsupportedError(
-                f"trace_pipe cannot be opened ({tracefs.how}): {syscall.errno_text(error.errno or 0)}"
+                f"trace_pipe cannot be opened ({tracefs.how}): {errno_text(error.errno or 0)}"
                 + ("; another process reads it" if error.errno == errno.EBUSY else ""),
                 needs="read access to tracefs' trace_pipe, and no other reader",
             ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, link_perf_event, near_names
 from skep.errors import AttachError
@@ -65,7 +66,7 @@ def attach_event(
         fd = syscall.perf_event_open(syscall.PERF_TYPE_TRACEPOINT, id, cpu=0)
         if fd < 0:
             hint = "; it needs CAP_PERFMON" if fd in (-errno.EPERM, -errno.EACCES) else ""
-            raise Refused(f"perf_event_open: {syscall.errno_text(fd)}{hint}")
+            raise Refused(f"perf_event_open: {errno_text(fd)}{hint}")
     except BaseException:
         if cleanup is not None:
             cleanup()

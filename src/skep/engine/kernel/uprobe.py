@@ -6,6 +6,7 @@ import errno
 import os
 from ctypes import addressof, create_string_buffer
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink, Refused, Rung, climb, link_perf_event
 from skep.object.kinds import kind_for_section
@@ -62,7 +63,7 @@ def _attach_pmu(program: ProgramHandle, hook: Hook, path: str, offset: int, pid:
             -errno.EPERM: "not permitted; it needs CAP_PERFMON or CAP_SYS_ADMIN",
             -errno.EACCES: "not permitted; it needs CAP_PERFMON or CAP_SYS_ADMIN",
         }.get(fd)
-        text = syscall.errno_text(fd)
+        text = errno_text(fd)
         raise Refused(f"{reason}: {text}" if reason else text)
     how = f"{hook.family} {hook.target} (perf uprobe PMU"
     return link_perf_event(program, fd, how, cookie=hook.options.get("cookie"))

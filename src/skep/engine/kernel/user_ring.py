@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import mmap
 
+from skep.engine.errnos import errno_text
 from skep.engine.kernel.maps import ring_size
-from skep.engine.kernel.syscall import errno_text
 from skep.errors import MapError
 
 TYPE_CHECKING = False

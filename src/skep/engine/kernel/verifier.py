@@ -5,7 +5,7 @@ In: the log of a failed BPF_PROG_LOAD. Out: VerifierError.
 
 from __future__ import annotations
 
-from skep.engine.kernel.syscall import errno_text
+from skep.engine.errnos import errno_text
 from skep.errors import VerifierError
 
 TYPE_CHECKING = False

@@ -9,6 +9,7 @@ import os
 import struct
 from ctypes import pointer
 
+from skep.engine.cpus import read_cpus
 from skep.engine.user import session
 from skep.engine.user.events import resolve
 from skep.engine.user.facts import SKB, XDP, Context
@@ -184,14 +185,10 @@ class UserEngine:
     @property
     def possible_cpus(self) -> int:
         """CPUs that per-CPU maps have room for."""
-        from skep.engine.kernel.syscall import read_cpus
-
         return max(read_cpus("possible")) + 1
 
     @property
     def online_cpus(self) -> list[int]:
-        from skep.engine.kernel.syscall import read_cpus
-
         return read_cpus("online")
 
     # maps

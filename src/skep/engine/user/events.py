@@ -5,6 +5,7 @@ In: a hook. Out: an `Event`: the point, the system calls, the shape of the conte
 
 from __future__ import annotations
 
+from skep.engine.syscalls import defined_names, has_syscall_prefix, syscall_of
 from skep.errors import AttachError
 from skep.object.kinds import kind_for_section
 from skep.object.model import ProgramKind
@@ -65,7 +66,6 @@ def _kind(section: str) -> ProgramKind:
 
 
 def _function(hook: Hook) -> Event:
-    from skep.engine.kernel.syscalls import defined_names, has_syscall_prefix, syscall_of  # with the kernel engine: 6 ms
     from skep.engine.user.syscalls_x86_64 import system_calls
 
     known = system_calls()

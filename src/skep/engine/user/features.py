@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from contextlib import contextmanager
 
-from skep.engine.kernel.features import Feature, No, Unknown, answer
-from skep.engine.kernel.privileges import CAPABILITIES, effective_capabilities
+from skep.engine.errnos import errno_text
+from skep.engine.privileges import CAPABILITIES, effective_capabilities
+from skep.engine.probing import Feature, No, Unknown, answer
 from skep.engine.user import tracer_errors
 from skep.errors import SkepError
 
@@ -87,7 +88,7 @@ def _memory() -> None:
     with _child() as pid:
         got = libc.process_vm_readv(pid, local, 1, remote, 1, 0)
     if got != len(text):
-        reason = f"process_vm_readv(2) gives {tracer_errors.errno_text(ctypes.get_errno())}"
+        reason = f"process_vm_readv(2) gives {errno_text(ctypes.get_errno())}"
         raise No(f"{reason}: bpf_probe_read_user cannot read", "a container with --cap-add=SYS_PTRACE")
 
 

@@ -12,6 +12,7 @@ from _weakref import ref
 from ctypes import c_char_p, c_uint64, c_void_p
 from mmap import PAGESIZE, mmap
 
+from skep.engine.errnos import ENOTSUPP
 from skep.engine.user import running
 from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader, Shape
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 _PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash")
 _VALUES_ARE_COPIED = map_types("queue stack")
 _END = (1 << 64) - 1
-ENOTSUPP = 524  # the kernel's own number, include/linux/errno.h
 # What the kernel answers to an operation on elements that a kind does not have; ENOTSUPP else.
 _NO_ELEMENTS = {
     MAP_TYPES["queue"]: errno.EINVAL, MAP_TYPES["stack"]: errno.EINVAL, MAP_TYPES["bloom_filter"]: errno.EOPNOTSUPP,
@@ -184,7 +184,7 @@ class UserMap:
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
         self._check(key)
-        raise self._error("take", ENOTSUPP, key)
+        raise self._error("lookup and delete", ENOTSUPP, key)
 
     def contains(self, value: bytes) -> bool:
         raise self._cannot("test")
@@ -296,14 +296,9 @@ class UserMap:
         )
 
     def _error(self, operation: str, number: int, key: bytes) -> MapError:
-        from skep.engine.kernel import syscall
-        from skep.engine.kernel.map_errors import element_error
+        from skep.engine.element_errors import element_error
 
-        command = {
-            "update": syscall.MAP_UPDATE_ELEM, "delete": syscall.MAP_DELETE_ELEM, "lookup": syscall.MAP_LOOKUP_ELEM,
-            "take": syscall.MAP_LOOKUP_AND_DELETE_ELEM,
-        }[operation]  # fmt: skip
-        return element_error(self.name, self.type, self.max_entries, command, number, key)
+        return element_error(self.name, self.type, self.max_entries, operation, number, key)
 
 
 class ArrayMap(UserMap):

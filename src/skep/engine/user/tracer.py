@@ -23,9 +23,10 @@ from _signal import (  # type: ignore[import-not-found]
 )
 
 from skep.commands import find_command
+from skep.engine.errnos import errno_text
 from skep.engine.user import tracer_layout as layout
 from skep.engine.user.events import END, ENTER, EXEC, EXIT, FORK, TIMER
-from skep.engine.user.tracer_errors import attach_error, errno_text, exec_error, own_thread, start_error
+from skep.engine.user.tracer_errors import attach_error, exec_error, own_thread, start_error
 from skep.engine.user.tracer_filter import WATCHED, make_filter
 from skep.errors import AttachError, SkepError, UnsupportedError
 from skep.interrupts import Uninterrupted

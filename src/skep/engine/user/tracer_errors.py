@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
+from skep.engine.errnos import errno_text
 from skep.errors import AttachError, PrivilegeError, SkepError, UnsupportedError
 
 _YAMA = "/proc/sys/kernel/yama/ptrace_scope"
@@ -20,11 +21,6 @@ _SCOPES = {
 def own_thread(pid: int) -> bool:
     """Whether this is the number of a thread of this process."""
     return os.path.exists(f"/proc/self/task/{pid}")
-
-
-def errno_text(number: int) -> str:
-    """`EPERM (Operation not permitted)`."""
-    return f"{errno.errorcode.get(number, number)} ({os.strerror(number)})"
 
 
 def attach_error(pid: int, number: int, keeper: int) -> SkepError:

@@ -1,0 +1,58 @@
+"""What refusals of a map's elements mean, in words: the kernel's, and the user engine's, which are the same."""
+
+from __future__ import annotations
+
+import errno
+
+from skep.engine.errnos import errno_text
+from skep.errors import MapError, MapIndexError, MapKeyError
+from skep.object.kinds import MAP_TYPES, map_type_name, map_types
+
+INDEXED = map_types(
+    "array prog_array perf_event_array percpu_array cgroup_array array_of_maps devmap cpumap xskmap sockmap reuseport_sockarray"
+)
+
+
+def element_error(name: str, type: int, max_entries: int, operation: str, number: int, key: bytes) -> MapError:
+    """The error of an operation on an element ("update", ...) that was answered with the errno `number`."""
+    what = f"{operation} in map {name!r} ({map_type_name(type)})"
+    index = int.from_bytes(key, "little") if type in INDEXED and len(key) == 4 else None
+    if number == errno.E2BIG and operation == "update":
+        if index is not None:
+            return MapIndexError(
+                f"{what}: index {index} is out of range, max_entries is {max_entries}", errno=number, map_name=name
+            )
+        return MapError(
+            f"{what}: the map is full, max_entries is {max_entries} (E2BIG); make it larger or use an LRU hash",
+            errno=number,
+            map_name=name,
+        )
+    if number == errno.ENOENT and operation == "update":
+        reason = "no such CPU event or key"
+        if index is not None and index >= max_entries:
+            return MapIndexError(f"{what}: index {index}, max_entries {max_entries}", errno=number, map_name=name)
+        return MapKeyError(f"{what}: {reason} (key {key.hex()})", errno=number, map_name=name)
+    if number == errno.EEXIST:
+        if index is not None:
+            return MapKeyError(
+                f"{what}: an array's elements always exist, so 'only a new key' never holds", errno=number, map_name=name
+            )
+        return MapKeyError(f"{what}: the key {key.hex()} exists already", errno=number, map_name=name)
+    reasons = {
+        ("delete", errno.EINVAL): "there is nothing in this slot"
+        if type == MAP_TYPES["sockmap"]
+        else "elements of an array cannot be deleted, only overwritten",
+        ("update", errno.EPERM): "the map is frozen or read-only",
+        ("update", errno.EBADF): "the value is not an fd of the object that this map holds",
+        ("update", errno.EINVAL): "the value or the flags do not fit this kind of map"
+        + (
+            "; a program must have the type of the programs that are in use with this array"
+            if type == MAP_TYPES["prog_array"]
+            else ""
+        ),
+        ("update", errno.ENOMEM): "the kernel has no memory for it now",
+        ("update", errno.EBUSY): "the map is in use by another CPU; try again",
+    }
+    reason = reasons.get((operation, number), "")
+    text = f"{what}: {reason + ': ' if reason else ''}{errno_text(number)}"
+    return MapError(text, errno=number, map_name=name)
