@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from skep.build import tracepoint_members
 from skep.compiler import compile_source
+from skep.engine.formats import tracepoint_members
 from skep.engine.kernel import KernelEngine
 from skep.object import kind_for_section, read_object
 

@@ -167,10 +167,10 @@ def _alarm(*_: object) -> None:
 
 def front(text: str, target: str) -> tuple[str | None, str, Frames]:
     """What is wrong with how the front end takes the text, or None; and the LLVM IR, "" for a text that it refuses."""
-    from skep.build import tracepoint_members
     from skep.compiler import Flags, front_end
     from skep.compiler.diagnostics import Diagnostics
     from skep.compiler.source import SourceFile
+    from skep.engine.formats import tracepoint_members
     from skep.errors import CompileError
 
     old = signal.signal(signal.SIGPROF, _alarm)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 from support import ROOT, Skep
 
-from skep.build import tracepoint_members
 from skep.compiler import compile_source
+from skep.engine.formats import tracepoint_members
 from skep.errors import CompileError
 
 if TYPE_CHECKING:
