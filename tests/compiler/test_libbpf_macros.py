@@ -12,6 +12,7 @@ from skep.errors import CompileError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 HEADERS = """#include "vmlinux.h"
 #include <bpf/bpf_helpers.h>
@@ -100,3 +101,21 @@ def test_a_text_is_formatted_into_a_buffer() -> None:
 def test_type_numbers_that_are_not_known(text: str, said: str) -> None:
     with pytest.raises(CompileError, match=re.escape(said)):
         compile_source(f"{HEADERS} struct no_such___x {{ int a; }}; int f(void *c) {{ return {text}; }}")
+
+
+def test_copies_of_the_kernels_types_and_of_libbpfs_headers_are_not_read(tmp_path: Path) -> None:
+    """They say of some kernel what Skep knows of this one."""
+    (tmp_path / "vmlinux.h").write_text("enum { false, true }; struct task_struct { int pid; };")
+    (tmp_path / "bpf").mkdir()
+    (tmp_path / "bpf" / "bpf_helpers.h").write_text("#error not this one")
+    text = '#include "vmlinux.h"\n#include <bpf/bpf_helpers.h>\n' + RUN["barrier_var"][0]
+    flags = [f"-I{tmp_path}"]
+    assert compile_source(text, file=str(tmp_path / "x.c"), cflags=flags).data
+    with pytest.raises(CompileError, match="not this one"):
+        compile_source('#include "bpf/bpf_helpers.h"\nint main(void) { return 0; }', cflags=flags, target="host")
+
+
+def test_a_text_may_bring_libbpfs_enum() -> None:
+    use = 'SEC("raw_tp/x") int f(void *c) { return LIBBPF_PIN_BY_NAME; }'
+    for text in (use, "enum libbpf_pin_type { LIBBPF_PIN_NONE, LIBBPF_PIN_BY_NAME }; " + use):
+        assert b"r0 = 1" in compile_source(text, emit="asm").data

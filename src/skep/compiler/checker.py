@@ -17,6 +17,7 @@ from skep.compiler.flow import warn_of_flow
 from skep.compiler.helpers import HELPER_NAMES, HELPERS, KFUNCS
 from skep.compiler.initializers import Initializers
 from skep.compiler.kernel_types import KernelTypes
+from skep.compiler.libbpf import ENUMERATORS
 from skep.compiler.map_declarations import MapDeclarations
 from skep.compiler.parser import translation_unit
 from skep.compiler.parser_declarations import type_name
@@ -107,6 +108,8 @@ class Checker:
                 found = Helper(name[4:], number, prototype.to)
             elif name in KFUNCS:
                 found = self._kernel_function(name)
+            elif name in ENUMERATORS:
+                found = Enumerator(ENUMERATORS[name], ct.UINT, None)
             else:
                 constant = self.kernel.enumerator(name)
                 if constant is not None:

@@ -26,6 +26,8 @@ def _chains() -> dict[str, str]:
     return found
 
 
+ENUMERATORS = {"LIBBPF_PIN_NONE": 0, "LIBBPF_PIN_BY_NAME": 1}  # no macros: a text that has libbpf's enum declares them
+
 _PROGRAM = '(name, args...) __attribute__((skep_arguments("{}"))) name({} *ctx, ##args)'
 _CORE = "___apply(___arrow, a, ##__VA_ARGS__)(a, ##__VA_ARGS__)"
 _USER = '((typeof(*(src)) __attribute__((btf_type_tag("user"))) *)(src))'
@@ -35,7 +37,6 @@ MACROS: dict[str, str] = {
     "___nth": f"({', '.join(f'_{i}' for i in range(_MOST + 1))}, N, ...) N",
     "___count": f"(...) ___nth(_, ##__VA_ARGS__, {_choice([str(i) for i in range(_MOST + 1)])})",
     "___cat": "(a, b) a##b", "___cat2": "(a, b) ___cat(a, b)", "___apply": "(fn, ...) ___cat2(fn, ___count(__VA_ARGS__))",
-    "LIBBPF_PIN_NONE": " 0", "LIBBPF_PIN_BY_NAME": " 1",
     # programs with typed parameters
     "BPF_PROG": _PROGRAM.format("context", "unsigned long long"),
     "BPF_KPROBE": "(name, args...) name(struct pt_regs *ctx, ##args)",

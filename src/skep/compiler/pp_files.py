@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+# what these declare is there without them, as the running kernel has it: copies beside a text or on its path are not read
+_WITHOUT_FILE = frozenset(f"bpf/bpf_{name}.h" for name in ("helpers", "helper_defs", "tracing", "core_read", "endian"))
 HEADERS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "headers")
 
 
@@ -22,6 +24,10 @@ def builtin_header(name: str) -> str | None:
         if ".." not in candidate.split("/") and os.path.isfile(path):
             return path
     return None
+
+
+def needs_no_file(name: str) -> bool:
+    return name.rpartition("/")[2] == "vmlinux.h" or name in _WITHOUT_FILE
 
 
 def read_source(path: str, name: str | None = None, system: bool = False) -> SourceFile:

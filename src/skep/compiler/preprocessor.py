@@ -12,7 +12,7 @@ from skep.compiler.diagnostics import Diagnostics, closest
 from skep.compiler.lexer import Problem, passes, report, tokenize
 from skep.compiler.pp_expander import Expander, peek
 from skep.compiler.pp_expression import evaluate
-from skep.compiler.pp_files import Conditional, Found, HeaderSearch, OpenFile, builtin_header, read_source
+from skep.compiler.pp_files import Conditional, Found, HeaderSearch, OpenFile, builtin_header, needs_no_file, read_source
 from skep.compiler.pp_macros import Macro, parse_definition
 from skep.compiler.pp_output import command_line_token, is_prose, number_token, print_tokens, reads_as_words, spell, string_token
 from skep.compiler.source import SourceFile, Token, decode_string, outermost, where
@@ -396,9 +396,10 @@ class Preprocessor:
         if header is None:
             return
         name, quoted = header
-        found = self._search.find(name, quoted, file, word.text == "include_next")
+        own = "__BPF__" in self._macros and needs_no_file(name)
+        found = self._search.find(name, quoted, file, word.text == "include_next") if not own else None
         if found is None:
-            if quoted and name.rpartition("/")[2] != "vmlinux.h":
+            if quoted and not own:
                 self.diagnostics.error(
                     f"header '{name}' not found; looked in: {self._search.places(file)}", line[0], code="missing-header"
                 )
