@@ -399,7 +399,7 @@ class Preprocessor:
         own = "__BPF__" in self._macros and needs_no_file(name)
         found = self._search.find(name, quoted, file, word.text == "include_next") if not own else None
         if found is None:
-            if quoted and not own:
+            if quoted and not needs_no_file(name):
                 self.diagnostics.error(
                     f"header '{name}' not found; looked in: {self._search.places(file)}", line[0], code="missing-header"
                 )
