@@ -38,8 +38,9 @@ from skep.engine.user import layout  # noqa: E402
 from skep.engine.user import test_run as by_hand  # noqa: E402
 from skep.engine.user.facts import MEMORY, Context, MapFacts  # noqa: E402
 from skep.engine.user.jit import _RUNTIME, _runtime  # noqa: E402
-from skep.engine.user.module import Unit, translate  # noqa: E402
+from skep.engine.user.module import translate  # noqa: E402
 from skep.engine.user.program import Environment  # noqa: E402
+from skep.engine.user.unit import Unit  # noqa: E402
 from skep.engine.user.validate import validate  # noqa: E402
 from skep.errors import ExecutionError, MapError, ObjectError, SkepError  # noqa: E402
 from skep.llvm import _load, processor_machine  # noqa: E402

@@ -9,11 +9,11 @@ from collections import namedtuple
 
 from skep.bytecode import instruction as isa
 from skep.engine.user import helpers as tables
-from skep.engine.user.analysis import is_written
 from skep.engine.user.layout import BAD_CALL, TIME_OVER
 from skep.engine.user.mapkinds import KINDS
 from skep.engine.user.metering import MOST
 from skep.engine.user.state import FRAME
+from skep.engine.user.steps import is_written
 from skep.engine.user.validate import CALLX
 from skep.engine.user.values import CTX, FAR, FUNCTION, KEY, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, Writer, field

@@ -38,7 +38,8 @@ def compile_program(
         found = cache.get(key)
         if found is not None:
             return found[1:], bool(found[0])
-    from skep.engine.user.module import Unit, translate
+    from skep.engine.user.module import translate
+    from skep.engine.user.unit import Unit
     from skep.engine.user.validate import validate
     from skep.llvm_server import start_worker
 

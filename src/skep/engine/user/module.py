@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from skep.engine.user.analysis import Analysis, Unit
+from skep.engine.user.analysis import Analysis
 from skep.engine.user.helpers import HOLDING
 from skep.engine.user.metering import Meter
 from skep.engine.user.translate import write_function
+from skep.engine.user.unit import Unit
 from skep.engine.user.validate import CALL
 from skep.engine.user.values import join
 
 TYPE_CHECKING = False
-__all__ = ["Module", "Unit", "translate"]
 
 if TYPE_CHECKING:
     from skep.engine.user.facts import MapFacts

@@ -7,11 +7,11 @@ shifts are cut to their width, division is guarded, nothing is `inbounds`, loads
 from __future__ import annotations
 
 from skep.bytecode import instruction as isa
-from skep.engine.user.analysis import SIZES, Analysis
 from skep.engine.user.calls import Calls
 from skep.engine.user.layout import MISALIGNED
 from skep.engine.user.metering import FIRST_ALLOWANCE, Meter
 from skep.engine.user.state import FRAME
+from skep.engine.user.steps import SIZES
 from skep.engine.user.validate import CALL, CALLX, EXIT, GOTO, GOTOL, MAP_VALUES, MAY_GOTO, jump_target
 from skep.engine.user.values import CTX, KEY, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, STACK, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, field
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from skep.bytecode.instruction import Instruction
+    from skep.engine.user.analysis import Analysis
     from skep.engine.user.module import Module
 
 _BINARY = {isa.ADD: "add", isa.SUB: "sub", isa.MUL: "mul", isa.OR: "or", isa.AND: "and", isa.XOR: "xor"}
