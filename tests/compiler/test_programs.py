@@ -308,6 +308,13 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
             "cleanup takes a function, and 'static' is none",
         ),
         ("int x; __attribute__((section(-x))) int f(void *c) { return 0; }", "attribute 'section' takes a text"),
+        ("int f(struct xdp_md *c) { return ETH_P_IP; }", "'ETH_P_IP' is not declared; <linux/if_ether.h> has it: #include that"),
+        ("int f(void *c) { return IS_ERR(c); }", "'IS_ERR' is not declared; <linux/err.h> has it: #include that"),
+        ("int f(struct pt_regs *c, struct inet_sock *i) { return i->inet_dport; }", "<net/inet_sock.h> has it: #include that"),
+        (
+            "int f(struct __sk_buff *s) { struct ip_t *p = 0; return p->ttl; }",
+            "'struct ip_t' is not defined: <bcc/proto.h> has it",
+        ),
         ("int f(struct pt_regs *c, float x) { return 0; }", "BPF has no floating point"),
         ("static float g(int x) { return x; } int f(void *c) { return g(1); }", "BPF has no floating point"),
         (

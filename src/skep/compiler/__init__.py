@@ -117,6 +117,8 @@ def run_on_host(
     source = SourceFile(file, text, directory=os.path.dirname(file) if os.path.isfile(file) else "")
     with Worker("host", "run", opt_level, (file, *arguments)) as worker:
         ir, _, assembly = front_end(source, diagnostics, Flags(cflags), "host", None, None)
+        if any(line.startswith("@") and " thread_local " in line for line in ir.splitlines()):
+            raise CompileError(f"{file}: --run has no thread-local variables: make an object (-o) and link it with cc")
         if assembly:  # this worker's messages go to the terminal: another one says first whether LLVM takes the assembly
             with Worker("host", "object", opt_level) as trial:
                 _, messages, status = trial.finish(ir)

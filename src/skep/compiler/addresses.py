@@ -36,7 +36,7 @@ def constant_address(node: tree.Node) -> Address | None:
 def _place(node: tree.Node) -> Address | None:
     match node:
         case tree.VarRef() | tree.CompoundLiteral():
-            return (node.var, 0) if node.var.storage == "global" else None
+            return (node.var, 0) if node.var.storage == "global" and not node.var.attributes.get("thread") else None
         case tree.FunctionRef():
             return node.function, 0
         case tree.StringData():

@@ -23,6 +23,7 @@ from skep.compiler.parser import translation_unit
 from skep.compiler.parser_declarations import type_name
 from skep.compiler.parser_expressions import expression
 from skep.compiler.parser_tokens import TokenReader
+from skep.compiler.pp_files import header_that_has
 from skep.compiler.programs import KSYMS
 from skep.compiler.source import Expansion, SourceFile, Token
 from skep.compiler.statements import Statements
@@ -122,6 +123,21 @@ class Checker:
             self.scopes[0].names[name] = found
         return found
 
+    def thread_local(self, var: tree.Variable, specifiers: ast.Specifiers) -> None:
+        """`__thread`: hosts only."""
+        if "thread" not in specifiers.flags:
+            return
+        if self.bpf:
+            self.error(
+                f"BPF has no thread-local variables: keep '{var.name}' in a map by the thread's number, or in a BPF_TASK_STORAGE",
+                var.token, code="thread",
+            )  # fmt: skip
+        elif var.storage == "local":
+            self.error(
+                f"'{var.name}' is a thread's own: it has to be static, extern or outside functions", var.token, code="thread"
+            )
+        var.attributes["thread"] = True
+
     def _kernel_function(self, name: str) -> tree.Function:
         result, params = KFUNCS[name]
         prototype = self.parse_type(f"{result} (*)({params})")
@@ -140,7 +156,10 @@ class Checker:
         return self.kernel.typedef(name) is not None
 
     def suggestion(self, name: str, kinds: tuple[type, ...] = ()) -> str:
-        """ "; did you mean 'x'?" for the nearest visible name, or ""."""
+        """ "; did you mean 'x'?" for the nearest visible name, or ""; where a header of Skep's has the name itself, that."""
+        header = header_that_has(name) if self.bpf else ""
+        if header:
+            return f"; <{header}> has it: #include that"
         names = [n for scope in reversed(self.scopes) for n, s in scope.names.items() if not kinds or isinstance(s, kinds)]
         near = closest(name, names)
         if near is None and self.bpf and name.startswith("bpf_"):
@@ -325,6 +344,7 @@ class Checker:
         var.attributes |= attributes
         for align in specifiers.align:
             var.attributes["aligned"] = self.types.alignment(align, specifiers)
+        self.thread_local(var, specifiers)
         outside = self.bpf and var.section == KSYMS and specifiers.storage == "extern"
         if isinstance(type, ct.VoidType) and not outside:
             self.error(f"'{token.text}' cannot have type 'void'", token, code="void")

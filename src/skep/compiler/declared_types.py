@@ -8,6 +8,7 @@ from skep.compiler import ast, dialect, tree
 from skep.compiler import types as ct
 from skep.compiler.diagnostics import closest
 from skep.compiler.parser_specifiers import struct_or_union_specifier
+from skep.compiler.pp_files import header_that_has
 from skep.compiler.source import Token
 from skep.compiler.symbols import Enumerator, Scope, Typedef
 from skep.compiler.types import Member, Record, RecordType, Type
@@ -374,6 +375,8 @@ class DeclaredTypes:
             return ""
         if self.c.kernel.missing:
             return f": {self.c.kernel.missing}"
+        if tag not in self._unknown and (header := header_that_has(tag)):
+            self._unknown[tag] = f": <{header}> has it: #include that"
         if tag not in self._unknown:
             near = closest(tag, [*self.c.scopes[0].tags, *self.c.kernel.names("struct")])
             self._unknown[tag] = f", neither in this text nor in the kernel's BTF{f'; did you mean {near!r}?' if near else ''}"

@@ -39,6 +39,10 @@ def is_global_subprogram(function: tree.Function) -> bool:
     return function.inlining == "never" and function.linkage != "static" and function.body is not None
 
 
+def _thread(var: tree.Variable) -> str:
+    return "thread_local " if var.attributes.get("thread") else ""
+
+
 class Emitter:
     """One module; `contexts` overrides the context model of programs by name."""
 
@@ -331,9 +335,8 @@ class Emitter:
                 node = self.debug.type(var.type)
             di = self.debug.global_variable(var.symbol, node, var.token, local=local)
             debug = f", !dbg {di}"
-        self.head.append(
-            f"{symbol} = {linkage}{'dso_local ' if not local else ''}{kind} {type} {value}{section}, align {align}{debug}"
-        )
+        where = ("dso_local " if not local else "") + _thread(var)
+        self.head.append(f"{symbol} = {linkage}{where}{kind} {type} {value}{section}, align {align}{debug}")
         # Python writes the static variables of programs too: LLVM would take them apart, or their values into the code.
         # What holds addresses no loader can write, so only what LLVM can take into the code works at all.
         written = self.bpf and kind == "global" and local and "ptr " not in type
@@ -345,7 +348,7 @@ class Emitter:
         """A variable that is elsewhere: the kernel's, which the loader finds by its name and type in the section's BTF."""
         size = self.storage(var.type) if var.type.complete else "i8"
         if not self.bpf or var.section != programs.KSYMS:
-            return f"{symbol} = external global {size}"
+            return f"{symbol} = external {_thread(var)}global {size}"
         linkage = "extern_weak" if var.attributes.get("weak") else "external"
         di = self.debug.global_variable(var.symbol, self.debug.type(var.type), var.token, local=False, defined=False)
         return f'{symbol} = {linkage} global {size}, section "{programs.KSYMS}", !dbg {di}'

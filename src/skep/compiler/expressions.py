@@ -19,6 +19,7 @@ from skep.compiler.conversions import (
 from skep.compiler.diagnostics import closest
 from skep.compiler.literals import character, numeral, string
 from skep.compiler.operators import Operators
+from skep.compiler.pp_files import header_that_has
 from skep.compiler.symbols import Enumerator, Helper, Typedef
 from skep.compiler.types import ArrayType, FunctionType, PointerType, RecordType, Type
 
@@ -147,8 +148,9 @@ class Expressions:
             return poison(node)
         path = pointed.record.find(node.name.text)
         if path is None:
+            header = header_that_has(node.name.text) if self.c.bpf and pointed.record.from_kernel else ""
             near = closest(node.name.text, pointed.record.names())
-            hint = f"; did you mean '{near}'?" if near else ""
+            hint = f"; <{header}> has it: #include that" if header else f"; did you mean '{near}'?" if near else ""
             at = pointed.record.token
             notes = [self.c.diagnostics.note(f"'{pointed.unqualified()}' is defined here", at)] if at is not None else []
             self.c.error(

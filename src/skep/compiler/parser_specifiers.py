@@ -82,11 +82,14 @@ def _storage(reader: TokenReader, found: _Found) -> None:
     """'static' | 'extern' | 'typedef' | ..."""
     token = reader.token
     text = token.text
+    thread = text in ("__thread", "_Thread_local")
     if not found.storage_allowed and text != "register":
         reader.fail(f"'{text}' is not allowed in a {found.context}", token)
-    if found.storage and found.storage != text and "thread" not in text:
+    if found.storage and found.storage != text and not thread:
         reader.fail(f"'{text}' together with '{found.storage}'", token)
-    if "thread" not in text:  # there are no threads here: such a variable is an ordinary one
+    if thread:  # stands beside static or extern
+        found.flags.add("thread")
+    else:
         found.storage = text
     reader.next()
 

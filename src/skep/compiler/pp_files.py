@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+from functools import cache
 
 from skep.compiler.lexer import tokenize
 from skep.compiler.source import SourceFile, Token
@@ -24,6 +26,24 @@ def builtin_header(name: str) -> str | None:
         if ".." not in candidate.split("/") and os.path.isfile(path):
             return path
     return None
+
+
+@cache
+def _own_headers() -> dict[str, str]:
+    """Name and text of each of Skep's own headers."""
+    found = {}
+    for folder, _, files in sorted(os.walk(HEADERS)):
+        for file in sorted(files):
+            path = os.path.join(folder, file)
+            with open(path, encoding="utf-8") as opened:
+                found[os.path.relpath(path, HEADERS)] = opened.read()
+    return found
+
+
+def header_that_has(name: str) -> str:
+    """Which of Skep's own headers defines a macro, a function, an enumerator or a struct; "" for none."""
+    defined = re.compile(rf"^(#define {name}\b|static .*\b{name}\(|struct {name} \{{|\s+{name}( =|,|$))", re.MULTILINE)
+    return next((header for header, text in _own_headers().items() if name in text and defined.search(text)), "")
 
 
 def needs_no_file(name: str) -> bool:

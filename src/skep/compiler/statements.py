@@ -147,6 +147,7 @@ class Statements:
         for align in node.specifiers.align:
             attributes["aligned"] = self.c.types.alignment(align, node)
         var.attributes = attributes
+        self.c.thread_local(var, node.specifiers)
         if static:
             self.c.statics += 1
             var.symbol = f"{self.c.function.name}.{token.text}.{self.c.statics}"
