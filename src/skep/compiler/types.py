@@ -16,17 +16,19 @@ _QUALIFIER_NAMES = (
 
 
 class Type:
-    """Base of all types; `quals` is a bit set, `alias` the typedef name it was written with (for messages).
+    """Base of all types; `quals` is a bit set, `alias` the typedef name it was written with (for messages), `name` C's own.
 
     `aligned` is the alignment that a typedef's attribute gave it, 0 without one.
     """
 
-    __slots__ = ("alias", "aligned", "quals")
+    __slots__ = ("alias", "aligned", "name", "quals")
+    name: str
     quals: int
     alias: str
     aligned: int
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "") -> None:  # those that stand around another type spell themselves
+        self.name = name
         self.quals = 0
         self.alias = ""
         self.aligned = 0
@@ -76,7 +78,8 @@ class Type:
         return True
 
     def spell(self, inner: str = "") -> str:
-        raise NotImplementedError
+        """The type alone, or a declaration of `inner`."""
+        return join(self._prefix() + (self.alias or self.name), inner)
 
     def _prefix(self) -> str:
         return "".join(name + " " for bit, name in _QUALIFIER_NAMES if self.quals & bit)
@@ -91,6 +94,9 @@ class Type:
 class VoidType(Type):
     __slots__ = ()
 
+    def __init__(self) -> None:
+        super().__init__("void")
+
     @property
     def size(self) -> int:
         return 1  # GNU: arithmetic on void pointers
@@ -99,18 +105,14 @@ class VoidType(Type):
     def complete(self) -> bool:
         return False
 
-    def spell(self, inner: str = "") -> str:
-        return join(self._prefix() + (self.alias or "void"), inner)
-
 
 class IntType(Type):
     """An integer type: `bits` wide, `rank` orders conversions (C11 6.3.1.1)."""
 
-    __slots__ = ("bits", "name", "rank", "signed")
+    __slots__ = ("bits", "rank", "signed")
 
     def __init__(self, name: str, bits: int, signed: bool, rank: int) -> None:
-        super().__init__()
-        self.name = name
+        super().__init__(name)
         self.bits = bits
         self.signed = signed
         self.rank = rank
@@ -118,9 +120,6 @@ class IntType(Type):
     @property
     def size(self) -> int:
         return (self.bits + 7) // 8
-
-    def spell(self, inner: str = "") -> str:
-        return join(self._prefix() + (self.alias or self.name), inner)
 
     @property
     def minimum(self) -> int:
@@ -139,19 +138,15 @@ class IntType(Type):
 
 
 class FloatType(Type):
-    __slots__ = ("name", "width")
+    __slots__ = ("width",)
 
     def __init__(self, name: str, width: int) -> None:
-        super().__init__()
-        self.name = name
+        super().__init__(name)
         self.width = width
 
     @property
     def size(self) -> int:
         return self.width
-
-    def spell(self, inner: str = "") -> str:
-        return join(self._prefix() + (self.alias or self.name), inner)
 
 
 class PointerType(Type):
@@ -379,7 +374,7 @@ class RecordType(Type):
     __slots__ = ("record",)
 
     def __init__(self, record: Record) -> None:
-        super().__init__()
+        super().__init__(f"{record.kind} {record.tag or '<anonymous>'}")
         self.record = record
 
     @property
@@ -393,10 +388,6 @@ class RecordType(Type):
     @property
     def complete(self) -> bool:
         return self.record.defined
-
-    def spell(self, inner: str = "") -> str:
-        name = self.alias or f"{self.record.kind} {self.record.tag or '<anonymous>'}"
-        return join(self._prefix() + name, inner)
 
 
 class EnumDefinition:
@@ -413,7 +404,7 @@ class EnumType(Type):
     __slots__ = ("definition",)
 
     def __init__(self, definition: EnumDefinition) -> None:
-        super().__init__()
+        super().__init__(f"enum {definition.tag or '<anonymous>'}")
         self.definition = definition
 
     @property
@@ -423,9 +414,6 @@ class EnumType(Type):
     @property
     def complete(self) -> bool:
         return self.definition.defined
-
-    def spell(self, inner: str = "") -> str:
-        return join(self._prefix() + (self.alias or f"enum {self.definition.tag or '<anonymous>'}"), inner)
 
 
 def join(left: str, inner: str) -> str:
