@@ -39,8 +39,12 @@ def as_path(path: Any, what: str) -> str:
     if not isinstance(path, (str, bytes, os.PathLike)):
         raise SkepError(f"{what} is a path, not {type(path).__name__} {path!r}")
     found = os.fsdecode(path)
+    try:
+        os.fsencode(found)
+    except UnicodeEncodeError:
+        found = ""
     if not found or "\0" in found:
-        raise SkepError(f"{what} is a path, not {found!r}")
+        raise SkepError(f"{what} is a path, not {path!r}")
     return found
 
 

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
+import threading
+from mmap import PAGESIZE
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from sample import attach
+from support import new_files, open_files
 
 from skep import BPF
 from skep.engine.kernel.rings import PerfRing
+from skep.errors import MapError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -174,6 +180,83 @@ def test_a_short_record_ends_in_zeros_for_a_callback_too(b: BPF, kind: str) -> N
     assert poll(0) == 20
     ones = (1 << 64) - 1
     assert seen == [(68 if kind == "perf" else 64, ones, ones), (12, ones, 0)] * 10
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_buffer_that_another_thread_closes_ends_a_poll(b: BPF, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep.buffers.poller.SLICE", 0.02)
+    table, open_buffer, poll, fill = of(b, kind)
+    ended: list[object] = []
+
+    def wait() -> None:
+        try:
+            while True:
+                poll(-1)
+        except MapError as error:
+            ended.append(error)
+
+    for _ in range(20):
+        open_buffer(lambda *_: None)
+        thread = threading.Thread(target=wait)
+        thread.start()
+        fill()
+        table.close_perf_buffer() if kind == "perf" else table.close_ring_buffer()
+        thread.join(20)
+    assert [str(error).partition(":")[0] for error in ended] == [f"no {kind} buffer is open to poll"] * 20
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_opening_and_closing_leaves_nothing_behind(b: BPF, kind: str) -> None:
+    table, open_buffer, poll, fill = of(b, kind)
+    close = table.close_perf_buffer if kind == "perf" else table.close_ring_buffer
+
+    def cycle() -> None:
+        open_buffer(lambda *_: None)
+        fill()
+        open_buffer(None)
+        next(table.batches(5, 0))
+        next(table.events(0))
+        open_buffer(lambda *_: None)
+        poll(0)
+        close()
+
+    cycle()
+    before = open_files(), resident()
+    for _ in range(60):
+        cycle()
+    assert not new_files(before[0])
+    assert resident() - before[1] < 2 << 20
+
+
+def resident() -> int:
+    """Bytes of memory."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGESIZE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_threads_that_iterate_share_the_records(b: BPF, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("skep.buffers.poller.SLICE", 0.02)
+    table, open_buffer, _, fill = of(b, kind)
+    open_buffer(None, *[64] * (kind == "perf"))
+    got: list[int] = []
+
+    def take(events: Any) -> None:
+        for event in events:
+            got.append(event.number)
+            if event.number == 2000:
+                table.close_perf_buffer() if kind == "perf" else table.close_ring_buffer()
+
+    threads = [threading.Thread(target=take, args=(table.events(),)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for _ in range(100):
+        fill()
+    for thread in threads:
+        thread.join(20)
+    assert len(got) == len(set(got))
+    unread = 2000 - len(got)
+    assert unread == (table.lost if kind == "perf" else unread)
 
 
 # CPUs

@@ -19,6 +19,7 @@ TEXT = r"""
 struct key { u32 number; char name[8]; };
 BPF_HASH(table, u32, u64, 16);
 BPF_HASH(named, struct key, u64, 16);
+BPF_ARRAY(pairs, struct key, 4);
 BPF_QUEUE(queue, u32, 4);
 BPF_PERF_OUTPUT(events);
 BPF_DEVMAP(devices, 4);
@@ -87,6 +88,17 @@ WRONG: list[tuple[Callable[[BPF], object], str]] = [
     (lambda b: b["table"].pin(None), "what map 'table' is pinned as is a path, not NoneType"),
     (lambda b: b["named"].update({(1, "\ud800"): 1}), "the key of map 'named'"),
     (lambda b: b["table"]["\ud800"], "which UTF-8 has no bytes for"),
+    (lambda b: b["table"].update(5), r"'table': update\(\) takes a mapping, or an iterable of \(key, value\), not int 5"),
+    (lambda b: b["table"].update([1, 2]), r"'table': update\(\) takes \(key, value\) pairs, not list \[1, 2\]"),
+    (lambda b: b["table"].items_update_batch(5, [1]), "'table': many keys are a ctypes array, .*, not int 5"),
+    (lambda b: b["table"].items_update_batch([1], None), "'table': many values are a ctypes array, .*, not NoneType None"),
+    (lambda b: b["table"].items_delete_batch(2.5), "'table': many keys are a ctypes array, .*, not float 2.5"),
+    (lambda b: b["table"][numpy.arange(3)], r"the key of map 'table' is c_uint \(4 bytes\); got ndarray"),
+    (lambda b: b["table"].key_scanf(2**40), "the key of map 'table' is read from str or bytes, not from int 1099511627776"),
+    (lambda b: b["table"].key_scanf("\ud800"), "has no a number at byte"),
+    (lambda b: b["table"].pin("\ud800"), "what map 'table' is pinned as is a path"),
+    (lambda b: b["pairs"].print_log2_hist(), "the values of map 'pairs' are key: a histogram counts in integers"),
+    (lambda b: b["events"].open_perf_buffer(print, 1 << 70), "page_cnt=.* is more than any memory has"),
     (lambda b: b["table"].update_from(5), "give keys and values, or one structured array with the fields key and value, not int"),
     (lambda b: b["table"].update_from(numpy.arange(4)), "not ndarray alone"),
     (lambda b: b.get_table("table", leaftype=ctypes.c_char_p), "cannot be c_char_p: ctypes would follow the kernel's numbers"),

@@ -36,6 +36,8 @@ def open_perf_reader(
     if not isinstance(page_cnt, int) or page_cnt < 1 or page_cnt & (page_cnt - 1):
         near = f"; use {1 << max(page_cnt - 1, 0).bit_length()}" if isinstance(page_cnt, int) else ""
         raise MapError(f"perf buffer {name!r}: page_cnt must be a power of two, not {page_cnt!r}{near}", map_name=name)
+    if page_cnt >= 1 << 31:
+        raise MapError(f"perf buffer {name!r}: page_cnt={page_cnt} is more than any memory has", map_name=name)
     if not isinstance(wakeup_events, int) or not 0 <= wakeup_events < 1 << 32:
         raise MapError(f"perf buffer {name!r}: wakeup_events is a number of records, not {wakeup_events!r}", map_name=name)
     if callback is not None:

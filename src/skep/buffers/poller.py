@@ -153,7 +153,7 @@ class Poller:
         with self._lock:
             self._draining = me
             try:
-                for acknowledge in self._acknowledge.values():
+                for acknowledge in tuple(self._acknowledge.values()):  # another thread may close some
                     acknowledge()
                 return take()
             finally:

@@ -96,8 +96,10 @@ class Codec:
                 return bytes(_build(ctype, value))
             except (TypeError, ValueError, IndexError) as error:
                 raise self._error(f"{value!r} ({error})") from None
-        if hasattr(value, "__index__"):  # numpy integers
-            return self._pack_integer(value.__index__())
+        try:
+            return self._pack_integer(value.__index__())  # numpy integers
+        except (AttributeError, TypeError):  # TypeError: an array of more than one
+            pass
         raise self._error(f"{type(value).__name__} {value!r}")
 
     def unpack_all(self, data: Data, count: int) -> list[Any]:

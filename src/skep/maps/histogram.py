@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ctypes
 
-from skep.errors import MapIndexError
+from skep.errors import MapError, MapIndexError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def read(table: Table, slots: int, sections: Sections) -> list[Histogram]:
     if not issubclass(table.Key, ctypes.Structure):
         counts = [0] * slots
         for key, leaf in table.items():
-            counts[_slot(table, key.value, slots)] = _count(leaf)
+            counts[_slot(table, key.value, slots)] = _count(table, leaf)
         return [Histogram(None, counts)]
     fields = [field[0] for field in table.Key._fields_ if not field[0].startswith("__pad_")]
     if len(fields) < 2:
@@ -65,14 +65,19 @@ def read(table: Table, slots: int, sections: Sections) -> list[Histogram]:
         if sections.bucket_fn is not None:
             bucket = sections.bucket_fn(bucket)
         counts = found.setdefault(bucket, [0] * slots)
-        counts[_slot(table, getattr(key, fields[1]), slots)] = _count(leaf)
+        counts[_slot(table, getattr(key, fields[1]), slots)] = _count(table, leaf)
     buckets: Iterable[Any] = found if sections.sort_fn is None else sections.sort_fn(list(found))
     return [Histogram(bucket, found[bucket]) for bucket in buckets]
 
 
-def _count(leaf: Any) -> int:
-    value: int = leaf.value if isinstance(leaf, ctypes._SimpleCData) else sum(leaf)  # of all CPUs
-    return value
+def _count(table: Table, leaf: Any) -> int:
+    try:
+        value: int = leaf.value if isinstance(leaf, ctypes._SimpleCData) else sum(leaf)  # of all CPUs
+        return value + 0
+    except TypeError:
+        raise MapError(
+            f"the values of map {table.name!r} are {type(leaf).__name__}: a histogram counts in integers", map_name=table.name
+        ) from None
 
 
 def _slot(table: Table, slot: int, slots: int) -> int:

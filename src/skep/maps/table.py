@@ -138,7 +138,14 @@ class Table(View, _Mapping):
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Write many entries, a mapping's or (key, value) pairs, in one call where the kernel has it (Linux 5.6)."""
-        pairs = list(other.items() if hasattr(other, "items") else other) + list(more.items())
+        given = other.items() if hasattr(other, "items") else other
+        entries = [*self._many(given, "update() takes a mapping, or an iterable of (key, value)"), *more.items()]
+        try:
+            pairs = [(key, leaf) for key, leaf in entries]
+        except (TypeError, ValueError):
+            raise MapError(
+                f"map {self.name!r}: update() takes (key, value) pairs, not {_shown(entries)}", map_name=self.name
+            ) from None
         keys = b"".join([self._pack_key(key) for key, _ in pairs])
         leaves = b"".join([self._pack_leaf(leaf) for _, leaf in pairs])
         self.handle.update_batch(keys, leaves, len(pairs), self.lock)
@@ -341,8 +348,14 @@ class Table(View, _Mapping):
             from skep.maps.bulk import pack_array
 
             return pack_array(codec, data)
-        packed = [pack(item) for item in data]
+        packed = [pack(item) for item in self._many(data, f"many {codec.side}s are a ctypes array, a numpy array or a sequence")]
         return b"".join(packed), len(packed)
+
+    def _many(self, data: Any, what: str) -> Iterator[Any]:
+        try:
+            return iter(data)
+        except TypeError:
+            raise MapError(f"map {self.name!r}: {what}, not {_shown(data)}", map_name=self.name) from None
 
     def _stride(self, codec: Codec) -> int:
         return self.handle.key_size if codec is self._keys else self.handle.value_size
@@ -350,6 +363,11 @@ class Table(View, _Mapping):
     def _missing(self, key: Any) -> MapError:
         shown = getattr(key, "value", key)
         return self.key_error(f"map {self.name!r} has no entry for key {shown!r}", map_name=self.name)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return f"{type(value).__name__} {text if len(text) < 80 else text[:77] + '...'}"
 
 
 def _joined(keys: Iterable[bytes]) -> tuple[bytes, int]:

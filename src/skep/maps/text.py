@@ -40,8 +40,11 @@ def print_value(ctype: Any, data: bytes) -> bytes:
 
 def scan_value(ctype: Any, text: str | bytes, what: str) -> bytes:
     """The bytes of the value that a text stands for; MapError says where the text is wrong."""
-    scanner = _Scanner(text.encode() if isinstance(text, str) else bytes(text), what)
-    return scanner.value(ctype)
+    if isinstance(text, str):
+        text = text.encode("utf-8", "replace")  # what UTF-8 has no bytes for is no number either
+    elif not isinstance(text, (bytes, bytearray, memoryview)):
+        raise MapError(f"{what} is read from str or bytes, not from {type(text).__name__} {text!r}")
+    return _Scanner(bytes(text), what).value(ctype)
 
 
 class _Scanner:

@@ -75,6 +75,9 @@ class _Wake:
             os.eventfd_read(self.fd)
         except BlockingIOError:
             pass
+        except (OSError, ValueError):
+            if self.fd >= 0:  # else another thread closed it just now
+                raise
 
     def close(self) -> None:
         fd, self.fd = self.fd, -1  # in this order: another thread may close it, too
