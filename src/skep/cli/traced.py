@@ -13,6 +13,7 @@ import threading
 import time
 
 from skep.cli.supervise import LOOK, QUIET, UNATTACHED_WAIT, WAITS, reads_the_rest, stat_fields
+from skep.engine.user.tracer_errors import require_proc
 from skep.errors import SkepError
 
 TYPE_CHECKING = False
@@ -29,7 +30,9 @@ class Traced:
         self._command = list(command)
         self._pid = pid
         if command and not shutil.which(command[0]):
-            raise SkepError(f"-c: there is no command {command[0]!r} (PATH is {os.environ.get('PATH', '')})")
+            where = "" if "/" in command[0] else f" (PATH is {os.environ.get('PATH', '')})"
+            raise SkepError(f"-c: there is no command {command[0]!r}{where}")
+        require_proc()
         self._script = os.getpid()
         self._over = threading.Event()
         self._done = False
@@ -78,9 +81,12 @@ class Traced:
         except SkepError as error:
             self._failure = SkepError(f"{'-c' if self._pid is None else '-p'}: {error}")
         else:
-            while session.wait(pid, LOOK * 10) is None:
-                if self._over.is_set():
-                    return
+            try:
+                while session.wait(pid, LOOK * 10) is None:
+                    if self._over.is_set():
+                        return
+            except SkepError:  # the script closed what traced it
+                return
             if reads_the_rest(self._script, self._over.wait):
                 return
         if not self._over.is_set():

@@ -670,3 +670,38 @@ def test_yama_is_named_with_what_it_leaves(scope: int, said: str, monkeypatch: p
     assert isinstance(attaching, PrivilegeError)
     assert said in str(attaching)
     assert (said in str(starting)) == (scope > 1)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("inside", "said"),
+    [
+        (["unshare", "--mount", "sh", "-c", 'umount -l /proc && exec "$@"', "sh"], "processes cannot be traced without /proc"),
+        (["unshare", "--pid", "--fork"], "/proc is that of another pid namespace"),
+    ],
+)
+def test_without_a_proc_of_its_own_nothing_is_traced(inside: list[str], said: str) -> None:
+    code = (
+        "from skep.engine.user.engine import UserEngine\n"
+        "engine = UserEngine()\n"
+        "for call in (lambda: engine.trace_command(['true'], (-1, -1, -1), None), lambda: engine.trace_pid(1)):\n"
+        "    try:\n        call()\n    except Exception as error:\n        print(type(error).__name__, error)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    command = [*inside, sys.executable, "-c", code]
+    run = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=PATIENCE, check=False)
+    assert run.stdout.count("UnsupportedError processes cannot be traced") == 2, run
+    assert run.stdout.count(said) == 2
+
+
+def test_an_engine_that_nobody_closes_does_not_hold_the_script() -> None:
+    code = (
+        "from skep.engine.user.engine import UserEngine\nengine = UserEngine()\n"
+        "print(engine.trace_command(['sleep', '600'], (-1, 2, -1), None).pid)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+    run = subprocess.run(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=environment, timeout=PATIENCE, check=False
+    )
+    assert run.returncode == 0
+    eventually(lambda: not os.path.exists(f"/proc/{int(run.stdout)}"))

@@ -123,13 +123,16 @@ class Tracefs:
 
 def find_mount() -> str:
     """Where tracefs is mounted whole, or an empty string."""
-    with open("/proc/self/mountinfo") as mounts:
-        for line in mounts:
-            left, _, right = line.partition(" - ")
-            if right.startswith("tracefs "):
-                fields = left.split(" ")
-                if fields[3] == "/":  # a bind mount of a part has another root
-                    return fields[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+    try:
+        with open("/proc/self/mountinfo") as mounts:
+            for line in mounts:
+                left, _, right = line.partition(" - ")
+                if right.startswith("tracefs "):
+                    fields = left.split(" ")
+                    if fields[3] == "/":  # a bind mount of a part has another root
+                        return fields[4].replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\")
+    except OSError:  # no /proc: a private mount does not need it
+        pass
     return ""
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from ctypes import pointer
 
 from skep.engine.cpus import read_cpus
@@ -316,7 +317,8 @@ class UserEngine:
             session.release(used)
 
     def __del__(self) -> None:  # an interrupt may come before anyone knows this engine
-        self.close()
+        if not sys.is_finalizing():  # its threads do not run any more then: the kernel ends the tracer with this process
+            self.close()
 
 
 def _asks_cpu(code: bytes, maps: list[UserMap]) -> bool:

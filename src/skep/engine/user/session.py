@@ -77,18 +77,23 @@ class Session:
         self.tracer.attach(pid)
 
     def wait(self, pid: int, timeout: float = -1) -> int | None:
-        """The wait status of a command or process that ended; None when `timeout` seconds (negative: for ever) passed before."""
+        """The wait status of a command or process that ended; None when `timeout` seconds (negative: for ever) passed before.
+
+        SkepError when the tracer has ended before.
+        """
         with self._lock:
             if pid in self._statuses:
                 return self._statuses[pid]
             if self._closed:
-                return None
+                raise _unknown(pid)
             ended = _thread.allocate_lock()
             ended.acquire()
             self._waiting.setdefault(pid, []).append(ended)
         while True:  # in slices: an interrupt is seen by Python between two
             if ended.acquire(timeout=min(timeout, 1.0) if timeout >= 0 else 1.0):
-                return self._statuses.get(pid)
+                if pid not in self._statuses:
+                    raise _unknown(pid)
+                return self._statuses[pid]
             if timeout >= 0:
                 timeout -= 1.0
                 if timeout <= 0:
@@ -159,6 +164,10 @@ class Session:
             _warn(f"process {happening.pid} runs a 32-bit program: its system calls are not seen")
         else:
             _warn(f"{happening.status} messages of the tracer were lost")
+
+
+def _unknown(pid: int) -> SkepError:
+    return SkepError(f"how process {pid} ends is not known: what traced it is closed")
 
 
 def _warn(text: str) -> None:

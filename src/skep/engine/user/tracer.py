@@ -26,7 +26,7 @@ from skep.commands import find_command
 from skep.engine.errnos import errno_text
 from skep.engine.user import tracer_layout as layout
 from skep.engine.user.events import END, ENTER, EXEC, EXIT, FORK, TIMER
-from skep.engine.user.tracer_errors import attach_error, exec_error, own_thread, start_error
+from skep.engine.user.tracer_errors import attach_error, exec_error, own_thread, require_proc, start_error
 from skep.engine.user.tracer_filter import WATCHED, make_filter
 from skep.errors import AttachError, SkepError, UnsupportedError
 from skep.interrupts import Uninterrupted
@@ -168,6 +168,7 @@ class Tracer:
         `group`: in a process group of its own. `files`: its standard files (-1: those of this process).
         `user`: user and group id (as root). Without `filter` (or seccomp) every system call stops it: slower, the same events.
         """
+        require_proc()
         calls = _wanted(self._programs)
         begin = _Start(find_command(argv[0]), argv, os.environ if environment is None else environment, directory, group)
         begin.set_files(files, user)
@@ -204,6 +205,7 @@ class Tracer:
 
     def attach(self, pid: int, *, follow: bool = True) -> None:
         """Attach to a process: all of its threads, and with `follow` the processes below it, those of now and of later."""
+        require_proc()
         if own_thread(pid):
             raise AttachError(f"cannot trace process {pid}: it is this one, and a process cannot trace itself: start a command")
         # this process may be below the other one (a shell that it was started from)

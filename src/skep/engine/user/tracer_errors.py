@@ -18,6 +18,18 @@ _SCOPES = {
 }
 
 
+def require_proc() -> None:
+    """Names, users and threads of processes are read in /proc, and by the numbers of this pid namespace."""
+    try:
+        number = os.readlink("/proc/self")
+    except OSError:
+        raise UnsupportedError("processes cannot be traced without /proc", needs="/proc (mount -t proc proc /proc)") from None
+    if number != str(os.getpid()):
+        raise UnsupportedError(
+            "processes cannot be traced: /proc is that of another pid namespace", needs="its own /proc (mount -t proc proc /proc)"
+        )
+
+
 def own_thread(pid: int) -> bool:
     """Whether this is the number of a thread of this process."""
     return os.path.exists(f"/proc/self/task/{pid}")
