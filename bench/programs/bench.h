@@ -76,6 +76,9 @@ static long (*const bpf_ringbuf_output)(void *ringbuf, void *data, u64 size, u64
 static void *(*const bpf_ringbuf_reserve)(void *ringbuf, u64 size, u64 flags) = (void *)131;
 static void (*const bpf_ringbuf_submit)(void *data, u64 flags) = (void *)132;
 static void (*const bpf_ringbuf_discard)(void *data, u64 flags) = (void *)133;
+static long (*const bpf_timer_init)(void *timer, void *map, u64 flags) = (void *)169;
+static long (*const bpf_timer_set_callback)(void *timer, void *callback_fn) = (void *)170;
+static long (*const bpf_timer_start)(void *timer, u64 nsecs, u64 flags) = (void *)171;
 static long (*const bpf_loop)(u32 nr_loops, void *callback_fn, void *callback_ctx, u64 flags) = (void *)181;
 
 enum {
@@ -195,6 +198,9 @@ struct udphdr {
 struct bpf_spin_lock {
 	u32 val;
 };
+struct bpf_timer {
+	u64 opaque[2];
+} __attribute__((aligned(8)));
 #endif
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86DD
