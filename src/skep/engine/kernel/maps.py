@@ -75,6 +75,15 @@ class _Scratch:
         self.pointer = c_void_p(addressof(self.attr))
 
 
+def _close_all(walks: list[HashWalk]) -> None:
+    while walks:
+        try:
+            walk = walks.pop()
+        except IndexError:  # another thread was faster
+            return
+        walk.close()
+
+
 class KernelMap:
     """One live map. Per-CPU values are align8(value_size) bytes for each possible CPU."""
 
@@ -248,18 +257,15 @@ class KernelMap:
             if walk is None or walk.pid != os.getpid():  # the memory that a walk fills is shared with a parent that forked
                 walk = HashWalk(self)
         except SkepError:  # an older kernel, or one that refuses it: the batch call gives the same
+            self._open_fd()  # another thread's close() is no such refusal
             self._walks = None
             return None
         try:
             return walk.read()
         finally:
             walks.append(walk)
-            if self.fd < 0:  # closed by another thread meanwhile
-                self._close_walks()
-
-    def _close_walks(self) -> None:
-        while self._walks:
-            self._walks.pop().close()
+            if self.fd < 0 or self._walks is None:  # closed, or refused, by another thread meanwhile
+                _close_all(walks)
 
     def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None:
         """Write `count` elements, in one call where the kernel has it for this kind (5.6); `flags`: 0, or BPF_F_LOCK (4)."""
@@ -352,10 +358,10 @@ class KernelMap:
     def close(self) -> None:
         """Close the fd; the kernel keeps the map while programs use it."""
         if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
+            fd, self.fd = self.fd, -1  # first, so that no other thread uses a number that may be another file's by then
+            os.close(fd)
             self._pool.clear()
-            self._close_walks()
+            _close_all(self._walks or [])
 
     def __enter__(self) -> KernelMap:
         return self
