@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import os
+import signal
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.bytecode.assembler import assemble
@@ -317,3 +320,16 @@ def test_two_threads_close_the_same() -> None:
             lambda b=b: b.ring_buffer_poll(1), lambda b=b: b.perf_buffer_poll(1), lambda b=b: b["counts"].items(),
             closes(b), closes(b), closes(b._opened_engine),
         )  # fmt: skip
+
+
+def test_a_tracer_that_was_killed_is_told_and_all_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
+    with opened() as b:
+        command = b.trace_command(["sleep", "600"])
+        os.kill(b._opened_engine.session.tracer._state.keeper, signal.SIGKILL)
+        assert command.wait(PATIENCE) == -signal.SIGKILL
+        with pytest.raises(SkepError, match="the tracer's process ended: signal 9"):
+            b.trace_command(["true"])
+        assert b["counts"].items() is not None
+        with opened() as other:
+            assert other.trace_command(["true"]).wait(PATIENCE) == 0
+    assert capfd.readouterr().err.count("skep: warning: the tracer's process ended: signal 9") == 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 import _thread
 import os
 import sys
+from _signal import SIGKILL  # type: ignore[import-not-found]
 from ctypes import pointer
 from fcntl import F_DUPFD_CLOEXEC, fcntl
 
@@ -52,6 +53,7 @@ class Session:
         self._waiting: dict[int, list[_thread.LockType]] = {}
         self._lock = _thread.allocate_lock()
         self._closed = False
+        self.ended = False  # the tracer, before it was closed
         try:
             self.tracer = Tracer(self.env, code)
         except BaseException:
@@ -84,7 +86,7 @@ class Session:
         with self._lock:
             if pid in self._statuses:
                 return self._statuses[pid]
-            if self._closed:
+            if self._closed or self.ended:
                 raise _unknown(pid)
             ended = _thread.allocate_lock()
             ended.acquire()
@@ -137,10 +139,13 @@ class Session:
             while not self._closed:
                 for happening in self.tracer.wait(0.25):
                     self._hear(happening)
-        except (OSError, ValueError, SkepError):
+        except (OSError, ValueError, SkepError) as error:
             if not self._closed:
+                _warn(f"{error}; there are no more events")
+                self.ended = True
+                for pid in self.tracer.abandoned():
+                    self._statuses.setdefault(pid, SIGKILL)
                 self._release()
-                raise
 
     def _release(self) -> None:
         """Nobody waits any more."""
@@ -178,8 +183,8 @@ _CURRENT: list[Session] = []
 
 
 def current() -> Session | None:
-    """The session of this process, if an engine has one open."""
-    return _CURRENT[0] if _CURRENT else None
+    """The session of this process, if an engine has one open whose tracer lives."""
+    return _CURRENT[0] if _CURRENT and not _CURRENT[0].ended else None
 
 
 def settle() -> None:
@@ -193,12 +198,13 @@ def settle() -> None:
 
 def prepare() -> Code | None:
     """What `acquire` needs and may take seconds, the first time: a KeyboardInterrupt loses nothing here."""
-    return None if _CURRENT else load_code()
+    return None if current() else load_code()
 
 
 def acquire(code: Code | None = None) -> Session:
     """The session of this process, for one more engine."""
-    if not _CURRENT:
+    if current() is None:
+        _CURRENT.clear()
         _CURRENT.append(Session(code))
     _CURRENT[0].users.append(True)
     return _CURRENT[0]

@@ -231,7 +231,11 @@ class Tracer:
     def detach_program(self, program: Program) -> None:
         """Run it no more: when this returns, it is not running."""
         if program in self._programs:
-            self._change([other for other in self._programs if other is not program])
+            try:
+                self._change([other for other in self._programs if other is not program])
+            except SkepError:
+                if self._ended is None:
+                    raise  # without the keeper nothing runs
 
     def settle(self) -> None:
         """When this returns, no run goes on that began before."""
@@ -261,6 +265,12 @@ class Tracer:
                     pass
             self._closed = True
             self._close_fds()
+
+    def abandoned(self) -> list[int]:
+        """Commands that had not ended when the keeper ended by itself: they were killed with it."""
+        with self._news:
+            found, self._owned = list(self._owned), {}
+        return found
 
     def rest(self) -> list[Happening]:
         """What happened and nobody has heard of, also after the end."""
