@@ -392,6 +392,11 @@ def test_errors_say_why_a_process_cannot_be_traced():
             tracer.attach(4_000_000)
         with pytest.raises(AttachError, match="a process cannot trace itself"):
             tracer.attach(os.getpid())
+        ended = subprocess.Popen(["true"])
+        eventually(lambda: state(ended.pid) == "Z")
+        with pytest.raises(AttachError, match="it has ended"):
+            tracer.attach(ended.pid)
+        ended.wait()
         with Tracer(Env()) as other:
             other.attach(busy.pid)
             with pytest.raises(AttachError, match=r"process \d+ traces it already"):
