@@ -244,18 +244,18 @@ def test_threads_that_iterate_share_the_records(b: BPF, kind: str, monkeypatch: 
     def take(events: Any) -> None:
         for event in events:
             got.append(event.number)
-            if event.number == 2000:
+            if event.number == 800:
                 table.close_perf_buffer() if kind == "perf" else table.close_ring_buffer()
 
     threads = [threading.Thread(target=take, args=(table.events(),)) for _ in range(3)]
     for thread in threads:
         thread.start()
-    for _ in range(100):
+    for _ in range(40):
         fill()
     for thread in threads:
         thread.join(20)
     assert len(got) == len(set(got))
-    unread = 2000 - len(got)
+    unread = 800 - len(got)
     assert unread == (table.lost if kind == "perf" else unread)
 
 

@@ -89,6 +89,64 @@ def test_queues_and_histograms(engine: str, capsys: pytest.CaptureFixture[str]) 
         assert capsys.readouterr().out.endswith(f"         2 -> 3          : 4        |{'*' * 40}|\n")
 
 
+class Padded(ctypes.Structure):
+    _fields_ = (("a", ctypes.c_uint8), ("b", U32), ("c", ctypes.c_uint8))
+
+
+@both_engines
+def test_keys_with_gaps_are_found_by_tuples_objects_and_elements_of_arrays(engine: str) -> None:
+    with maps.create("hash", key=Padded, value=U64, max_entries=8, engine=engine) as table:
+        table[1, 2, 3] = 5
+        table[Padded(1, 2, 3)] = 6
+        array = table.to_numpy()
+        assert (len(table), table[array["key"][0]].value) == (1, 6)
+        table.clear()
+        table.update_from(array)
+        assert [(key.a, key.b, key.c, leaf.value) for key, leaf in table.items()] == [(1, 2, 3, 6)]
+        table.update_from(array["key"].copy(), array["value"])
+        table.update_from(numpy.array([(1, 2, 3)], array["key"].dtype), array["value"])
+        assert (len(table), table[1, 2, 3].value) == (1, 6)
+        with pytest.raises(MapError, match="got void"):
+            table[numpy.zeros(1, "u4,u8")[0]]
+
+
+@both_engines
+def test_char_arrays_hold_any_bytes(engine: str) -> None:
+    with maps.create("hash", key=ctypes.c_char * 8, value=ctypes.c_char * 4, max_entries=8, engine=engine) as table:
+        for name in (b"\xff\xfe", b"12345678", b"a\0b", b""):
+            table[name] = name[:4]
+        assert sorted(key.raw for key in table) == sorted(
+            name.ljust(8, b"\0") for name in (b"\xff\xfe", b"12345678", b"a\0b", b"")
+        )
+        assert table.key_scanf(table.key_sprintf(b"\xff\xfe")).value == b"\xff\xfe"
+        assert b"\xff\xfe" in table.to_numpy()["key"].tolist()
+        assert "&" not in table._repr_html_()
+        with pytest.raises(MapError, match=r"the key of map 'hash' is c_char_Array_8 \(8 bytes\); got 9 bytes"):
+            table[b"123456789"]
+
+
+@both_engines
+@pytest.mark.parametrize("kind", ["hash", "array", "queue"])
+def test_values_of_64_kib(engine: str, kind: str) -> None:
+    data = bytes(range(256)) * 256
+    options: dict[str, Any] = {"key": U32} if kind == "hash" else {}
+    with maps.create(kind, value=len(data), max_entries=3, engine=engine, **options) as table:
+        if kind == "queue":
+            table.push(data)
+            assert bytes(table.pop()) == data
+            return
+        table[1] = data
+        assert bytes(table[1]) == bytes({key.value: leaf for key, leaf in table.items()}[1]) == data
+        assert data in [value.tobytes() for value in table.to_numpy()["value"]]
+
+
+@both_engines
+def test_what_no_map_can_be_is_said(engine: str) -> None:
+    for options in ({"key": 2, "value": 4, "max_entries": 2}, {"key": 300, "value": 4, "max_entries": 2}):
+        with pytest.raises(MapError, match=r"cannot create map 'lpm_trie'.*(5 to 260 bytes|a size or flag does not fit)"):
+            maps.create("lpm_trie", engine=engine, **options)
+
+
 def test_nobody_has_maps_too(as_nobody: tuple[str, ...]) -> None:
     code = (
         "import ctypes; from skep import maps\n"

@@ -38,6 +38,8 @@ int sample(struct bpf_perf_event_data *ctx) { return 0; }
         ({"key": str}, "key= is a type of ctypes or a size in bytes, not <class 'str'>"),
         ({"key": -1}, "the size of a map's key is a number from 0 to 2147483647, not -1"),
         ({"key": 2**40}, "the size of a map's key is a number from 0"),
+        ({"key": 0}, "key=c_ubyte_Array_0 has no bytes: keys and values have one or more"),
+        ({"value": ctypes.c_char * 0}, "value=c_char_Array_0 has no bytes"),
         ({"max_entries": -1}, "max_entries is a number from 0 to 4294967295, not -1"),
         ({"max_entries": "4"}, "max_entries is a number, not str '4'"),
         ({"max_entries": 2**32}, "max_entries is a number from 0 to 4294967295, not 4294967296"),

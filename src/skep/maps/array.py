@@ -116,6 +116,8 @@ class Array(Table):
         index = getattr(key, "value", key)
         if isinstance(index, int):
             if not -self.max_entries <= index < self.max_entries:
-                raise MapIndexError(f"index {index} is outside map {self.name!r}: it has {self.max_entries}", map_name=self.name)
+                raise MapIndexError(
+                    f"index {index} is outside map {self.name!r}: it has {self.max_entries} entries", map_name=self.name
+                )
             return self._keys.pack(index + self.max_entries if index < 0 else index)
         return self._keys.pack(key)

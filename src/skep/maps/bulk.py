@@ -8,7 +8,7 @@ from __future__ import annotations
 import ctypes
 
 from skep.errors import MapError
-from skep.maps.dtypes import dtype_of
+from skep.maps.dtypes import dtype_of, without_gaps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def pack_array(codec: Codec, data: Any) -> tuple[Data, int]:
             f"{array.dtype} has {converted.nbytes // max(count, 1)} for each",
             map_name=codec.map_name,
         )
-    return converted.reshape(-1).view(numpy.uint8).data, count
+    return without_gaps(converted).data, count
 
 
 def _converted(array: NDArray[Any], wanted: numpy.dtype[Any], codec: Codec) -> NDArray[Any]:

@@ -96,6 +96,11 @@ class Codec:
                 return bytes(_build(ctype, value))
             except (TypeError, ValueError, IndexError) as error:
                 raise self._error(f"{value!r} ({error})") from None
+        if getattr(getattr(value, "dtype", None), "names", None) and value.shape == ():
+            from skep.maps.dtypes import dtype_of
+
+            if value.dtype == dtype_of(ctype):  # an element of a structured array; in its gaps is anything
+                return self.pack(value.tolist())
         try:
             return self._pack_integer(value.__index__())  # numpy integers
         except (AttributeError, TypeError):  # TypeError: an array of more than one

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     import numpy
+    from numpy.typing import NDArray
 
 # numpy's kind for each of ctypes' letters; pointers are the numbers that they hold
 _KINDS = {
@@ -64,6 +65,33 @@ def dtype_of(ctype: Any) -> numpy.dtype[Any]:
     if sys.byteorder == "big":
         order = {">": "<", "<": ">"}[order]
     return numpy.dtype(f"{order}{kind}{1 if kind in 'SU' else ctypes.sizeof(ctype)}")
+
+
+def without_gaps(array: NDArray[Any]) -> NDArray[Any]:
+    """The bytes of a contiguous array, with zeros in the gaps between fields, which numpy leaves as it finds them."""
+    import numpy
+
+    data = array.reshape(-1).view(numpy.uint8)
+    gaps = ~_used(array.dtype)
+    if not gaps.any():
+        return data
+    rows = data.reshape(-1, len(gaps)).copy()
+    rows[:, gaps] = 0
+    return rows.reshape(-1)
+
+
+def _used(dtype: numpy.dtype[Any]) -> NDArray[Any]:
+    """Which bytes of an element are of some field."""
+    import numpy
+
+    if dtype.subdtype is not None:
+        base, shape = dtype.subdtype
+        return numpy.tile(_used(base), int(numpy.prod(shape)))
+    used = numpy.full(dtype.itemsize, not dtype.names)
+    for name in dtype.names or ():
+        field, offset = dtype.fields[name][:2]  # type: ignore[index]
+        used[offset : offset + field.itemsize] |= _used(field)
+    return used
 
 
 def _add_members(record: Any, base: int, fields: dict[str, tuple[Any, int]]) -> None:

@@ -185,11 +185,13 @@ def _side(type: int, side: str, given: Any) -> tuple[Any, int]:
         kind = next(name for name, number in MAP_TYPES.items() if number == type)
         raise MapError(f"a map of kind {kind} needs the type of its {side}: {side}=ctypes.c_uint64, for example")
     if isinstance(given, int):
-        size = as_number(given, f"the size of a map's {side}", most=(1 << 31) - 1)
-        return ctypes.c_ubyte * size, size
-    if not is_ctype(given):
+        given = ctypes.c_ubyte * as_number(given, f"the size of a map's {side}", most=(1 << 31) - 1)
+    elif not is_ctype(given):
         raise MapError(f"{side}= is a type of ctypes or a size in bytes, not {given!r}")
-    return given, ctypes.sizeof(given)
+    size = ctypes.sizeof(given)
+    if not size and type not in (_KEYLESS if side == "key" else _VALUELESS):
+        raise MapError(f"{side}={given.__name__} has no bytes: keys and values have one or more")
+    return given, size
 
 
 def _template(inner: Any) -> MapSpec | None:

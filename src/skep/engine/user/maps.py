@@ -53,6 +53,7 @@ def runtime(file: str) -> NativeCode:
     return code
 
 
+_LPM_KEYS = 5, 260  # bytes: u32 prefix length, data (kernel/bpf/lpm_trie.c)
 _FIRST_NUMBER = 1 << 20  # above what a process has as fds
 _HANDLES: dict[int, Any] = {}
 
@@ -369,10 +370,11 @@ class TableMap(UserMap):
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
-        if not 0 < spec.max_entries < 1 << 31 or not spec.key_size or not spec.value_size:
+        least, most = _LPM_KEYS if spec.type == MAP_TYPES["lpm_trie"] else (1, (1 << 31) - 1)
+        if not 0 < spec.max_entries < 1 << 31 or not least <= spec.key_size <= most or not spec.value_size:
             raise MapError(
-                f"cannot create map {spec.name!r}: a {map_type_name(spec.type)} has keys, values and max_entries above 0, not "
-                f"{spec.key_size} and {spec.value_size} bytes and {spec.max_entries}",
+                f"cannot create map {spec.name!r}: a {map_type_name(spec.type)} has keys of {least} to {most} bytes, values of 1 "
+                f"or more, 1 to {(1 << 31) - 1} entries, not {spec.key_size} and {spec.value_size} bytes and {spec.max_entries}",
                 errno=errno.EINVAL,
                 map_name=spec.name,
             )
