@@ -172,8 +172,13 @@ def test_event_takes_an_address_or_bytes(bpf: BPF) -> None:
     assert seen.pid == 10  # BCC's meaning: a view
     with pytest.raises(MapError, match=r"a record of 8 bytes from 'events' is shorter than event \(44 bytes\)"):
         event(bytes(8))
+    with pytest.raises(MapError, match="takes the address that a callback gets, or bytes, not 18446744073709551616"):
+        event(1 << 64)
     with pytest.raises(MapError, match="the type of the records of 'untyped' is not known"):
         bpf["untyped"].event(address)
+    for wrong in (5, int, ctypes.c_uint64(1), ctypes.py_object, ctypes.c_char_p, ctypes.c_char * 0):
+        with pytest.raises(MapError, match="record_type of 'untyped' is a ctypes type of the record's bytes, not"):
+            bpf["untyped"].record_type = wrong
 
 
 def test_iteration_gives_decoded_copies_and_forgets_nothing_between_two_loops(bpf: BPF, one_cpu: int) -> None:

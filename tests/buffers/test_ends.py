@@ -86,6 +86,12 @@ def test_records_that_nobody_read_count_as_lost_when_a_perf_buffer_is_closed(b: 
     fill()
     assert poll(0) == 20
     assert seen[20:] == list(range(81, 101))
+    fill()
+    table.close_perf_buffer()
+    assert table.lost == 60 + 20
+    open_buffer(None, page_cnt=2)
+    assert table.lost == 60 + 20
+    assert capsys.readouterr().err == ""
 
 
 def test_closing_in_a_callback_counts_the_rest_as_lost(b: BPF) -> None:

@@ -241,7 +241,7 @@ def test_the_type_of_records_can_be_set_and_a_record_must_fit(bpf: BPF, kind: st
         list(table.events(timeout=0))
     with pytest.raises(MapError, match="read it with a callback"):
         list(table.batches(timeout=0))
-    with pytest.raises(MapError, match=r"record_type of '\w+' is a ctypes type, not 5"):
+    with pytest.raises(MapError, match=r"record_type of '\w+' is a ctypes type of the record's bytes, not 5"):
         table.record_type = 5
     with pytest.raises(MapError, match="max_records is 1 or more, not 0"):
         next(table.batches(0))

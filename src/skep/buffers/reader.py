@@ -95,6 +95,14 @@ class Reader:
         else:
             self._retired += cursors
 
+    def go_on_counting(self, before: Reader) -> None:
+        """Add what an earlier reader of this map lost, which was closed and not taken over."""
+        if before.cursors or before._lost is self._lost:
+            return
+        for cpu, count in before.lost_per_cpu().items():
+            self._add_lost(cpu, count)
+            self._reported += count
+
     def retire(self, cursor: AnyCursor) -> None:
         """Read this ring to its end, and close it then."""
         self.cursors.remove(cursor)

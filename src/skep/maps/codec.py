@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from skep.engine import Data
 
 _DATA: Any = ctypes._SimpleCData.__mro__[1]  # `_ctypes._CData`, the base of every ctypes class
-_ADDRESSES = ("z", "Z", "O")  # c_char_p, c_wchar_p, py_object
+ADDRESSES = ("z", "Z", "O")  # c_char_p, c_wchar_p, py_object
 _INTEGERS: dict[int, Any] = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
 
 
@@ -47,7 +47,7 @@ class Codec:
     def __init__(self, ctype: Any, size: int, map_name: str, side: str) -> None:
         if not is_ctype(ctype):
             raise MapError(f"the {side} type of map {map_name!r} must be a class of ctypes, not {ctype!r}", map_name=map_name)
-        if getattr(ctype, "_type_", "") in _ADDRESSES:
+        if getattr(ctype, "_type_", "") in ADDRESSES:
             raise MapError(
                 f"the {side} type of map {map_name!r} cannot be {ctype.__name__}: ctypes would follow the kernel's numbers as "
                 "addresses of this process; use ctypes.c_uint64",

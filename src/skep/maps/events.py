@@ -7,7 +7,7 @@ import ctypes
 from skep.errors import MapError, MapIndexError
 from skep.interrupts import Uninterrupted
 from skep.maps.array import Array
-from skep.maps.codec import type_of
+from skep.maps.codec import ADDRESSES, is_ctype, type_of
 from skep.maps.table import Table
 
 TYPE_CHECKING = False
@@ -50,11 +50,9 @@ class RecordType:
 
     @ctype.setter
     def ctype(self, ctype: Any) -> None:
-        try:
-            ctypes.sizeof(ctype)
-        except TypeError:
+        if not is_ctype(ctype) or not ctypes.sizeof(ctype) or getattr(ctype, "_type_", "") in ADDRESSES:
             name = self._table.name
-            raise MapError(f"record_type of {name!r} is a ctypes type, not {ctype!r}", map_name=name) from None
+            raise MapError(f"record_type of {name!r} is a ctypes type of the record's bytes, not {ctype!r}", map_name=name)
         self._ctype = ctype
 
     def least(self) -> int:
@@ -97,7 +95,7 @@ def _event_function(records: RecordType) -> Callable[[Any], Any]:
         """
         try:
             return view(data)
-        except TypeError:
+        except (TypeError, OverflowError):
             return records.decode(data)
 
     return event
@@ -216,10 +214,13 @@ class PerfEventArray(Events, Array):
         from skep.buffers.perf import open_perf_reader
 
         with Uninterrupted():
-            self._last = open_perf_reader(
+            opened = open_perf_reader(
                 self.bpf.engine, self.handle, self.poller.readers, self._poller_for(callback), callback, page_cnt, lost_cb,
                 wakeup_events, time, self._records.least(),
             )  # fmt: skip
+            if self._last is not None:
+                opened.go_on_counting(self._last)
+            self._last = opened
 
     def open_perf_event(self, typ: int, config: int, pid: int = -1) -> None:
         """Let programs read a counter with `perf_read` and `perf_counter_value`: of type and config as perf_event_open(2) has
