@@ -322,3 +322,29 @@ def test_all_of_this_holds_for_a_user_without_privilege(as_nobody):
 
 def test_names_of_calls_are_one_to_one():
     assert len(NAMES) == len(NUMBERS)
+
+
+OWN_FILTER = r"""
+import ctypes, errno, os, struct
+libc = ctypes.CDLL(None, use_errno=True)
+# getuid: SECCOMP_RET_TRACE, getgid: SECCOMP_RET_ERRNO of EPERM, all else is allowed
+code = struct.pack("=" + "HBBI" * 6, 0x20, 0, 0, 0, 0x15, 0, 1, 102, 6, 0, 0, 0x7FF00000, 0x15, 0, 1, 104, 6, 0, 0, 0x50001,
+                   6, 0, 0, 0x7FFF0000)
+text = ctypes.create_string_buffer(code)
+program = ctypes.create_string_buffer(struct.pack("=HxxxxxxQ", 6, ctypes.addressof(text)))
+libc.prctl(38, 1, 0, 0, 0)
+assert libc.prctl(22, 2, program) == 0
+for _ in range(3):
+    assert libc.syscall(102) == -1 and ctypes.get_errno() == errno.ENOSYS
+    assert libc.syscall(104) == -1 and ctypes.get_errno() == errno.EPERM
+    os.getppid()
+"""
+
+
+@pytest.mark.parametrize("filter", [True, False])
+@pytest.mark.parametrize("hook", [ALL, "tracepoint/syscalls:sys_enter_getppid"])
+def test_a_filter_of_the_commands_own_does_what_it_does_without_a_tracer(hook, filter):
+    """SECCOMP_RET_TRACE without a tracer is ENOSYS; a sandbox may count on it."""
+    with Trace(hook) as trace:
+        assert trace.run(*PYTHON, OWN_FILTER, filter=filter) == 0
+        assert trace.calls()["getppid"] == 3

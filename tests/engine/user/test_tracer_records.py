@@ -131,7 +131,7 @@ def outcome(program, number, argument=0, architecture=0xC000003E):
         operation, yes, no, constant = code[at]
         at += 1
         if operation == 0x06:
-            return {0x7FFF0000: "allow", 0x7FF00000: "trace"}[constant]
+            return {0x7FFF0000: "allow", 0x7FF05EE9: "trace"}[constant]
         if operation == 0x20:
             value = data[constant]
         else:

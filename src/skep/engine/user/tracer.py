@@ -41,8 +41,8 @@ if TYPE_CHECKING:
 
     Code = tuple[Callable[[], int], Callable[[int], int]]
 
-# PTRACE_O_*: TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC, TRACESECCOMP; TRACEEXIT when programs want it
-_OPTIONS, _TRACE_EXIT = 0x01 | 0x02 | 0x04 | 0x08 | 0x10 | 0x80, 0x40
+# PTRACE_O_*: TRACESYSGOOD, TRACEFORK, TRACEVFORK, TRACECLONE, TRACEEXEC; TRACEEXIT when programs want it
+_OPTIONS, _TRACE_EXIT = 0x01 | 0x02 | 0x04 | 0x08 | 0x10, 0x40
 _OLDEST = (5, 3)
 _KICK = 0.002  # seconds between two signals to the keeper
 _STACK = 1 << 20

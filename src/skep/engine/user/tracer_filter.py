@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _LOAD, _IF_EQUAL, _IF_ABOVE, _IF_AT_LEAST, _RETURN = 0x20, 0x15, 0x25, 0x35, 0x06
-_ALLOW, _TRACE = 0x7FFF0000, 0x7FF00000
+_ALLOW, _TRACE = 0x7FFF0000, 0x7FF05EE9  # its low half tells our filter from one of the command's own (FILTER_MARK, tracer.h)
 _X86_64 = 0xC000003E
 _PRCTL, _SET_NAME = 157, 15
 # setuid, setgid, setreuid, setregid, setresuid, setresgid: what they change is kept, so the loop must see them

@@ -20,7 +20,7 @@ static int covered(const struct tracer *m, const struct tracee *t)
 
 static u32 options_of(const struct tracer *m, const struct tracee *t)
 {
-	return m->tables->options | (t->flags & OWNED ? PTRACE_O_EXITKILL : 0);
+	return m->tables->options | (t->flags & OWNED ? PTRACE_O_EXITKILL : 0) | (t->flags & FILTERED ? PTRACE_O_TRACESECCOMP : 0);
 }
 
 static void go_on(struct tracer *m, struct tracee *t, long signal)
@@ -47,6 +47,11 @@ static void on_call_stop(struct tracer *m, struct tracee *t)
 
 	if (ptrace(PTRACE_GET_SYSCALL_INFO, t->tid, (void *)sizeof(info), &info) <= 0)
 		return;
+	/* a filter of the tracee's own asks for a tracer: without one the call fails with ENOSYS (seccomp(2)), so it shall with this one */
+	if (info.op == SYSCALL_INFO_SECCOMP && info.enter.filter_data != FILTER_MARK) {
+		ptrace(PTRACE_POKEUSER, t->tid, (void *)(REG_ORIG_AX * 8), (void *)-1);
+		return;
+	}
 	if (info.arch != AUDIT_ARCH_X86_64) {
 		say_compat(m, t);
 		return;

@@ -6,7 +6,7 @@
 
 /* ---- include/uapi/linux/ptrace.h */
 enum {
-	PTRACE_CONT = 7, PTRACE_GETREGS = 12, PTRACE_DETACH = 17, PTRACE_SYSCALL = 24, PTRACE_SETOPTIONS = 0x4200,
+	PTRACE_POKEUSER = 6, PTRACE_CONT = 7, PTRACE_GETREGS = 12, PTRACE_DETACH = 17, PTRACE_SYSCALL = 24, PTRACE_SETOPTIONS = 0x4200,
 	PTRACE_GETEVENTMSG = 0x4201, PTRACE_SEIZE = 0x4206, PTRACE_INTERRUPT = 0x4207, PTRACE_LISTEN = 0x4208,
 	PTRACE_GET_SYSCALL_INFO = 0x420e, PTRACE_GET_RSEQ_CONFIGURATION = 0x420f,
 };
@@ -15,6 +15,8 @@ enum {
 	PTRACE_EVENT_SECCOMP = 7, PTRACE_EVENT_STOP = 128,
 };
 #define PTRACE_O_EXITKILL (1u << 20)
+#define PTRACE_O_TRACESECCOMP (1u << 7)
+#define FILTER_MARK 0x5ee9 /* what our filter returns with SECCOMP_RET_TRACE: tracer_filter.py */
 enum { SYSCALL_INFO_ENTRY = 1, SYSCALL_INFO_EXIT = 2, SYSCALL_INFO_SECCOMP = 3 };
 
 struct syscall_info { /* struct ptrace_syscall_info (5.3) */
@@ -47,7 +49,7 @@ struct rseq_configuration { /* struct ptrace_rseq_configuration (5.13) */
 /* ---- arch/x86/include/uapi/asm/ptrace.h: struct pt_regs; user_regs_struct begins with the same */
 #define REGS 21
 #define USER_REGS 27
-enum { REG_DI = 14, REG_CS = 17 };
+enum { REG_DI = 14, REG_ORIG_AX = 15, REG_CS = 17 };
 #define CS_32 0x23
 #define AUDIT_ARCH_X86_64 0xc000003eu /* include/uapi/linux/audit.h */
 
