@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from skep.engine.user.maps import UserMap
 
 CHUNK = 100
+REPORT = 50_000  # programs between two lines about how far it is
 MAP_FACTS = MapFacts(2, 4, VALUE_SIZE, ENTRIES)
 PATIENCE = 60  # seconds of processor time for a chunk; each run in it may take 20 ms
 ALU = [isa.ADD, isa.SUB, isa.MUL, isa.DIV, isa.OR, isa.AND, isa.LSH, isa.RSH, isa.MOD, isa.XOR, isa.MOV, isa.ARSH]
@@ -692,6 +693,12 @@ def main() -> int:
         for begin in range(first, first + options.n, CHUNK):
             counts, wrong = in_child(list(range(begin, min(begin + CHUNK, first + options.n))), known, options.level)
             total += counts
+            if begin // REPORT != (begin + CHUNK) // REPORT:
+                print(
+                    f"{total['programs']} programs, {failures} wrong, {time.monotonic() - started:.0f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
             for line in wrong:
                 failures += 1
                 print(line, flush=True)
