@@ -15,6 +15,7 @@ from sample import attach
 from support import new_files, open_files
 
 from skep import BPF
+from skep.buffers.stream import Stream
 from skep.engine.kernel.rings import PerfRing
 from skep.errors import MapError
 
@@ -168,6 +169,25 @@ def test_a_loop_that_goes_on_elsewhere_takes_each_record_once(b: BPF, kind: str)
     seen += batch["number"].tolist()
     seen += [event.number for event in other] + [event.number for event in one]
     assert seen == list(range(1, 101))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_an_interrupt_while_records_are_decoded_loses_none(b: BPF, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    table, open_buffer, _, fill = of(b, kind)
+    open_buffer(None)
+    fill()
+    loop = table.events(0)
+    decode = Stream._decode
+
+    def interrupted(*arguments: Any) -> list[Any]:
+        decode(*arguments)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Stream, "_decode", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            next(loop)
+    assert [event.number for event in table.events(0)] == list(range(1, 21))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -15,7 +15,7 @@ from skep.errors import MapError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from skep.buffers.cursor import AnyCursor, Run
@@ -56,8 +56,7 @@ class Reader:
         self.closed = False
         self.waiters: list[Callable[[], object]] = []  # to be told of the end
         self.least = least
-        self.queue: deque[Any] = deque()  # decoded records that nobody took yet: the last of the run that `_taken` says
-        self._taken: tuple[AnyCursor, int, int] | None = None  # (cursor, bytes of each record in the ring, how many)
+        self.taken = Taken(None, 0, 0, 0, ())
         self._side: Any = None
         self._follow = follow
         self._next_look = monotonic() + _LOOKS
@@ -184,11 +183,11 @@ class Reader:
         memmove(self._side, address - cursor.prefix, cursor.prefix + size)
         return addressof(self._side) + cursor.prefix
 
-    def take(self, type_size: int) -> tuple[bytes, int, int, int] | None:
-        """Copies of the next records of some ring: (bytes, from one record to the next, bytes of each, how many).
+    def take(self, type_size: int, decode: Callable[[bytes, int, int, int], list[Any]]) -> bool:
+        """Decode the next records of some ring into `taken`; whether there were some. What leaves its queue counts as read.
 
-        Who takes them puts what he makes of them into `queue`; `put_back` counts as read what is in it no more. MapError for a
-        record that is longer than `type_size`; it counts as read.
+        `decode(data, from one record to the next, bytes of each, how many)`. MapError for a record that is longer than
+        `type_size`; it counts as read.
         """
         self.put_back()
         for cursor in self._rings():
@@ -202,26 +201,27 @@ class Reader:
                         cursor.commit(cursor.position + cursor.length(size))
                         raise too_long(self.name, size, type_size)
                     data = string_at(address, (count - 1) * stride + size)
-                    self._taken = cursor, cursor.length(size), count
-                    return data, stride, size, count
+                    # one assignment: an interrupt in between would lose them, or give them twice
+                    self.taken = Taken(cursor, cursor.position, cursor.length(size), count, decode(data, stride, size, count))
+                    return True
             finally:
                 cursor.busy = False
                 cursor.idle()
         self._close_retired()
-        return None
+        return False
 
     def put_back(self) -> None:
-        """What is left in `queue` is unread again; its room in the ring was not given back yet."""
-        taken, self._taken = self._taken, None
-        if taken is not None:
-            cursor, length, read = taken
-            queue = self.queue
+        """What is left in the queue of `taken` is unread again; its room in the ring was not given back yet."""
+        taken = self.taken
+        if taken.cursor is not None:
+            read = taken.count
             try:
                 while True:  # another thread may take records from the other end
-                    queue.pop()
+                    taken.queue.pop()
                     read -= 1
             except IndexError:
-                cursor.commit(cursor.tail.value + read * length)
+                taken.cursor.commit(taken.position + read * taken.length)
+            self.taken = Taken(None, 0, 0, 0, ())
 
     def copy(self, copier: Callable[[AnyCursor, Any, int, int], int], rows: Any, room: int) -> int:
         """Copy up to `room` records of all rings into rows; how many. What is wrong with one is raised when it comes first."""
@@ -310,6 +310,19 @@ class Reader:
 
     def _add_lost(self, cpu: int, count: int) -> None:
         self._lost[cpu] = self._lost.get(cpu, 0) + count
+
+
+class Taken:
+    """A run of records of a ring, decoded: how many there were, from which position on, and those that nobody got yet."""
+
+    __slots__ = ("count", "cursor", "length", "position", "queue")
+
+    def __init__(self, cursor: AnyCursor | None, position: int, length: int, count: int, events: Iterable[Any]) -> None:
+        self.cursor = cursor
+        self.position = position
+        self.length = length  # bytes of each in the ring
+        self.count = count
+        self.queue: deque[Any] = deque(events)
 
 
 class LostReport:

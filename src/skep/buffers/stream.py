@@ -44,8 +44,8 @@ class Stream:
 
     def events(self, timeout: float) -> Iterator[Any]:
         """Decoded records until none comes for `timeout` ms (negative: for ever), or the buffer is closed."""
-        queue = self.reader.queue
         while True:
+            queue = self.reader.taken.queue
             while queue:
                 yield queue.popleft()
             if self.reader.closed or not self._poller.until(self._fill, timeout):
@@ -56,8 +56,8 @@ class Stream:
         from asyncio import get_running_loop, sleep
 
         loop = get_running_loop()
-        queue = self.reader.queue
         while True:
+            queue = self.reader.taken.queue
             while queue:
                 yield queue.popleft()
             if self.reader.closed:
@@ -99,19 +99,15 @@ class Stream:
             os.close(fd)
 
     def _fill(self) -> bool:
-        if self.reader.queue:  # another thread was quicker
-            return True
-        taken = self.reader.take(self._size)
-        if taken is None:
-            return False
-        data, stride, size, count = taken
+        # not empty: another thread was quicker
+        return bool(self.reader.taken.queue) or self.reader.take(self._size, self._decode)
+
+    def _decode(self, data: bytes, stride: int, size: int, count: int) -> list[Any]:
         make, wanted = self._ctype.from_buffer_copy, self._size
         offsets = range(0, count * stride, stride)
         if size >= wanted:
-            self.reader.queue.extend([make(data, offset) for offset in offsets])
-        else:
-            self.reader.queue.extend([make(data[offset : offset + size].ljust(wanted, b"\0")) for offset in offsets])
-        return True
+            return [make(data, offset) for offset in offsets]
+        return [make(data[offset : offset + size].ljust(wanted, b"\0")) for offset in offsets]
 
     def batches(self, max_records: int, timeout: float, time: bool) -> Iterator[numpy.ndarray[Any, Any]]:
         """Arrays of 1 to `max_records` records until none comes for `timeout` ms, or the buffer is closed."""
