@@ -315,6 +315,17 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
             "int f(struct __sk_buff *s) { struct ip_t *p = 0; return p->ttl; }",
             "'struct ip_t' is not defined: <bcc/proto.h> has it",
         ),
+        (
+            "BPF_HASH(a); int f(void *c) { u64 k = 1; u64 v = a.lookup(&k); return v; }",
+            "is no integer 'u64'; keep the pointer, test that it is not null",
+        ),
+        ("int f(void *c) { u64 x = bpf_ktime_get_ns; return x; }", "calls the function"),
+        ("BPF_ARRAY(a, u64, 4); int f(void *c) { return a[2]; }", "map 'a' is no array in C"),
+        ('int f(void *c) { printf("x"); return 0; }', "prints, into the trace pipe"),
+        ("int f(void *c) { return BPF_MAP_TYPE_HAS; }", "did you mean 'BPF_MAP_TYPE_HASH'"),
+        ("struct s { int a; }\nint f(void *c) { return 0; }", "missing ';' after this struct"),
+        ("char a[1UL << 59][4]; int f(void *c) { return 0; }", "an array of 576460752303423488 elements is too large"),
+        ("struct s { char a[1UL << 59], b[1UL << 59], c; } s; int f(void *c) { return 0; }", "bytes is too large"),
         ("int f(struct pt_regs *c, float x) { return 0; }", "BPF has no floating point"),
         ("static float g(int x) { return x; } int f(void *c) { return g(1); }", "BPF has no floating point"),
         (

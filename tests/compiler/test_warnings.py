@@ -229,3 +229,20 @@ def test_w_silences_and_v_names_headers_that_are_taken_as_empty() -> None:
     said = compile_source(text, file="t.c", cflags=["-v"]).diagnostics.splitlines()
     assert said[0] == "t.c:1:10: note: kernel header <linux/nothere.h> is taken as empty: types come from the kernel's BTF"
     assert "nothere.h> is" not in compile_source(text, file="t.c").diagnostics
+
+
+def test_a_context_of_another_kind_of_program() -> None:
+    message = "a program in section 'xdp' gets a 'struct xdp_md *', and this is a 'struct __sk_buff *'"
+    assert warnings('SEC("xdp") int f(struct __sk_buff *skb) { return skb->len; }') == [f"1:36: {message}"]
+
+
+@pytest.mark.parametrize(
+    ("section", "context"),
+    [
+        ("tc", "__sk_buff"), ("xdp/cpumap", "xdp_md"), ("cgroup/connect6", "bpf_sock_addr"), ("cgroup/setsockopt", "bpf_sockopt"),
+        ("perf_event", "pt_regs"), ("raw_tp/sys_enter", "pt_regs"), ("sk_skb/stream_parser", "__sk_buff"),
+        ("cgroup_skb/egress", "__sk_buff"), ("sockops", "bpf_sock_ops"),
+    ],
+)  # fmt: skip
+def test_no_false_alarm_about_contexts(section: str, context: str) -> None:
+    assert warnings(f'SEC("{section}") int f(struct {context} *ctx) {{ return 1; }}') == []

@@ -22,6 +22,14 @@ if TYPE_CHECKING:
     from skep.compiler.expressions import Expressions
 
 
+# functions of C's library that people reach for
+_PRINT = "; bpf_trace_printk() prints, into the trace pipe"
+_COMPARE = "; compare with bpf_strncmp(), or in a loop with a bound"
+_MEMORY = "; BPF has no heap: maps hold what outlives a run, a BPF_PERCPU_ARRAY what is too large for the stack"
+_INSTEAD = {"printf": _PRINT, "printk": _PRINT, "strcmp": _COMPARE, "strncmp": _COMPARE, "strlen": _COMPARE,
+            "malloc": _MEMORY, "kmalloc": _MEMORY, "free": _MEMORY, "kfree": _MEMORY}  # fmt: skip
+
+
 class Calls:
     """`call` is the entry; it needs the expression checker for the arguments."""
 
@@ -81,7 +89,8 @@ class Calls:
         elif self.c.bpf and function.name in dialect.MAP_MACROS:
             self.c.error(f"{function.name} declares a map: write it outside functions", function, code="map")
         else:
-            why = "; a BPF program can call only helpers and functions in this text" if self.c.bpf and not near else ""
+            why = _INSTEAD.get(function.name, "") if self.c.bpf and not near else ""
+            why = why or "; a BPF program can call only helpers and functions in this text" if self.c.bpf and not near else ""
             self.c.error(f"function '{function.name}' is not declared{near}{why}", function, code="undeclared")
         return poison(node)
 

@@ -99,7 +99,7 @@ def assignable(checker: Checker, node: tree.Node, to: Type, context: str, at: An
     if ct.is_integer(target) and isinstance(source, PointerType):
         if isinstance(target, ct.IntType) and target.rank == ct.BOOL_RANK:
             return convert(node, target)
-        message = f"{context}: a pointer '{source}' is no integer '{to}'; cast it if that is meant"
+        message = f"{context}: a pointer '{source}' is no integer '{to}'; {_instead(node)}"
         checker.diagnostics.strict("int-conversion", message, *_span(at))
         return convert(node, target)
     if isinstance(target, RecordType) and isinstance(source, RecordType) and target.record is source.record:
@@ -135,6 +135,18 @@ def check_compared(checker: Checker, op: str, value: tree.Node, other: tree.Node
         f"'{value.type}' {op} {constant} is always {'true' if always else 'false'}: no '{value.type}' has this value",
         node, code="constant-compare",
     )  # fmt: skip
+
+
+def _instead(pointer: tree.Node) -> str:
+    """What may be meant where a pointer stands for an integer."""
+    if isinstance(pointer.type, PointerType) and isinstance(pointer.type.to, FunctionType):
+        return "'()' calls the function"
+    inner: tree.Node | None = pointer
+    while isinstance(inner, tree.Convert | tree.StatementExpr):
+        inner = inner.operand if isinstance(inner, tree.Convert) else inner.value
+    if isinstance(inner, tree.CallHelper) and inner.name == "map_lookup_elem":
+        return "keep the pointer, test that it is not null, then read what is behind it with '*'"
+    return "cast it if that is meant"
 
 
 def _to_pointer(checker: Checker, node: tree.Node, target: PointerType, context: str, at: Any) -> tree.Node:

@@ -31,6 +31,7 @@ _WORDS: dict[tuple[str, ...], Type] = {
     for words in spellings.split("|")
 }  # fmt: skip
 _MAX_ALIGNMENT = 1 << 28
+_MAX_SIZE = 1 << 60  # bytes of a type; clang's limit too, and LLVM counts bits in 64 bits
 _MAX_ARGUMENT = 1 << 30  # bytes; LLVM ends its process on arguments of 4 GiB
 
 
@@ -58,7 +59,8 @@ class DeclaredTypes:
             case ast.TypedefSpec():
                 symbol = self.c.lookup(spec.name)
                 if isinstance(symbol, Typedef):
-                    found = symbol.type if symbol.type.alias == spec.name else symbol.type.named(spec.name)
+                    own = symbol.token is None and spec.name in ("KEY", "VALUE")  # of a method's template: not for messages
+                    found = symbol.type if own or symbol.type.alias == spec.name else symbol.type.named(spec.name)
                 else:  # the parser read a declaration of it that was wrong
                     self.c.error(f"'{spec.name}' is not a type here", spec, code="type")
                     found = ct.INT
@@ -149,6 +151,9 @@ class DeclaredTypes:
             if attribute.name == "aligned":
                 align = max(align, self.alignment(attribute.args[0] if attribute.args else None, attribute))
         record.define(members, packed=packed, align=align, pack=spec.pack)
+        if record.size > _MAX_SIZE:
+            self.c.error(f"a {record.kind} of {record.size} bytes is too large", spec, code="too-large")
+            record.define([])
         if self.c.bpf and spec.tag and any(attribute.name == "preserve_access_index" for attribute in spec.attributes):
             kernel = self.c.kernel.record(spec.kind, spec.tag.partition("___")[0])
             if kernel is not None:
@@ -301,7 +306,11 @@ class DeclaredTypes:
                 if isinstance(found, ct.FunctionType) or (not found.complete and not isinstance(found, ct.ArrayType)):
                     self.incomplete(found, "an array's elements", declarator)
                     found = ct.INT
-                found = ct.ArrayType(found, self._array_count(part))
+                count = self._array_count(part)
+                if count is not None and found.complete and found.size * count > _MAX_SIZE:
+                    self.c.error(f"an array of {count} elements is too large", part.count, code="too-large")
+                    count = 1
+                found = ct.ArrayType(found, count)
             else:
                 found = self._function_type(found, part)
         for attribute in declarator.attributes:

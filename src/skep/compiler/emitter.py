@@ -174,6 +174,12 @@ class Emitter:
     def program(self, function: tree.Function) -> None:
         section = programs.section_of(function)
         model = self._model(function)
+        other = programs.other_context(function)
+        if other:
+            self.diagnostics.warning(
+                f"a program in section '{section}' gets a 'struct {other} *', and this is a '{function.params[0].type}'",
+                function.params[0].token, code="context",
+            )  # fmt: skip
         params = []
         for i, param in enumerate(function.params):
             syscall = programs.is_syscall_function(function) or model in programs.SYSCALL_MODELS

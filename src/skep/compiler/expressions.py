@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from skep.compiler import ast, tree
+from skep.compiler import ast, dialect, tree
 from skep.compiler import types as ct
 from skep.compiler.calls import Calls
 from skep.compiler.conversions import (
@@ -108,6 +108,9 @@ class Expressions:
 
     def undeclared(self, node: ast.Name) -> None:
         near = self.c.suggestion(node.name)
+        if not near and self.c.bpf and node.name.startswith("BPF_MAP_TYPE_"):
+            name = closest(node.name, [f"BPF_MAP_TYPE_{kind.upper()}" for kind in dialect.MAP_TYPES])
+            near = f"; did you mean '{name}'?" if name else ""
         why = ""
         if not near and self.c.bpf and self.c.missing_headers and node.name.isupper():
             headers = ", ".join(f"<{name}>" for name, _ in self.c.missing_headers)
@@ -166,6 +169,10 @@ class Expressions:
     def index(self, node: ast.Index) -> tree.Node:
         left, right = self.value(node.base), self.value(node.index)
         if isinstance(left, tree.Poison) or isinstance(right, tree.Poison):
+            return poison(node)
+        if isinstance(left, tree.MapRef):
+            name = left.map.name
+            self.c.error(f"map '{name}' is no array in C: {name}.lookup(&key) gives a pointer to the value", node, code="index")
             return poison(node)
         if ct.is_integer(left.type) and isinstance(right.type, PointerType):
             left, right = right, left

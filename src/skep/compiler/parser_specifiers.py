@@ -63,6 +63,9 @@ def declaration_specifiers(reader: TokenReader, context: str, *, storage_allowed
 
 def _type_word(reader: TokenReader, found: _Found) -> None:
     """'int' | 'unsigned' | ..."""
+    if found.type is not None and reader.previous.text == "}" and reader.token.bol:
+        kind = found.type.kind if isinstance(found.type, ast.RecordSpec) else "enum"
+        reader.fail(f"missing ';' after this {kind}", reader.previous)
     if found.type is not None:
         reader.fail(f"'{reader.token.text}' after '{reader.previous.text}': two types in one declaration", reader.token)
     found.words.append(reader.next())

@@ -96,6 +96,15 @@ def context_model(section: str) -> str:
     return _MODELS.get(prefix, prefix)
 
 
+def other_context(function: Function) -> str:
+    """The struct that a program's section gives it, where the program declares another one; "" where that may be right."""
+    tag = context_tag(function)
+    model = context_model(section_of(function))
+    given = next((t for t, section in _CONTEXT_RECORDS.items() if context_model(section) == model), "")
+    # sections of cgroups have one of several
+    return given if given and tag != given and tag in _CONTEXT_RECORDS and model != "cgroup" else ""
+
+
 def is_syscall_function(function: Function) -> bool:
     """Do the parameters after the context stand for a system call's, behind the wrapper's pt_regs?
 
