@@ -17,9 +17,12 @@ if TYPE_CHECKING:
 
 TEXT = r"""
 struct key { u32 number; char name[8]; };
+struct slot { u32 bucket, slot; };
 BPF_HASH(table, u32, u64, 16);
 BPF_HASH(named, struct key, u64, 16);
 BPF_ARRAY(pairs, struct key, 4);
+BPF_HASH(slots, struct slot, u64, 4);
+BPF_PERCPU_ARRAY(each, u64, 1);
 BPF_QUEUE(queue, u32, 4);
 BPF_PERF_OUTPUT(events);
 BPF_DEVMAP(devices, 4);
@@ -85,6 +88,11 @@ def b() -> Iterator[BPF]:
         yield found
 
 
+def sections(b: BPF, **options: Any) -> None:
+    b["slots"][0, 1] = 1
+    b["slots"].print_log2_hist(**options)
+
+
 WRONG: list[tuple[Callable[[BPF], object], str]] = [
     (lambda b: b["table"].pin("a\0b"), r"what map 'table' is pinned as is a path, not 'a\\x00b'"),
     (lambda b: b["table"].pin(None), "what map 'table' is pinned as is a path, not NoneType"),
@@ -100,6 +108,12 @@ WRONG: list[tuple[Callable[[BPF], object], str]] = [
     (lambda b: b["table"].key_scanf("\ud800"), "has no a number at byte"),
     (lambda b: b["table"].pin("\ud800"), "what map 'table' is pinned as is a path"),
     (lambda b: b["pairs"].print_log2_hist(), "the values of map 'pairs' are key: a histogram counts in integers"),
+    (lambda b: sections(b, bucket_fn=5), "bucket_fn of a histogram is a function of the bucket, not int 5"),
+    (lambda b: sections(b, section_print_fn="x"), "section_print_fn of a histogram is a function of the bucket, not str 'x'"),
+    (lambda b: sections(b, bucket_fn=lambda bucket: [bucket]), r"bucket_fn gave \[0\], which cannot be told apart"),
+    (lambda b: sections(b, bucket_sort_fn=lambda buckets: None), "bucket_sort_fn gives the list of buckets .*, not None"),
+    (lambda b: sections(b, bucket_sort_fn=lambda buckets: [7]), r"bucket_sort_fn gives the list of buckets .*, not \[7\]"),
+    (lambda b: b["each"].reduce(5, 0), "map 'each': what reduces two values to one is a function, not 5"),
     (lambda b: b["events"].open_perf_buffer(print, 1 << 70), "page_cnt=.* is more than any memory has"),
     (lambda b: b["table"].update_from(5), "give keys and values, or one structured array with the fields key and value, not int"),
     (lambda b: b["table"].update_from(numpy.arange(4)), "not ndarray alone"),

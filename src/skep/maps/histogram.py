@@ -43,6 +43,9 @@ class Sections:
         bucket_fn: Callable[[Any], Any] | None,
         sort_fn: Callable[[list[Any]], Iterable[Any]] | None,
     ) -> None:
+        for name, function in (("section_print_fn", print_fn), ("bucket_fn", bucket_fn), ("bucket_sort_fn", sort_fn)):
+            if function is not None and not callable(function):
+                raise MapError(f"{name} of a histogram is a function of the bucket, not {type(function).__name__} {function!r}")
         self.header = header
         self.print_fn = print_fn
         self.bucket_fn = bucket_fn
@@ -64,10 +67,21 @@ def read(table: Table, slots: int, sections: Sections) -> list[Histogram]:
         bucket = getattr(key, fields[0])
         if sections.bucket_fn is not None:
             bucket = sections.bucket_fn(bucket)
-        counts = found.setdefault(bucket, [0] * slots)
+        try:
+            counts = found.setdefault(bucket, [0] * slots)
+        except TypeError:
+            raise MapError(
+                f"map {table.name!r}: bucket_fn gave {bucket!r}, which cannot be told apart: give bytes, a number or a tuple",
+                map_name=table.name,
+            ) from None
         counts[_slot(table, getattr(key, fields[1]), slots)] = _count(table, leaf)
-    buckets: Iterable[Any] = found if sections.sort_fn is None else sections.sort_fn(list(found))
-    return [Histogram(bucket, found[bucket]) for bucket in buckets]
+    buckets: Any = found if sections.sort_fn is None else sections.sort_fn(list(found))
+    try:
+        return [Histogram(bucket, found[bucket]) for bucket in buckets]
+    except (TypeError, KeyError):
+        raise MapError(
+            f"map {table.name!r}: bucket_sort_fn gives the list of buckets in another order, not {buckets!r}", map_name=table.name
+        ) from None
 
 
 def _count(table: Table, leaf: Any) -> int:

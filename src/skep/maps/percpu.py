@@ -85,6 +85,10 @@ class PerCpuHash(Table):
 
     def reduce(self, function: Callable[[Any, Any], Any], key: Any) -> Any:
         """One value from the elements of all CPUs, taken two by two."""
+        if not callable(function):
+            raise MapError(
+                f"map {self.name!r}: what reduces two values to one is a function, not {function!r}", map_name=self.name
+            )
         elements = iter(self.getvalue(key))
         result = next(elements)
         for element in elements:
