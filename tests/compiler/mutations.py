@@ -281,7 +281,8 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, default=Path(tempfile.gettempdir()) / "skep-mutants")
     options = parser.parse_args()
     targets = options.target.split(",")
-    work = [piece for target in targets for piece in pieces(target, options.n // len(targets), options.seed, options.llvm)]
+    halves = [pieces(target, options.n // len(targets), options.seed, options.llvm) for target in targets]
+    work = [piece for together in zip(*halves, strict=True) for piece in together]  # a run that is ended early has seen each
     seen: dict[str, int] = {}
     done = 0
     with ProcessPoolExecutor() as pool:
