@@ -5,12 +5,16 @@ Python's own operations are enough: a lock could be held for ever in a process t
 
 from __future__ import annotations
 
-from collections import deque
+from _collections import deque  # type: ignore[import-not-found]  # `collections` costs 1 ms at start-up
 from itertools import count
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections import deque as Deque
 
 _NUMBERS = count(1)  # of runs and of what is kept, as they come
 _ACTIVE: dict[int, object] = {}
-_KEPT: deque[tuple[int, object]] = deque()
+_KEPT: Deque[tuple[int, object]] = deque()
 
 
 def begin(held: object) -> int:
