@@ -195,10 +195,12 @@ def test_stopped_process_stays_stopped(skep: Skep, script: Script, caller: subpr
     caller.send_signal(signal.SIGSTOP)
     traced = skep.start(*USER, "-p", str(caller.pid), script(counting()))
     wait_until_traced(caller.pid)
-    assert state_of(caller.pid) in "Tt"
+    eventually(
+        lambda: state_of(caller.pid) in "Tt"
+    )  # it runs for a moment, in the kernel, from one stop to the other (ptrace(2))
     traced.send_signal(signal.SIGINT)
     traced.communicate(timeout=PATIENCE)
-    assert state_of(caller.pid) == "T"
+    eventually(lambda: state_of(caller.pid) == "T")
 
 
 def test_process_that_ended_is_told(skep: Skep, script: Script) -> None:

@@ -224,7 +224,7 @@ def test_a_process_that_is_stopped_stays_so():
         with Trace(GETPPID) as trace:
             trace.tracer.attach(busy.pid)
             time.sleep(0.05)
-            assert state(busy.pid) in "tT"
+            eventually(lambda: state(busy.pid) in "tT")
             assert trace.programs[0].runs == 0
         eventually(lambda: state(busy.pid) == "T")
         busy.process.send_signal(signal.SIGCONT)
