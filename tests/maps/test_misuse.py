@@ -9,7 +9,7 @@ import numpy
 import pytest
 
 from skep import BPF, maps
-from skep.errors import SkepError
+from skep.errors import MapError, SkepError
 from skep.usdt import USDT, USDTException
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ BPF_PERF_OUTPUT(events);
 BPF_DEVMAP(devices, 4);
 BPF_CPUMAP(cpus, 4);
 BPF_USER_RINGBUF(commands, 1);
+BPF_TASK_STORAGE(tasks, u64);
 int f(struct xdp_md *ctx) { u64 one = 1; events.perf_submit(ctx, &one, sizeof(one)); return XDP_PASS; }
 int sample(struct bpf_perf_event_data *ctx) { return 0; }
 """
@@ -129,6 +130,9 @@ WRONG: list[tuple[Callable[[BPF], object], str]] = [
     (lambda b: b["commands"].output("text"), "is bytes or a ctypes object, not 'text'"),
     (lambda b: b["commands"].reserve(1.5), "the size of a record is a number, not float 1.5"),
     (lambda b: b["commands"].output(b"x", "soon"), "timeout is a number of milliseconds"),
+    (lambda b: b["commands"].output(b"x", float("nan")), "timeout is a number of milliseconds"),
+    (lambda b: b["tasks"].get(1 << 70), "task_storage 'tasks': 1180591620717411303424 is not there, or no process id"),
+    (lambda b: b["tasks"]["a\0b"], r"task_storage 'tasks': 'a\\x00b' is not there, or no process id"),
     (lambda b: BPF.attach_xdp("lo", "f"), r"fn= is a loaded program, what load_func\(\) returns, not str 'f'"),
     (lambda b: BPF.attach_raw_socket(None, "lo"), "fn= is a loaded program"),
     (lambda b: BPF.detach_func("f", 1, 1), "fn= is a loaded program"),
@@ -152,3 +156,15 @@ def test_what_is_wrong_is_said(b: BPF, call: Callable[[BPF], object], error: str
     assert len(b.links) == before
     assert list(b["table"].items()) == []
     assert b["commands"].pending() == 0
+
+
+@pytest.mark.kernel
+def test_a_user_ring_buffer_that_is_closed_discards_what_is_reserved() -> None:
+    for engine in ("kernel", "user"):
+        with maps.create("user_ringbuf", max_entries=4096, engine=engine) as ring:
+            record = ring.reserve(4000)
+            with pytest.raises(MapError, match="is full"):
+                ring.output(bytes(200))
+        record.submit()
+        with pytest.raises(MapError, match="map 'user_ringbuf' is closed"):
+            ring.output(b"x")

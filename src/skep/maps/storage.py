@@ -64,10 +64,11 @@ class Storage(Table):
                 return os.open(key, os.O_RDONLY), True
             if self.ttype == _TASK and isinstance(key, int):
                 return os.pidfd_open(key), True
-        except OSError as error:
+        except (OSError, ValueError, OverflowError) as error:  # a path with a zero byte, a number that is no process id
             raise MapError(
-                f"{self.map_type_name} {self.name!r}: {key!r} is not there, or no {_WHAT[self.ttype]}: {error.strerror}",
-                errno=error.errno or 0,
+                f"{self.map_type_name} {self.name!r}: {key!r} is not there, or no {_WHAT[self.ttype]}: "
+                f"{getattr(error, 'strerror', error)}",
+                errno=getattr(error, "errno", 0) or 0,
                 map_name=self.name,
             ) from error
         return key, False

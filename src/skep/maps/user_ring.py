@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 _HEADER = 8
 _BUSY, _DISCARD = 1 << 31, 1 << 30  # BPF_RINGBUF_BUSY_BIT, BPF_RINGBUF_DISCARD_BIT
 _PAGE = 4096
+_LONGEST_WAIT = 1e9  # ms of one poll(2), which takes an int
 
 
 class UserRingBuf(View):
     """A ring that one Python thread writes and programs read; records are bytes or ctypes objects."""
 
     _ring: Any = None
+    _open: list[Reservation]  # neither submitted nor discarded
 
     def output(self, data: Any, timeout: float = 0) -> None:
         """Put a record in; when there is no room, wait up to `timeout` ms (negative: for ever) for programs to take some out.
@@ -41,7 +43,7 @@ class UserRingBuf(View):
         Programs see records in the order of their reservations, and none behind one that is not submitted yet.
         """
         size = as_number(size, "the size of a record")
-        if not isinstance(timeout, (int, float)):
+        if not isinstance(timeout, (int, float)) or timeout != timeout:
             raise MapError(f"timeout is a number of milliseconds (negative: for ever), not {timeout!r}", map_name=self.name)
         ring = self._mapped()
         total = (size + _HEADER + 7) // 8 * 8
@@ -62,7 +64,9 @@ class UserRingBuf(View):
         # a busy record first, then the new position: what is before the position must be a record
         struct.pack_into("=II", ring.memory, at, size | _BUSY, 0)
         ring.producer[0] = position + total
-        return Reservation(ring, at, size)
+        record = Reservation(self._open, ring, at, size)
+        self._open.append(record)
+        return record
 
     def pending(self) -> int:
         """Bytes that no program has taken yet."""
@@ -71,6 +75,7 @@ class UserRingBuf(View):
     def _mapped(self) -> Any:
         if self._ring is None:
             self._ring = self.bpf.engine.map_user_ring(self.handle)
+            self._open = []
         return self._ring
 
     def _used(self, ring: Any) -> int:
@@ -80,19 +85,21 @@ class UserRingBuf(View):
     def _wait(self, ring: Any, total: int, timeout: float) -> bool:
         from time import monotonic
 
-        end = monotonic() + timeout / 1000
+        end = monotonic() + min(timeout, 1e15) / 1000  # an int may be larger than any float
         poller = select.poll()
         poller.register(self.handle.fd, select.POLLOUT)
         while total > ring.size - self._used(ring):
             left = (end - monotonic()) * 1000
             if timeout >= 0 and left <= 0:
                 return False
-            poller.poll(None if timeout < 0 else left)
+            poller.poll(None if timeout < 0 else min(left, _LONGEST_WAIT))
         return True
 
     def close(self) -> None:
-        """Unmap the ring, and close the map when it is this view's own."""
+        """Unmap the ring, and close the map when it is this view's own; what is reserved still is discarded."""
         if self._ring is not None:
+            for record in tuple(self._open):
+                record.discard()
             self._ring.close()
             self._ring = None
         super().close()
@@ -101,9 +108,10 @@ class UserRingBuf(View):
 class Reservation:
     """Room for one record; `data` is its memory."""
 
-    __slots__ = ("_at", "_done", "_ring", "_size", "data")
+    __slots__ = ("_at", "_done", "_open", "_ring", "_size", "data")
 
-    def __init__(self, ring: Any, at: int, size: int) -> None:
+    def __init__(self, open: list[Reservation], ring: Any, at: int, size: int) -> None:
+        self._open = open
         self._ring = ring
         self._at = at
         self._size = size
@@ -121,6 +129,7 @@ class Reservation:
     def _finish(self, flag: int) -> None:
         if not self._done:
             self._done = True
+            self._open.remove(self)
             self.data.release()
             struct.pack_into("=I", self._ring.memory, self._at, self._size | flag)
 
