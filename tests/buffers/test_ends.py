@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from sample import attach
 from support import new_files, open_files
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.buffers.stream import Stream
@@ -227,7 +228,7 @@ def test_a_buffer_that_another_thread_closes_ends_a_poll(b: BPF, kind: str, monk
         thread.start()
         fill()
         table.close_perf_buffer() if kind == "perf" else table.close_ring_buffer()
-        thread.join(20)
+        thread.join(PATIENCE)
     assert [str(error).partition(":")[0] for error in ended] == [f"no {kind} buffer is open to poll"] * 20
 
 
@@ -279,7 +280,7 @@ def test_threads_that_iterate_share_the_records(b: BPF, kind: str, monkeypatch: 
     for _ in range(40):
         fill()
     for thread in threads:
-        thread.join(20)
+        thread.join(PATIENCE)
     assert len(got) == len(set(got))
     unread = 800 - len(got)
     assert unread == (table.lost if kind == "perf" else unread)

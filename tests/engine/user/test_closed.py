@@ -269,7 +269,7 @@ def test_everything_after_cleanup_says_that_it_is_closed() -> None:
         "b.ring_buffer_poll(0)": 'no ring buffer is open to poll: call b["name"].open_ring_buffer(callback) first',
         "b.perf_buffer_poll(0)": 'no perf buffer is open to poll: call b["name"].open_perf_buffer(callback) first',
     }
-    assert command.wait(10) == -15
+    assert command.wait(PATIENCE) == -15
     assert array is not None
     assert array[:8] == (7).to_bytes(8, "little")  # what someone still looks at stays
     b.cleanup()
@@ -296,7 +296,7 @@ def test_a_trace_pipe_says_that_it_is_closed() -> None:
         pipe.readline(nonblocking=True)
     with pytest.raises(SkepError, match="closed"):
         pipe.fileno()
-    reader.join(10)
+    reader.join(PATIENCE)
     assert len(ended) == 1
     assert "closed" in ended[0]
 
@@ -315,7 +315,7 @@ def test_a_program_that_outlives_its_engine_prints_nowhere() -> None:
 def test_two_threads_close_the_same() -> None:
     for _ in range(5):
         b = opened()
-        b.trace_command(["true"]).wait(10)
+        b.trace_command(["true"]).wait(PATIENCE)
         at_once(
             lambda b=b: b.ring_buffer_poll(1), lambda b=b: b.perf_buffer_poll(1), lambda b=b: b["counts"].items(),
             closes(b), closes(b), closes(b._opened_engine),

@@ -577,7 +577,7 @@ def test_an_attached_process_goes_on_when_the_keeper_is_killed():
         trace.tracer.attach(busy.pid)
         os.kill(tracer_of(busy.pid), signal.SIGKILL)
         with pytest.raises(SkepError, match="the tracer's process ended: signal 9"):
-            trace.tracer.wait(10)
+            trace.tracer.wait(PATIENCE)
         trace.tracer.close()
         busy.assert_untouched()
 
@@ -596,7 +596,7 @@ def test_machine_code_that_crashes_ends_the_tracer_and_neither_python_nor_the_tr
 
         def attach_and_wait():
             trace.tracer.attach(busy.pid)
-            trace.tracer.wait(10)
+            trace.tracer.wait(PATIENCE)
 
         with pytest.raises(SkepError, match="the tracer's process ended: signal 11 in machine code"):
             attach_and_wait()

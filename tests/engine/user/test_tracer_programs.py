@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from waiting import PATIENCE
 
 from skep import BPF
 from skep.bcc import PerfSWConfig, PerfType
@@ -16,7 +17,7 @@ PYTHON = (sys.executable, "-S", "-c")
 
 def run(bpf, *argv):
     with bpf.trace_command(argv, stdout=subprocess.DEVNULL) as command:
-        return command.wait(20)
+        return command.wait(PATIENCE)
 
 
 def counts(bpf):
