@@ -323,6 +323,11 @@ def test_the_licence_is_the_texts(text: str, license: str) -> None:
         ("BPF_ARRAY(a, u64, 4); int f(void *c) { return a[2]; }", "map 'a' is no array in C"),
         ('int f(void *c) { printf("x"); return 0; }', "prints, into the trace pipe"),
         ("int f(void *c) { return BPF_MAP_TYPE_HAS; }", "did you mean 'BPF_MAP_TYPE_HASH'"),
+        (
+            "BPF_ARRAY(a, u64, 1UL << 40); int f(void *c) { return 0; }",
+            "map 'a': the kernel has 32 bits for its size, not 1099511627776",
+        ),
+        ("BPF_RINGBUF_OUTPUT(r, 1 << 20); int f(void *c) { return 0; }", "map 'r': the kernel has 32 bits for its size"),
         ("struct s { int a; }\nint f(void *c) { return 0; }", "missing ';' after this struct"),
         ("char a[1UL << 59][4]; int f(void *c) { return 0; }", "an array of 576460752303423488 elements is too large"),
         ("struct s { char a[1UL << 59], b[1UL << 59], c; } s; int f(void *c) { return 0; }", "bytes is too large"),

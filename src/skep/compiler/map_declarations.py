@@ -61,6 +61,10 @@ class MapDeclarations:
         if size < 0 or (size == 0 and kind not in ("perf_event_array", dialect.EXTERN, *dialect.STORAGES)):
             self.c.error(f"map '{token.text}' needs room for at least one entry", size_at, code="map-size")
             return
+        for what, asked, at in (("size", size, size_at), ("flags", flags, args.get("flags"))):
+            if asked >> 32:
+                self.c.error(f"map '{token.text}': the kernel has 32 bits for its {what}, not {asked}", at, code="map-size")
+                return
         info = tree.MapInfo(token.text, kind, key, value, size, token, flags)
         if item.macro in dialect.PUBLIC:
             info.sharing = "public"
