@@ -699,6 +699,21 @@ def test_without_a_proc_of_its_own_nothing_is_traced(inside: list[str], said: st
     assert run.stdout.count(said) == 2
 
 
+def test_a_process_may_end_while_it_is_attached_to():
+    """Its threads are looked at until all are traced: one that has ended by then was traced all the same."""
+    with Tracer(Env()) as tracer:
+        refused = []
+        for number in range(60):
+            child = subprocess.Popen(["sleep", str(number * 0.0003)])
+            try:
+                tracer.attach(child.pid)
+            except AttachError as error:  # it had ended before
+                refused.append(str(error))
+            child.wait()
+        assert len(refused) < 60
+        assert all("it has ended" in text for text in refused)
+
+
 def test_an_engine_that_nobody_closes_does_not_hold_the_script() -> None:
     code = (
         "from skep.engine.user.engine import UserEngine\nengine = UserEngine()\n"

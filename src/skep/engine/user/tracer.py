@@ -210,6 +210,7 @@ class Tracer:
             raise AttachError(f"cannot trace process {pid}: it is this one, and a process cannot trace itself: start a command")
         # this process may be below the other one (a shell that it was started from)
         below = descendants(pid, without=(os.getpid(), self._state.keeper)) if follow else []
+        is_traced = False
         for process in [pid, *below]:
             flags = (layout.FOLLOW if follow else 0) | (layout.ROOT if process == pid else 0)
             found = True
@@ -217,8 +218,9 @@ class Tracer:
                 found = False
                 for thread in _threads(process):
                     result = self._request(layout.ATTACH, thread, flags if thread == process else flags & ~layout.ROOT)
-                    if result < 0 and thread == pid:
+                    if result < 0 and thread == pid and not is_traced:
                         raise attach_error(pid, -result, self._state.keeper)
+                    is_traced |= thread == pid  # it may end before the second look at its threads
                     found |= result == 0
 
     def attach_program(self, event: Event, entry: int, *, needs_cpu: bool = False) -> Program:

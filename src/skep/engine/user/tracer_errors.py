@@ -43,6 +43,8 @@ def attach_error(pid: int, number: int, keeper: int) -> SkepError:
     if number not in (errno.EPERM, errno.EACCES):
         return AttachError(said)
     status = _status(pid)
+    if not status:
+        return AttachError(f"{said}; it has just ended, or /proc hides it (hidepid)")
     if status.get("State", "?")[0] in "ZX":
         return AttachError(f"cannot trace process {pid}: it has ended, and its parent has not asked how (a zombie)")
     tracer = status.get("TracerPid", "0")
