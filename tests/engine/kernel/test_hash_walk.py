@@ -14,7 +14,7 @@ import pytest
 from waiting import PATIENCE
 
 from skep import BPF, maps
-from skep.engine.kernel import batch, syscall
+from skep.engine.kernel import batch, hash_walk, syscall
 from skep.engine.kernel.hash_walk import HashWalk
 from skep.errors import MapError, SkepError
 
@@ -163,6 +163,78 @@ def test_threads_read_at_once_and_closing_meanwhile_is_an_error() -> None:
     assert wrong == []
     assert table.handle._walks == []
     assert len(os.listdir("/proc/self/fd")) < before
+
+
+# All keys in one bucket, and updates as an interrupt's program would make them: while the walk is at a certain element
+
+ZERO_SEED, BUCKET, BUCKETS = 1 << 6, 3, 16
+
+
+def jhash(key: int) -> int:
+    """The kernel's jhash2() of one u32 with seed 0 (include/linux/jhash.h): which bucket a key is in."""
+    a = b = c = 0xDEADBEEF + 4
+    a += key
+    rounds = ((2, 1, 14), (0, 2, 11), (1, 0, 25), (2, 1, 16), (0, 2, 4), (1, 0, 14), (2, 1, 24))
+    words = [a & 0xFFFFFFFF, b, c]
+    for target, source, by in rounds:
+        value = words[source]
+        words[target] = ((words[target] ^ value) - (value << by | value >> 32 - by)) & 0xFFFFFFFF
+    return words[2]
+
+
+def keys_of_one_bucket(count: int) -> list[int]:
+    return [key for key in range(1, 4000) if jhash(key) % BUCKETS == BUCKET][:count]
+
+
+def updating(text: str, map: KernelMap, output: int, steps: dict[int, list[tuple[int, int]]]) -> str:
+    """The program of a walk that once makes these updates (key, value) when it has read the element of that number."""
+    lines = ["other:"]
+    for number, updates in steps.items():
+        skip, done = f"skip{number}", 1 << number
+        lines += [
+            # by differences: a register that is known to be 3 is another state to the verifier
+            f"ldxdw %r1, {hash_walk._BUCKET}", f"xor %r1, {BUCKET}", f"jne %r1, 0, {skip}",
+            f"ldxdw %r1, {hash_walk._FIRST}", f"add %r1, {number}", "sub %r1, %r7", f"jne %r1, 0, {skip}",
+            f"ldmapvalue %r8, {output}", "ldxdw %r1, [%r8+40]", f"and %r1, {done}", f"jne %r1, 0, {skip}",
+            "ldxdw %r1, [%r8+40]", f"or %r1, {done}", "stxdw [%r8+40], %r1",
+        ]  # fmt: skip
+        for key, value in updates:
+            lines += [
+                f"stdw [%r10-200], {key}", f"stdw [%r10-208], {value}", f"ldmap %r1, {map.fd}", "mov %r2, %r10", "add %r2, -200",
+                "mov %r3, %r10", "add %r3, -208", "mov %r4, 0", "call 2",
+            ]  # fmt: skip
+        lines.append(f"{skip}:")
+    before, after = text.split("other:\n")
+    return f"{before}{chr(10).join(lines)}\n{after}"
+
+
+@pytest.mark.parametrize(("kind", "flags"), [("hash", 0), ("hash", NO_PREALLOC), ("lru_hash", 0)])
+@pytest.mark.parametrize(
+    "steps",
+    [
+        pytest.param({0: [(2, 1002)], 1: [(0, 1000), (0, 1000)]}, id="the last moves behind the walk, the first away and back"),
+        pytest.param({1: [(2, 1002), (1, 1001), (0, 1000)], 2: [(0, 1000)]}, id="all move before the walk"),
+    ],
+)
+def test_updates_during_the_walk_hide_nothing(
+    kind: str, flags: int, steps: dict[int, list[tuple[int, int]]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = keys_of_one_bucket(3)
+    with maps.create(kind, key=4, value=8, max_entries=BUCKETS, flags=ZERO_SEED | flags) as table:
+        handle = table.handle
+        for key in reversed(keys):  # the last to come is the first in the bucket
+            handle.update(key.to_bytes(4, "little"), bytes(8))
+        text = hash_walk._text
+        moves = {number: [(keys[index], value) for index, value in updates] for number, updates in steps.items()}
+        monkeypatch.setattr(hash_walk, "_text", lambda map, output, *rest: updating(text(map, output, *rest), map, output, moves))
+        walk = HashWalk(handle)
+        try:
+            read = walk.read()
+            changed = int.from_bytes(walk._memory[40:48], "little")
+        finally:
+            walk.close()
+        assert changed == sum(1 << number for number in steps), "not all updates were made"
+        assert pairs(handle, read) == pairs(handle, by_batch(handle))
 
 
 STEADY, COMING, WORDS = 64, 128, 6

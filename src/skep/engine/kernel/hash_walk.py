@@ -13,6 +13,7 @@ from skep.bytecode.assembler import assemble
 from skep.engine.kernel.map_create import create_map
 from skep.engine.kernel.programs import KernelProgram, load_program
 from skep.engine.kernel.relocations import find_kernel_type
+from skep.engine.privileges import lockdown
 from skep.errors import UnsupportedError
 from skep.object.kinds import MAP_TYPES, kind_for_type, map_types
 from skep.object.model import MapSpec, Object, ProgramSpec
@@ -25,19 +26,21 @@ if TYPE_CHECKING:
     from skep.engine.kernel.maps import KernelMap
 
 _PER_CPU = map_types("percpu_hash lru_percpu_hash")
-_MOST_PIECES = 512  # of one element: its copy is unrolled
-_BUCKETS = 1 << 16  # of one run: about 2 ms, a signal's handler runs between two
-_ROOM = 1 << 22  # bytes that one run fills at most
-_RETRIES = 1 << 10  # of one run
+_MOST_PIECES = 128  # of one element: its copy is unrolled, and the longer it takes the more may happen meanwhile
+_BUCKETS = 1 << 14  # of one run, and one CPU's values: about 1 ms, in which the CPU does nothing else
+_ELEMENTS = 1 << 15  # of one run at most
+_ROOM = 1 << 21  # bytes that one run fills at most
+_RETRIES = 64  # of one run
 # the start of the output. In: the first bucket, the one to stop before, 0, how often to try again.
 # Out: the first bucket that was not read, how many there are, elements
 _STATE = struct.Struct("=QQQQ")
 _START = 64
-# the program's stack: addresses of the buckets' array, of the bucket and of a per-CPU value; the bucket's number, the one to stop
-# before, how many there are; elements before the bucket; what the bucket's head, an element's address and its link were
+# the program's stack: the addresses of the buckets' array, of the bucket, of an element, of its value for a CPU and of what comes
+# next; the bucket's number, the one to stop before, how many there are; tries left; elements before the bucket and with it; sums
+# of the addresses of a bucket's elements in their order, first and later; how often the links are to be followed once more
 (
-    _BUCKETS_AT, _LINK, _PLACE, _BUCKET, _END, _HOW_MANY, _TRIES, _FIRST, _HEAD, _ELEMENT, _FOLLOWING,
-) = (f"[%r10-{8 * slot}]" for slot in range(1, 12))  # fmt: skip
+    _ARRAY, _LINK, _ELEMENT, _PLACE, _FOLLOWING, _BUCKET, _END, _HOW_MANY, _TRIES, _FIRST, _COUNT, _CHAIN, _SEEN, _CHECKS,
+) = (f"[%r10-{8 * slot}]" for slot in range(1, 15))  # fmt: skip
 _RAW_TRACEPOINT = 17
 _MMAPABLE = 1 << 10
 _OWNER = Object(b"", license="GPL", btf=None, maps={}, programs={})
@@ -46,22 +49,26 @@ _OWNER = Object(b"", license="GPL", btf=None, maps={}, programs={})
 class HashWalk:
     """The program for one map, and the memory that it fills; one run at a time. UnsupportedError where this cannot be had."""
 
-    __slots__ = ("_key_size", "_memory", "_output", "_program", "_room", "_value_size", "_values_at", "pid")
+    __slots__ = ("_buckets", "_key_size", "_memory", "_output", "_program", "_value_size", "_values_at", "pid")
 
     def __init__(self, map: KernelMap) -> None:
         if os.uname().machine != "x86_64":  # where loads are not made in order, the program would need barriers
             raise UnsupportedError("hash maps are walked on x86-64 alone", needs="the batch call")
+        if lockdown() == "confidentiality":
+            raise UnsupportedError("the kernel is locked down: programs may not read its memory", needs="the batch call")
+        map.next_key(None)  # an fd that may only write is refused here, and a program would not be
         self.pid = os.getpid()
         self._key_size, self._value_size = map.key_size, map.value_size
-        self._room = min(map.max_entries, _BUCKETS, _ROOM // (map.key_size + map.value_size))
-        self._values_at = _START + _aligned(self._room * map.key_size)
-        size = self._values_at + self._room * map.value_size
+        self._buckets = max(_BUCKETS * _aligned(map.spec.value_size) // _aligned(map.value_size), 1)
+        room = min(map.max_entries, _ELEMENTS, _ROOM // (map.key_size + map.value_size))
+        self._values_at = _START + _aligned(room * map.key_size)
+        size = self._values_at + room * map.value_size
         self._output = create_map(MapSpec("skep_walk", MAP_TYPES["array"], 4, size, 1, flags=_MMAPABLE), 1, 0)
         try:
             memory = self._output.memory(writable=True)
             assert memory is not None
             self._memory = memory
-            self._program = _load("skep_walk", _text(map, self._output.fd, self._room, self._values_at))
+            self._program = _load("skep_walk", _text(map, self._output.fd, room, self._values_at))
         except BaseException:
             self._output.close()
             raise
@@ -71,7 +78,7 @@ class HashWalk:
         keys, values, total, bucket = bytearray(), bytearray(), 0, 0
         with memoryview(self._memory) as memory:
             while True:
-                _STATE.pack_into(memory, 0, bucket, bucket + _BUCKETS, 0, _RETRIES)
+                _STATE.pack_into(memory, 0, bucket, bucket + self._buckets, 0, _RETRIES)
                 self._program.test_run()
                 reached, buckets, count, _ = _STATE.unpack_from(memory)
                 keys += memory[_START : _START + count * self._key_size]
@@ -92,11 +99,12 @@ class HashWalk:
 def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
     """The program, which takes no lock and yet gives what the batch call promises.
 
-    The kernel's own lookups do the same (lookup_nulls_elem_raw, kernel/bpf/hashtab.c): a bucket's list ends in the bucket's
+    The kernel's own lookups take none either (lookup_nulls_elem_raw, kernel/bpf/hashtab.c): a bucket's list ends in the bucket's
     number, so who was led astray by an element that moved sees it. Here each element is read twice, and in between it must be
-    linked to where the walk came from (one that was taken out is linked to nothing) and, as values per CPU are written in
-    place, the bucket's lock be free. At the end the head must be what it was: elements come in there. Where anything differs,
-    the bucket is read again. So no value is torn, and what stays, or is updated, is neither missed nor there twice.
+    linked to where the walk came from, as one that was taken out is not; values per CPU are written in place, so the bucket's
+    lock must be free as well. An update puts its element at the head, maybe behind the walk: so the links are followed again
+    from the head, and must lead to the same elements with the same keys, twice: what restores them in between takes longer than
+    that. Where anything differs, the bucket is read again.
     """
     kernel = _kernel()
     key_size, value_size = map.key_size, map.value_size
@@ -105,10 +113,10 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
     per_cpu = map.type in _PER_CPU
     if per_cpu:
         offsets = _cpu_offsets(value_size // _aligned(map.spec.value_size))
-        pieces = list(_pieces(0, value_size // len(offsets)))
+        parts = list(_pieces(0, value_size // len(offsets)))
     else:
-        offsets, pieces = [0], list(_pieces(value, value_size))
-    if len(keys) + len(pieces) * len(offsets) > _MOST_PIECES:
+        offsets, parts = [0], list(_pieces(value, value_size))
+    if len(keys) + len(parts) * len(offsets) > _MOST_PIECES:
         raise UnsupportedError("the elements are too large to be copied piece by piece", needs="the batch call")
 
     def cast(type_id: int) -> str:
@@ -119,26 +127,34 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
         """%r0: the 8 bytes there. A read of what is no memory gives 0."""
         return f"mov %r1, {register}\nadd %r1, {offset}\n{cast(kernel.word)}\nldxdw %r0, [%r0+0]"
 
-    def each(parts: list[tuple[int, int, int]], base: str, then: str) -> Iterator[str]:
-        """For each piece: its bytes in %r0, then `then` with its size's letter and its place in the output."""
-        for offset, size, place in parts:
-            yield read(base, offset // 8 * 8)
+    def pieces(parts: list[tuple[int, int, int]], then: str) -> Iterator[str]:
+        """For each piece of what is at %r9: its bytes in %r0, then `then` with its size's letter and its place in the output."""
+        for number, (offset, size, place) in enumerate(parts):
+            if per_cpu and number % 8 == 0:
+                yield f"ldxdw %r1, {_LINK}\n{read('%r1', kernel.lock)}\nmov32 %r0, %r0\njne %r0, 0, again"
+            yield read("%r9", offset // 8 * 8)
             if size < 8:
-                yield f"rsh %r0, {offset % 8 * 8}"
-                yield f"lsh %r0, {64 - 8 * size}\nrsh %r0, {64 - 8 * size}"
+                yield f"rsh %r0, {offset % 8 * 8}\nlsh %r0, {64 - 8 * size}\nrsh %r0, {64 - 8 * size}"
             yield then.format(letter={1: "b", 2: "h", 4: "w", 8: "dw"}[size], place=place)
 
     def at(count: str, start: int, size: int) -> str:
         """%r8: where the output has the element of this number."""
         return f"mov %r8, {count}\nmul %r8, {size}\nldmapvalue %r1, {output_fd | start << 32}\nadd %r8, %r1"
 
-    def values(then: str) -> Iterator[str]:
+    def link(total: str) -> str:
+        return f"ldxdw %r1, {total}\nmul %r1, 31\nadd %r1, %r9\nstxdw {total}, %r1"
+
+    def element(then: str) -> Iterator[str]:
+        """`then` for each piece of the key and the value of the element at %r9, the %r7th of the output."""
+        yield at("%r7", _START, key_size)
+        yield from pieces(keys, then)
+        yield at("%r7", values_at, value_size)
         for number, offset in enumerate(offsets):
             if per_cpu:  # the element has the address of its values, less the CPU's offset
-                yield f"{read('%r9', value)}\nlddw %r1, {offset}\nadd %r0, %r1\nstxdw {_PLACE}, %r0"
-                yield f"ldxdw %r9, {_PLACE}"
+                yield f"stxdw {_ELEMENT}, %r9\n{read('%r9', value)}\nlddw %r1, {offset}\nadd %r0, %r1"
+                yield f"stxdw {_PLACE}, %r0\nldxdw %r9, {_PLACE}"
             base = number * (value_size // len(offsets))
-            yield from each([(offset, size, base + place) for offset, size, place in pieces], "%r9", then)
+            yield from pieces([(offset, size, base + place) for offset, size, place in parts], then)
             if per_cpu:
                 yield f"ldxdw %r9, {_ELEMENT}"
 
@@ -148,37 +164,40 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
         f"ldmap %r1, {map.fd}", cast(kernel.htab), "mov %r9, %r0",
         # locks, timers and the like in the values are not shown to user space; NULL and ERR_PTR() say that there are none
         read("%r9", kernel.record), "add %r0, 4095", "jgt %r0, 4095, exit",
-        read("%r9", kernel.buckets), f"stxdw {_BUCKETS_AT}, %r0",
+        read("%r9", kernel.buckets), f"stxdw {_ARRAY}, %r0",
         read("%r9", kernel.n_buckets // 8 * 8), f"rsh %r0, {kernel.n_buckets % 8 * 8}", "mov32 %r1, %r0",
         f"stxdw {_HOW_MANY}, %r1", state, "ldxdw %r2, [%r8+8]", "jle %r2, %r1, bounded", "mov %r2, %r1",
         f"bounded: stxdw {_END}, %r2",
         "ldxdw %r1, [%r8+0]", f"stxdw {_BUCKET}, %r1", "ldxdw %r7, [%r8+16]", "ldxdw %r1, [%r8+24]", f"stxdw {_TRIES}, %r1",
-        # %r6: the address of the link, %r7: elements so far, %r9: what the link leads to
+        # %r7: elements so far, %r9: what a link leads to
         f"bucket: stxdw {_FIRST}, %r7",
         f"ldxdw %r6, {_BUCKET}", f"ldxdw %r1, {_END}", "jge %r6, %r1, end",
-        f"head: ldxdw %r6, {_BUCKET}", "lsh %r6, 4", f"ldxdw %r1, {_BUCKETS_AT}", "add %r6, %r1", f"stxdw {_LINK}, %r6",
-        read("%r6"), "mov %r9, %r0", f"stxdw {_HEAD}, %r9",
+        f"head: ldxdw %r6, {_BUCKET}", "lsh %r6, 4", f"ldxdw %r1, {_ARRAY}", "add %r6, %r1", f"stxdw {_LINK}, %r6",
+        read("%r6"), "mov %r9, %r0",
+        "mov %r1, 0", f"stxdw {_CHAIN}, %r1",
+        # %r6: the address of the link
         "element: may_goto stop",
-        "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, last",
-        f"jge %r7, {room}, stop", f"stxdw {_ELEMENT}, %r9",
-        at("%r7", _START, key_size), *each(keys, "%r9", copy),
-        at("%r7", values_at, value_size), *values(copy),
+        "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, last", f"jge %r7, {room}, stop",
+        *element(copy),
         read("%r9", kernel.next), f"stxdw {_FOLLOWING}, %r0",
         read("%r9", kernel.pprev), "jne %r0, %r6, again",
-        *([f"ldxdw %r1, {_LINK}", read("%r1", kernel.lock), "mov32 %r0, %r0", "jne %r0, 0, again"] if per_cpu else []),
-        read("%r9", kernel.next), f"ldxdw %r1, {_FOLLOWING}", "jne %r0, %r1, again",
-        *values(compare),
-        at("%r7", _START, key_size), *each(keys, "%r9", compare),
+        *element(compare),
         # an update puts the new element at the head before it takes the old one away
         f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, other", f"jge %r1, {room}, stop", at("%r1", _START, key_size),
-        *each(keys, "%r9", "ldx{letter} %r1, [%r8+{place}]\njne %r0, %r1, other"), "ja again",
-        "other: mov %r6, %r9", f"add %r6, {kernel.next}", f"ldxdw %r9, {_FOLLOWING}", "add %r7, 1", "ja element",
-        "last: rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
-        # what came meanwhile came at the head: an element that it took the place of may have been missed
-        f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, whole", f"jge %r1, {room}, stop", at("%r1", _START, key_size),
-        f"ldxdw %r1, {_LINK}", read("%r1"), f"ldxdw %r9, {_HEAD}", "jne %r0, %r9, again", *each(keys, "%r9", compare),
-        f"whole: ldxdw %r1, {_BUCKET}",
-        "add %r1, 1", f"stxdw {_BUCKET}, %r1", "ja bucket",
+        *pieces(keys, "ldx{letter} %r1, [%r8+{place}]\njne %r0, %r1, other"), "ja again",
+        "other:", link(_CHAIN), "mov %r6, %r9", f"add %r6, {kernel.next}", f"ldxdw %r9, {_FOLLOWING}", "add %r7, 1", "ja element",
+        f"last: stxdw {_COUNT}, %r7", "rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
+        f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, done", "mov %r1, 2", f"stxdw {_CHECKS}, %r1",
+        f"check: ldxdw %r7, {_FIRST}", "mov %r1, 0", f"stxdw {_SEEN}, %r1", f"ldxdw %r1, {_LINK}", read("%r1"), "mov %r9, %r0",
+        "check_element: may_goto stop",
+        "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, checked",
+        f"ldxdw %r1, {_COUNT}", "jge %r7, %r1, again", f"jge %r7, {room}, stop",
+        at("%r7", _START, key_size), *pieces(keys, compare),
+        link(_SEEN), read("%r9", kernel.next), "mov %r9, %r0", "add %r7, 1", "ja check_element",
+        "checked: rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again", f"ldxdw %r1, {_COUNT}", "jne %r7, %r1, again",
+        f"ldxdw %r1, {_CHAIN}", f"ldxdw %r2, {_SEEN}", "jne %r1, %r2, again",
+        f"ldxdw %r1, {_CHECKS}", "sub %r1, 1", f"stxdw {_CHECKS}, %r1", "jne %r1, 0, check",
+        f"done: ldxdw %r1, {_BUCKET}", "add %r1, 1", f"stxdw {_BUCKET}, %r1", "ja bucket",
         f"again: ldxdw %r7, {_FIRST}", f"ldxdw %r1, {_TRIES}", "jeq %r1, 0, stop", "sub %r1, 1", f"stxdw {_TRIES}, %r1",
         "ja head",
         f"stop: ldxdw %r7, {_FIRST}",

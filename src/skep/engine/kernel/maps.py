@@ -14,6 +14,7 @@ from skep.engine.errnos import errno_text
 from skep.engine.kernel import batch, syscall
 from skep.engine.kernel.syscall import last_errno
 from skep.errors import MapError, SkepError
+from skep.interrupts import Uninterrupted
 from skep.object.kinds import MAP_TYPES, map_types
 
 TYPE_CHECKING = False
@@ -75,12 +76,15 @@ class _Scratch:
         self.pointer = c_void_p(addressof(self.attr))
 
 
+def _pop(walks: list[HashWalk]) -> HashWalk | None:
+    try:
+        return walks.pop()
+    except IndexError:
+        return None
+
+
 def _close_all(walks: list[HashWalk]) -> None:
-    while walks:
-        try:
-            walk = walks.pop()
-        except IndexError:  # another thread was faster
-            return
+    while walk := _pop(walks):
         walk.close()
 
 
@@ -248,22 +252,27 @@ class KernelMap:
         walks = self._walks
         if walks is None:
             return None
-        walk = None
+        walk = _pop(walks)
         try:
-            walk = walks.pop()
-        except IndexError:
-            pass
-        try:
-            if walk is None or walk.pid != os.getpid():  # the memory that a walk fills is shared with a parent that forked
-                walk = HashWalk(self)
-        except SkepError:  # an older kernel, or one that refuses it: the batch call gives the same
+            if walk is not None and walk.pid != os.getpid():  # the memory that it fills is shared with the parent that forked
+                _close_all([walk])
+                walk = None
+            if walk is None:
+                with Uninterrupted():
+                    walk = HashWalk(self)
+            return walk.read()
+        except IndexError:  # another thread took the last one
+            return None
+        except (
+            SkepError,
+            OSError,
+        ):  # an older kernel, one that refuses it, no fd left: the batch call gives the same, or says why
             self._open_fd()  # another thread's close() is no such refusal
             self._walks = None
             return None
-        try:
-            return walk.read()
         finally:
-            walks.append(walk)
+            if walk is not None:
+                walks.append(walk)
             if self.fd < 0 or self._walks is None:  # closed, or refused, by another thread meanwhile
                 _close_all(walks)
 
