@@ -48,7 +48,7 @@ LIBRARY: dict[str, tuple[str, str]] = {
     "strncmp": ("int", "const char *, const char *, unsigned long"), "strcpy": ("char *", "char *, const char *"),
     "strncpy": ("char *", "char *, const char *, unsigned long"), "strcat": ("char *", "char *, const char *"),
     "strncat": ("char *", "char *, const char *, unsigned long"), "strspn": ("unsigned long", "const char *, const char *"),
-    "strcspn": ("unsigned long", "const char *, const char *"), "strpbrk": ("char *", "const char *, const char *"),
+    "strcspn": ("unsigned long", "const char *, const char *"), "strpbrk": ("char *", "const char *, const char *"), "strdup": ("char *", "const char *"),
     "strchr": ("char *", "const char *, int"), "strrchr": ("char *", "const char *, int"),
     "strstr": ("char *", "const char *, const char *"), "memchr": ("void *", "const void *, int, unsigned long"),
     "mempcpy": ("void *", "void *, const void *, unsigned long"), "stpcpy": ("char *", "char *, const char *"),
