@@ -43,7 +43,7 @@ def _own_headers() -> dict[str, str]:
 def header_that_has(name: str) -> str:
     """Which of Skep's own headers defines a macro, a function, an enumerator or a struct; "" for none."""
     defined = re.compile(rf"^(#define {name}\b|static .*\b{name}\(|struct {name} \{{|\s+{name}( =|,|$))", re.MULTILINE)
-    return next((header for header, text in _own_headers().items() if name in text and defined.search(text)), "")
+    return next((header for header, text in _own_headers().items() if name and name in text and defined.search(text)), "")
 
 
 def needs_no_file(name: str) -> bool:
