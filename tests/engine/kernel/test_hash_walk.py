@@ -194,9 +194,10 @@ def updating(text: str, map: KernelMap, output: int, steps: dict[int, list[tuple
         lines += [
             # by differences: a register that is known to be 3 is another state to the verifier
             f"ldxdw %r1, {hash_walk._BUCKET}", f"xor %r1, {BUCKET}", f"jne %r1, 0, {skip}",
+            f"ldmapvalue %r8, {output}",
             f"ldxdw %r1, {hash_walk._FIRST}", f"add %r1, {number}", "sub %r1, %r7", f"jne %r1, 0, {skip}",
-            f"ldmapvalue %r8, {output}", "ldxdw %r1, [%r8+40]", f"and %r1, {done}", f"jne %r1, 0, {skip}",
-            "ldxdw %r1, [%r8+40]", f"or %r1, {done}", "stxdw [%r8+40], %r1",
+            "ldxdw %r1, [%r8+56]", f"and %r1, {done}", f"jne %r1, 0, {skip}",
+            "ldxdw %r1, [%r8+56]", f"or %r1, {done}", "stxdw [%r8+56], %r1",
         ]  # fmt: skip
         for key, value in updates:
             lines += [
@@ -230,7 +231,7 @@ def test_updates_during_the_walk_hide_nothing(
         walk = HashWalk(handle)
         try:
             read = walk.read()
-            changed = int.from_bytes(walk._memory[40:48], "little")
+            changed = int.from_bytes(walk._memory[56:64], "little")
         finally:
             walk.close()
         assert changed == sum(1 << number for number in steps), "not all updates were made"

@@ -31,16 +31,19 @@ _BUCKETS = 1 << 14  # of one run, and one CPU's values: about 1 ms, in which the
 _ELEMENTS = 1 << 15  # of one run at most
 _ROOM = 1 << 21  # bytes that one run fills at most
 _RETRIES = 64  # of one run
-# the start of the output. In: the first bucket, the one to stop before, 0, how often to try again.
+_CHECKED = 2  # times that the links of a bucket are followed again
+# the start of the output. In: the first bucket, the one to stop before, 0, how often to try again, to follow the links again.
 # Out: the first bucket that was not read, how many there are, elements
-_STATE = struct.Struct("=QQQQ")
+_STATE = struct.Struct("=QQQQQ")
+# behind it, as the verifier would keep apart what it knows of them: elements before the bucket, and with it
+_FIRST, _COUNT = "[%r8+40]", "[%r8+48]"
 _START = 64
 # the program's stack: the addresses of the buckets' array, of the bucket, of an element, of its value for a CPU and of what comes
-# next; the bucket's number, the one to stop before, how many there are; tries left; elements before the bucket and with it; sums
-# of the addresses of a bucket's elements in their order, first and later; how often the links are to be followed once more
+# next; the bucket's number, the one to stop before, how many there are; tries left; sums of the addresses of a bucket's elements
+# in their order, first and later; how often the links are to be followed once more
 (
-    _ARRAY, _LINK, _ELEMENT, _PLACE, _FOLLOWING, _BUCKET, _END, _HOW_MANY, _TRIES, _FIRST, _COUNT, _CHAIN, _SEEN, _CHECKS,
-) = (f"[%r10-{8 * slot}]" for slot in range(1, 15))  # fmt: skip
+    _ARRAY, _LINK, _ELEMENT, _PLACE, _FOLLOWING, _BUCKET, _END, _HOW_MANY, _TRIES, _CHAIN, _SEEN, _CHECKS,
+) = (f"[%r10-{8 * slot}]" for slot in range(1, 13))  # fmt: skip
 _RAW_TRACEPOINT = 17
 _MMAPABLE = 1 << 10
 _OWNER = Object(b"", license="GPL", btf=None, maps={}, programs={})
@@ -78,9 +81,9 @@ class HashWalk:
         keys, values, total, bucket = bytearray(), bytearray(), 0, 0
         with memoryview(self._memory) as memory:
             while True:
-                _STATE.pack_into(memory, 0, bucket, bucket + self._buckets, 0, _RETRIES)
+                _STATE.pack_into(memory, 0, bucket, bucket + self._buckets, 0, _RETRIES, _CHECKED)
                 self._program.test_run()
-                reached, buckets, count, _ = _STATE.unpack_from(memory)
+                reached, buckets, count, *_ = _STATE.unpack_from(memory)
                 keys += memory[_START : _START + count * self._key_size]
                 values += memory[self._values_at : self._values_at + count * self._value_size]
                 total += count
@@ -170,11 +173,10 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
         f"bounded: stxdw {_END}, %r2",
         "ldxdw %r1, [%r8+0]", f"stxdw {_BUCKET}, %r1", "ldxdw %r7, [%r8+16]", "ldxdw %r1, [%r8+24]", f"stxdw {_TRIES}, %r1",
         # %r7: elements so far, %r9: what a link leads to
-        f"bucket: stxdw {_FIRST}, %r7",
+        "bucket:", state, f"stxdw {_FIRST}, %r7",
         f"ldxdw %r6, {_BUCKET}", f"ldxdw %r1, {_END}", "jge %r6, %r1, end",
         f"head: ldxdw %r6, {_BUCKET}", "lsh %r6, 4", f"ldxdw %r1, {_ARRAY}", "add %r6, %r1", f"stxdw {_LINK}, %r6",
-        read("%r6"), "mov %r9, %r0",
-        "mov %r1, 0", f"stxdw {_CHAIN}, %r1",
+        read("%r6"), "mov %r9, %r0", "mov %r1, 0", f"stxdw {_CHAIN}, %r1",
         # %r6: the address of the link
         "element: may_goto stop",
         "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, last", f"jge %r7, {room}, stop",
@@ -183,24 +185,26 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
         read("%r9", kernel.pprev), "jne %r0, %r6, again",
         *element(compare),
         # an update puts the new element at the head before it takes the old one away
-        f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, other", f"jge %r1, {room}, stop", at("%r1", _START, key_size),
+        state, f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, other", f"jge %r1, {room}, stop", at("%r1", _START, key_size),
         *pieces(keys, "ldx{letter} %r1, [%r8+{place}]\njne %r0, %r1, other"), "ja again",
         "other:", link(_CHAIN), "mov %r6, %r9", f"add %r6, {kernel.next}", f"ldxdw %r9, {_FOLLOWING}", "add %r7, 1", "ja element",
-        f"last: stxdw {_COUNT}, %r7", "rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
-        f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, done", "mov %r1, 2", f"stxdw {_CHECKS}, %r1",
-        f"check: ldxdw %r7, {_FIRST}", "mov %r1, 0", f"stxdw {_SEEN}, %r1", f"ldxdw %r1, {_LINK}", read("%r1"), "mov %r9, %r0",
+        "last:", state, f"stxdw {_COUNT}, %r7", "rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
+        state, f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, done", "ldxdw %r1, [%r8+32]", f"stxdw {_CHECKS}, %r1",
+        "check:", state, f"ldxdw %r7, {_FIRST}", "mov %r1, 0", f"stxdw {_SEEN}, %r1",
+        f"ldxdw %r1, {_LINK}", read("%r1"), "mov %r9, %r0",
         "check_element: may_goto stop",
         "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, checked",
-        f"ldxdw %r1, {_COUNT}", "jge %r7, %r1, again", f"jge %r7, {room}, stop",
+        state, f"ldxdw %r1, {_COUNT}", "jge %r7, %r1, again", f"jge %r7, {room}, stop",
         at("%r7", _START, key_size), *pieces(keys, compare),
         link(_SEEN), read("%r9", kernel.next), "mov %r9, %r0", "add %r7, 1", "ja check_element",
-        "checked: rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again", f"ldxdw %r1, {_COUNT}", "jne %r7, %r1, again",
+        "checked: rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
+        state, f"ldxdw %r1, {_COUNT}", "jne %r7, %r1, again",
         f"ldxdw %r1, {_CHAIN}", f"ldxdw %r2, {_SEEN}", "jne %r1, %r2, again",
         f"ldxdw %r1, {_CHECKS}", "sub %r1, 1", f"stxdw {_CHECKS}, %r1", "jne %r1, 0, check",
         f"done: ldxdw %r1, {_BUCKET}", "add %r1, 1", f"stxdw {_BUCKET}, %r1", "ja bucket",
-        f"again: ldxdw %r7, {_FIRST}", f"ldxdw %r1, {_TRIES}", "jeq %r1, 0, stop", "sub %r1, 1", f"stxdw {_TRIES}, %r1",
+        "again:", state, f"ldxdw %r7, {_FIRST}", f"ldxdw %r1, {_TRIES}", "jeq %r1, 0, stop", "sub %r1, 1", f"stxdw {_TRIES}, %r1",
         "ja head",
-        f"stop: ldxdw %r7, {_FIRST}",
+        "stop:", state, f"ldxdw %r7, {_FIRST}",
         "end:", state, f"ldxdw %r1, {_BUCKET}", "stxdw [%r8+0], %r1", f"ldxdw %r1, {_HOW_MANY}", "stxdw [%r8+8], %r1",
         "stxdw [%r8+16], %r7",
         "mov32 %r0, 0", "exit",

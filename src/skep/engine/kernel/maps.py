@@ -115,11 +115,11 @@ class KernelMap:
 
     # element operations: a pool instead of a lock, list.pop and list.append are atomic
     def _scratch(self) -> _Scratch:
+        if self.fd < 0:  # also when another thread's scratch came back after close(): the fd may be another map's by now
+            raise MapError(f"map {self.name!r} is closed", errno=errno.EBADF, map_name=self.name)
         try:
             return self._pool.pop()
         except IndexError:
-            if self.fd < 0:
-                raise MapError(f"map {self.name!r} is closed", errno=errno.EBADF, map_name=self.name) from None
             return _Scratch(self.fd, self.key_size, self.value_size)
 
     def _check_size(self, what: str, data: Data, size: int) -> None:
