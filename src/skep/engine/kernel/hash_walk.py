@@ -31,7 +31,7 @@ _BUCKETS = 1 << 14  # of one run, and one CPU's values: about 1 ms, in which the
 _ELEMENTS = 1 << 15  # of one run at most
 _ROOM = 1 << 21  # bytes that one run fills at most
 _RETRIES = 64  # of one run
-_CHECKED = 2  # times that the links of a bucket are followed again
+_SHORT = 8  # pieces of an element that is read in less time than an update takes
 # the start of the output. In: the first bucket, the one to stop before, 0, how often to try again, to follow the links again.
 # Out: the first bucket that was not read, how many there are, elements
 _STATE = struct.Struct("=QQQQQ")
@@ -39,11 +39,11 @@ _STATE = struct.Struct("=QQQQQ")
 _FIRST, _COUNT = "[%r8+40]", "[%r8+48]"
 _START = 64
 # the program's stack: the addresses of the buckets' array, of the bucket, of an element, of its value for a CPU and of what comes
-# next; the bucket's number, the one to stop before, how many there are; tries left; sums of the addresses of a bucket's elements
-# in their order, first and later; how often the links are to be followed once more
+# next; the bucket's number, the one to stop before, how many there are; tries left; a sum of the addresses of a bucket's
+# elements in their order; how often the links are to be followed once more
 (
-    _ARRAY, _LINK, _ELEMENT, _PLACE, _FOLLOWING, _BUCKET, _END, _HOW_MANY, _TRIES, _CHAIN, _SEEN, _CHECKS,
-) = (f"[%r10-{8 * slot}]" for slot in range(1, 13))  # fmt: skip
+    _ARRAY, _LINK, _ELEMENT, _PLACE, _FOLLOWING, _BUCKET, _END, _HOW_MANY, _TRIES, _CHAIN, _CHECKS,
+) = (f"[%r10-{8 * slot}]" for slot in range(1, 12))  # fmt: skip
 _RAW_TRACEPOINT = 17
 _MMAPABLE = 1 << 10
 _OWNER = Object(b"", license="GPL", btf=None, maps={}, programs={})
@@ -52,7 +52,7 @@ _OWNER = Object(b"", license="GPL", btf=None, maps={}, programs={})
 class HashWalk:
     """The program for one map, and the memory that it fills; one run at a time. UnsupportedError where this cannot be had."""
 
-    __slots__ = ("_buckets", "_key_size", "_memory", "_output", "_program", "_value_size", "_values_at", "pid")
+    __slots__ = ("_buckets", "_checks", "_key_size", "_memory", "_output", "_program", "_value_size", "_values_at", "pid")
 
     def __init__(self, map: KernelMap) -> None:
         if os.uname().machine != "x86_64":  # where loads are not made in order, the program would need barriers
@@ -63,6 +63,7 @@ class HashWalk:
         self.pid = os.getpid()
         self._key_size, self._value_size = map.key_size, map.value_size
         self._buckets = max(_BUCKETS * _aligned(map.spec.value_size) // _aligned(map.value_size), 1)
+        self._checks = 1 if _aligned(map.key_size) + _aligned(map.value_size) <= 8 * _SHORT else 2
         room = min(map.max_entries, _ELEMENTS, _ROOM // (map.key_size + map.value_size))
         self._values_at = _START + _aligned(room * map.key_size)
         size = self._values_at + room * map.value_size
@@ -81,7 +82,7 @@ class HashWalk:
         keys, values, total, bucket = bytearray(), bytearray(), 0, 0
         with memoryview(self._memory) as memory:
             while True:
-                _STATE.pack_into(memory, 0, bucket, bucket + self._buckets, 0, _RETRIES, _CHECKED)
+                _STATE.pack_into(memory, 0, bucket, bucket + self._buckets, 0, _RETRIES, self._checks)
                 self._program.test_run()
                 reached, buckets, count, *_ = _STATE.unpack_from(memory)
                 keys += memory[_START : _START + count * self._key_size]
@@ -106,8 +107,8 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
     number, so who was led astray by an element that moved sees it. Here each element is read twice, and in between it must be
     linked to where the walk came from, as one that was taken out is not; values per CPU are written in place, so the bucket's
     lock must be free as well. An update puts its element at the head, maybe behind the walk: so the links are followed again
-    from the head, and must lead to the same elements with the same keys, twice: what restores them in between takes longer than
-    that. Where anything differs, the bucket is read again.
+    from the head, and must lead to the same elements with the same keys. After long elements, during whose copies others may
+    have moved away and back, that is done once more. Where anything differs, the bucket is read again.
     """
     kernel = _kernel()
     key_size, value_size = map.key_size, map.value_size
@@ -143,9 +144,6 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
     def at(count: str, start: int, size: int) -> str:
         """%r8: where the output has the element of this number."""
         return f"mov %r8, {count}\nmul %r8, {size}\nldmapvalue %r1, {output_fd | start << 32}\nadd %r8, %r1"
-
-    def link(total: str) -> str:
-        return f"ldxdw %r1, {total}\nmul %r1, 31\nadd %r1, %r9\nstxdw {total}, %r1"
 
     def element(then: str) -> Iterator[str]:
         """`then` for each piece of the key and the value of the element at %r9, the %r7th of the output."""
@@ -187,19 +185,20 @@ def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
         # an update puts the new element at the head before it takes the old one away
         state, f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, other", f"jge %r1, {room}, stop", at("%r1", _START, key_size),
         *pieces(keys, "ldx{letter} %r1, [%r8+{place}]\njne %r0, %r1, other"), "ja again",
-        "other:", link(_CHAIN), "mov %r6, %r9", f"add %r6, {kernel.next}", f"ldxdw %r9, {_FOLLOWING}", "add %r7, 1", "ja element",
+        "other:", f"ldxdw %r1, {_CHAIN}", "mul %r1, 31", "add %r1, %r9", f"stxdw {_CHAIN}, %r1",
+        "mov %r6, %r9", f"add %r6, {kernel.next}", f"ldxdw %r9, {_FOLLOWING}", "add %r7, 1", "ja element",
         "last:", state, f"stxdw {_COUNT}, %r7", "rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
         state, f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, done", "ldxdw %r1, [%r8+32]", f"stxdw {_CHECKS}, %r1",
-        "check:", state, f"ldxdw %r7, {_FIRST}", "mov %r1, 0", f"stxdw {_SEEN}, %r1",
+        "check:", state, f"ldxdw %r7, {_FIRST}", "mov %r6, 0",
         f"ldxdw %r1, {_LINK}", read("%r1"), "mov %r9, %r0",
         "check_element: may_goto stop",
         "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, checked",
         state, f"ldxdw %r1, {_COUNT}", "jge %r7, %r1, again", f"jge %r7, {room}, stop",
         at("%r7", _START, key_size), *pieces(keys, compare),
-        link(_SEEN), read("%r9", kernel.next), "mov %r9, %r0", "add %r7, 1", "ja check_element",
+        "mul %r6, 31", "add %r6, %r9", read("%r9", kernel.next), "mov %r9, %r0", "add %r7, 1", "ja check_element",
         "checked: rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
         state, f"ldxdw %r1, {_COUNT}", "jne %r7, %r1, again",
-        f"ldxdw %r1, {_CHAIN}", f"ldxdw %r2, {_SEEN}", "jne %r1, %r2, again",
+        f"ldxdw %r1, {_CHAIN}", "jne %r1, %r6, again",
         f"ldxdw %r1, {_CHECKS}", "sub %r1, 1", f"stxdw {_CHECKS}, %r1", "jne %r1, 0, check",
         f"done: ldxdw %r1, {_BUCKET}", "add %r1, 1", f"stxdw {_BUCKET}, %r1", "ja bucket",
         "again:", state, f"ldxdw %r7, {_FIRST}", f"ldxdw %r1, {_TRIES}", "jeq %r1, 0, stop", "sub %r1, 1", f"stxdw {_TRIES}, %r1",
