@@ -304,7 +304,7 @@ class Record:
             if m.bits is not None:
                 unit = m.type.align * 8
                 if m.bits == 0:  # closes the unit (C11 6.7.2.1p12)
-                    bit = start if union else -(-start // unit) * unit
+                    bit = bit if union else -(-start // unit) * unit
                     continue
                 if m.align and not pack:
                     start = -(-start // (m.align * 8)) * m.align * 8
