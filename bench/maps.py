@@ -28,7 +28,7 @@ from skep.engine.kernel import syscall  # noqa: E402
 from skep.engine.kernel.batch import read_all  # noqa: E402
 
 KINDS = ("hash", "array", "percpu_hash")
-ROUNDS = 5
+ROUNDS = 10
 NUMPY_BAR, ITEMS_BAR, BCC_BAR = 30, 4, 8  # times the entry-by-entry loop; times BCC's items() and items_lookup_batch()
 CLEAR_BAR = 3  # ten times the entries may take this many times ten times the time
 
@@ -51,7 +51,7 @@ def fill(table, count):
 table, found = b[b"h"], {}
 fill(table, entries)
 found["items"] = min(timed(table.items) for _ in range(2))
-found["items_lookup_batch"] = min(timed(lambda: list(table.items_lookup_batch())) for _ in range(5))
+found["items_lookup_batch"] = min(timed(lambda: list(table.items_lookup_batch())) for _ in range(20))
 fill(b[b"s"], small)
 found["clear_tenth"] = timed(b[b"s"].clear)
 print(json.dumps(found))

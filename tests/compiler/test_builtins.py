@@ -150,6 +150,26 @@ ATOMIC, XCHG = 0xDB, 0xE1  # the opcode for 8 bytes, and what its immediate says
 
 
 @pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        ("__atomic_store_n(p, 1, __ATOMIC_RELAXED);", "monotonic"),
+        ("__atomic_store_n(p, 1, __ATOMIC_RELEASE);", "release"),
+        ("__atomic_store_n(p, 1, __ATOMIC_SEQ_CST);", "seq_cst"),
+        ("int one = 1; __atomic_store(p, &one, __ATOMIC_RELEASE);", "release"),
+        ("__sync_lock_release(p);", "release"),
+        ("__atomic_clear(p, __ATOMIC_RELEASE);", "release"),
+        ("__atomic_load_n(p, __ATOMIC_ACQUIRE);", "acquire"),
+        ("int one; __atomic_load(p, &one, __ATOMIC_RELAXED);", "monotonic"),
+        ("__atomic_load_n(p, *p);", "seq_cst"),
+    ],
+)
+def test_loads_and_stores_have_their_order(statement: str, expected: str) -> None:
+    """On the host: a sequentially consistent store is an exchange on x86, 20 cycles; others are plain."""
+    ir = compile_source(f"void f(int *p) {{ {statement} }}", target="host", emit="ir").data.decode()
+    assert re.findall(r"(?:load|store) atomic volatile .* (\w+), align", ir) == [expected]
+
+
 def test_a_fence_is_an_exchange_in_bpf(program: Callable[..., Program]) -> None:
     """LLVM 19 ends itself at a fence; an exchange orders everything, as each atomic instruction that fetches does."""
     made = program(

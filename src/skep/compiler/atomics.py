@@ -21,6 +21,9 @@ _UPDATES = {
         (f"fetch_{op}", False), (f"fetch_and_{op}", False), (f"{op}_fetch", True), (f"{op}_and_fetch", True)
     )
 } | {"lock_test_and_set": ("xchg", False), "exchange_n": ("xchg", False)}  # fmt: skip
+# LLVM's names of memory orders, by __ATOMIC_RELAXED and so on; what is not there is sequentially consistent
+_LOADS = {0: "monotonic", 1: "acquire", 2: "acquire"}
+_STORES = {0: "monotonic", 3: "release"}
 _FENCES = {0: "", 1: "acquire", 2: "acquire", 3: "release", 4: "acq_rel"}  # by __ATOMIC_RELAXED and so on
 
 
@@ -66,8 +69,7 @@ def atomic(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
                 f"{name}() takes {'no argument' if what == 'synchronize' else 'a memory order'}", node, code="arguments"
             )
             return poison(node)
-        known = int(args[0].value) if args and isinstance(args[0], tree.Const) else -1
-        order = "" if what == "signal_fence" else _FENCES.get(known, "seq_cst")
+        order = "" if what == "signal_fence" else _order(_FENCES, args)
         return tree.CallBuiltin(node.first, node.last, ct.VOID, "fence", [order, *args])
     update, rule = _UPDATES.get(what), _RULES.get(what)
     if update is None and rule is None:
@@ -93,6 +95,12 @@ def atomic(calls: Calls, node: ast.Call, name: str) -> tree.Node | None:
     return _update(operation, *update)
 
 
+def _order(names: dict[int, str], args: list[tree.Node]) -> str:
+    """The memory order that the last argument says, where it is a constant."""
+    last = args[-1] if args else None
+    return names.get(int(last.value), "seq_cst") if isinstance(last, tree.Const) else "seq_cst"
+
+
 def _update(o: _Operation, update: str, new: bool) -> tree.Node:
     type = o.type
     if update != "xchg" and not ct.is_integer(type):
@@ -106,7 +114,7 @@ def _flag(o: _Operation) -> tree.Node:
     """__atomic_test_and_set and __atomic_clear: of a byte, whatever the pointer's type."""
     byte = convert(o.args[0], PointerType(ct.UCHAR))
     if o.what == "clear":
-        return o.result(ct.VOID, "atomic_store", [byte, number(o.node, 0, ct.UCHAR)])
+        return o.result(ct.VOID, "atomic_store", [byte, number(o.node, 0, ct.UCHAR), _order(_STORES, o.args[1:])])
     return convert(o.result(ct.UCHAR, "atomic_old", ["xchg", byte, number(o.node, 1, ct.UCHAR)]), ct.BOOL)
 
 
@@ -124,12 +132,13 @@ def _compare_exchange(o: _Operation) -> tree.Node:
 
 
 def _load(o: _Operation) -> tree.Node:
-    return o.result(o.type, "atomic_load", [o.args[0]])
+    return o.result(o.type, "atomic_load", [o.args[0], _order(_LOADS, o.args[1:])])
 
 
 def _store(o: _Operation) -> tree.Node:
-    stored = o.value(1) if o.what == "store_n" else convert(number(o.node, 0), o.type)
-    return o.result(ct.VOID, "atomic_store", [o.args[0], stored])
+    if o.what == "lock_release":
+        return o.result(ct.VOID, "atomic_store", [o.args[0], convert(number(o.node, 0), o.type), "release"])
+    return o.result(ct.VOID, "atomic_store", [o.args[0], o.value(1), _order(_STORES, o.args[2:])])
 
 
 def _exchange(o: _Operation) -> tree.Node:
@@ -144,7 +153,7 @@ def _through_pointers(o: _Operation) -> tree.Node:
         return o.refused(f"takes {count} arguments, pointers to one type and a memory order")
     places = [o.behind(p) for p in pointers]
     if o.what == "store":
-        return o.result(ct.VOID, "atomic_store", [o.args[0], places[0]])
+        return o.result(ct.VOID, "atomic_store", [o.args[0], places[0], _order(_STORES, o.args[2:])])
     value = _load(o) if o.what == "load" else o.result(o.type, "atomic_old", ["xchg", o.args[0], places[0]])
     assigned = tree.Assign(o.node.first, o.node.last, o.type, places[-1], value)
     return tree.Convert(o.node.first, o.node.last, ct.VOID, assigned, True)

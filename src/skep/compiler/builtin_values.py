@@ -178,18 +178,18 @@ class BuiltinValues:
 
     def _atomic_load(self, node: tree.CallBuiltin) -> str:
         address = self.v.scalar(node.args[0])
-        how, order = self._plain_or_atomic(node.type)
+        how, order = self._plain_or_atomic(node.type, node.args[1])
         return self.f.value(f"load {how} {llvm_type(node.type)}, ptr {address}{order}, align {node.type.size}")
 
     def _atomic_store(self, node: tree.CallBuiltin) -> str:
         address, typed = self.v.scalar(node.args[0]), self.v.typed(node.args[1])
-        how, order = self._plain_or_atomic(node.args[1].type)
+        how, order = self._plain_or_atomic(node.args[1].type, node.args[2])
         self.f.emit(f"store {how} {typed}, ptr {address}{order}, align {node.args[1].type.size}")
         return ""
 
-    def _plain_or_atomic(self, type: ct.Type) -> tuple[str, str]:
+    def _plain_or_atomic(self, type: ct.Type, order: str) -> tuple[str, str]:
         """How LLVM writes an atomic access: BPF v3 has plain ones only, and 16 bytes would be a call into a library."""
-        return ("volatile", "") if self.m.bpf or type.size > 8 else ("atomic volatile", " seq_cst")
+        return ("volatile", "") if self.m.bpf or type.size > 8 else ("atomic volatile", f" {order}")
 
     def _compare_exchange(self, node: tree.CallBuiltin) -> str:
         f, v = self.f, self.v
