@@ -149,7 +149,6 @@ def test_fences_have_their_order() -> None:
 ATOMIC, XCHG = 0xDB, 0xE1  # the opcode for 8 bytes, and what its immediate says
 
 
-@pytest.mark.kernel
 @pytest.mark.parametrize(
     ("statement", "expected"),
     [
@@ -170,6 +169,7 @@ def test_loads_and_stores_have_their_order(statement: str, expected: str) -> Non
     assert re.findall(r"(?:load|store) atomic volatile .* (\w+), align", ir) == [expected]
 
 
+@pytest.mark.kernel
 def test_a_fence_is_an_exchange_in_bpf(program: Callable[..., Program]) -> None:
     """LLVM 19 ends itself at a fence; an exchange orders everything, as each atomic instruction that fetches does."""
     made = program(
