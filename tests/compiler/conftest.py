@@ -95,14 +95,3 @@ def program() -> Iterator[Callable[..., Program]]:
         yield make
         for one in made:
             one.close()
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _kernel_types() -> None:
-    """The kernel's BTF stays mapped once a test has used it: before the leak check counts fds."""
-    from skep.btf import kernel_btf
-
-    try:
-        kernel_btf()
-    except OSError:
-        pass
