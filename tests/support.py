@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from multiprocessing import resource_tracker
 from pathlib import Path
+from typing import Any
 
 import pytest
 from waiting import PATIENCE
@@ -164,3 +166,16 @@ class Skep:
                 if pipe is not None:
                     pipe.close()
             process.wait()
+
+
+def bench_figures(script: str, *options: str) -> Any:
+    """What a script of bench/ prints with --json; a bar that is missed is no failure here."""
+    done = subprocess.run(
+        [sys.executable, ROOT / "bench" / script, "--json", *options],
+        capture_output=True,
+        text=True,
+        timeout=10 * PATIENCE,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)

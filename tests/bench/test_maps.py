@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
-from support import ROOT
-from waiting import PATIENCE, undisturbed
+from support import bench_figures
+from waiting import undisturbed
 
 LOOP = "one call for a key, one for its value"
 
@@ -17,15 +14,7 @@ LOOP = "one call for a key, one for its value"
 @pytest.mark.kernel
 def test_maps_bench_reports_every_way_and_reading_whole_maps_is_faster() -> None:
     def measured() -> Any:
-        done = subprocess.run(
-            [sys.executable, ROOT / "bench" / "maps.py", "--json", "--entries", "5000", "--no-peers"],
-            capture_output=True,
-            text=True,
-            timeout=10 * PATIENCE,
-            check=False,
-        )
-        assert done.returncode in (0, 1), done.stderr
-        return json.loads(done.stdout)
+        return bench_figures("maps.py", "--entries", "5000", "--no-peers")
 
     def is_right(found: Any) -> bool:
         return all(

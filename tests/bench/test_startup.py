@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
 from typing import Any
 
 import pytest
-from support import ROOT
-from waiting import PATIENCE, undisturbed
+from support import bench_figures
+from waiting import undisturbed
 
 
 @pytest.mark.kernel
 def test_startup_bench_reports_every_case_with_its_figures() -> None:
     def measured() -> Any:
-        done = subprocess.run(
-            [sys.executable, ROOT / "bench" / "startup.py", "--json", "--rounds", "1"],
-            capture_output=True,
-            text=True,
-            timeout=10 * PATIENCE,
-            check=False,
-        )
-        assert done.returncode in (0, 1), done.stderr
-        return json.loads(done.stdout)
+        return bench_figures("startup.py", "--rounds", "1")
 
     def is_right(found: Any) -> bool:
         attached = {case: figures["attached_ms"] for case, figures in found["figures"].items()}
