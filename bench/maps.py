@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from statistics import median
 from typing import Any
 
 import numpy
@@ -25,7 +26,7 @@ sys.path.insert(0, os.path.join(HERE, os.pardir, "src"))
 
 from skep import maps  # noqa: E402
 from skep.engine.kernel import syscall  # noqa: E402
-from skep.engine.kernel.batch import read_all  # noqa: E402
+from skep.engine.kernel.batch import Reading  # noqa: E402
 
 KINDS = ("hash", "array", "percpu_hash")
 ROUNDS = 10
@@ -101,10 +102,12 @@ def lookups(table: Any, keys: list[int]) -> list[Any]:
     return found
 
 
-def batch_call(table: Any) -> Any:
+def batch_calls(table: Any) -> None:
     """What the kernel takes to copy a map by BPF_MAP_LOOKUP_BATCH; large hash maps are not read so."""
     handle = table.handle
-    return read_all(handle.fd, syscall.MAP_LOOKUP_BATCH, handle.key_size, handle.value_size, handle.max_entries)
+    reading = Reading(syscall.MAP_LOOKUP_BATCH, handle.key_size, handle.value_size, handle.max_entries)
+    while not reading.ended and not reading.step(handle.fd):
+        pass
 
 
 def updates(table: Any, keys: list[int], leaves: list[Any]) -> None:
@@ -155,7 +158,7 @@ def measure_kind(kind: str, entries: int, bpftool: str | None) -> dict[str, floa
             "dump, one call for a value": cpu_ms(lambda: lookups(table, numbers), 2),
             "dump, items()": cpu_ms(table.items),
             "dump, to_numpy()": cpu_ms(table.to_numpy, 2 * ROUNDS),
-            "dump, the kernel's batch call alone": cpu_ms(lambda: batch_call(table)),
+            "dump, the kernel's batch calls alone": cpu_ms(lambda: batch_calls(table)),
         }
         read = numpy.sort(table.to_numpy(), order="key")
         if not (len(read) == entries and (read["key"] == keys).all() and (read["value"] == values).all()):
@@ -170,18 +173,18 @@ def measure_kind(kind: str, entries: int, bpftool: str | None) -> dict[str, floa
 
 
 def clear_growth(entries: int) -> float:
-    """How many times longer clear() takes for ten times the entries, per entry."""
+    """How many times longer clear() takes for ten times the entries, per entry: medians, as single times are far off at times."""
     times = []
     for count in (max(entries // 10, 1), entries):
         with maps.create("hash", key=ctypes.c_uint32, value=ctypes.c_uint64, max_entries=count) as table:
             keys = numpy.arange(count, dtype="u4")
-            best = float("inf")
+            rounds = []
             for _ in range(ROUNDS):
                 table.update_from(keys, keys.astype("u8"))
                 start = time.process_time()
                 table.clear()
-                best = min(best, time.process_time() - start)
-            times.append(best / count)
+                rounds.append(time.process_time() - start)
+            times.append(median(rounds) / count)
     return times[1] / times[0]
 
 

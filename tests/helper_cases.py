@@ -5,6 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING
 
+from map_parts import joined
+
 from skep import BPF
 
 if TYPE_CHECKING:
@@ -77,9 +79,9 @@ def tables(b: BPF) -> dict[str, dict[bytes, bytes]]:
     found = {}
     for name in b:
         handle = b._maps[name]
-        read = None if name.startswith(".") else handle.batch()
-        if read is not None:
-            keys, values, count = read
+        parts = None if name.startswith(".") else handle.parts()
+        if parts is not None:
+            keys, values, count = joined(parts)
             width, size = handle.key_size, handle.value_size
             found[name] = {
                 bytes(keys[at * width : (at + 1) * width]): bytes(values[at * size : (at + 1) * size]) for at in range(count)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from mmap import mmap
     from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from skep.object.model import MapSpec, Object, ProgramKind, ProgramSpec
 
     Data = bytes | bytearray | memoryview
+    Part = tuple[Data, Data, int]  # packed keys, packed values, how many
 
     class MapHandle(Protocol):
         """One live map; keys and values are bytes of exactly the map's sizes.
@@ -36,8 +37,9 @@ if TYPE_CHECKING:
         def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None: ...
         def contains(self, value: bytes) -> bool: ...
         def next_key(self, key: bytes | None) -> bytes | None: ...
-        # all keys, all values and their number; None when the kind can only be walked key by key
-        def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None: ...
+        # all elements, some at a time, each part valid until the next; None when the kind can only be walked key by key.
+        # With `delete`, those that were asked for are no longer in the map
+        def parts(self, *, delete: bool = False, flags: int = 0) -> Iterator[Part] | None: ...
         def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None: ...
         def delete_batch(self, keys: Data, count: int) -> int: ...
         # the elements of an array, each at a multiple of 8 bytes, shared with the programs; None when the map has no such memory.

@@ -67,7 +67,7 @@ class Array(Table):
         packed = self._mapped_values()
         if packed is None:
             return Table.items(self)
-        return self._pairs(self._indexes(), packed, self.max_entries)
+        return self._pairs([(self._indexes(), packed, self.max_entries)])
 
     def to_numpy(self) -> NDArray[Any]:
         memory = self.handle.memory()
@@ -76,7 +76,7 @@ class Array(Table):
         from skep.maps.bulk import entries_array
 
         with memoryview(memory) as view:
-            return entries_array(self, None, view, self.max_entries, (self.handle.value_size + 7) // 8 * 8)
+            return entries_array(self, [(None, view, self.max_entries)], (self.handle.value_size + 7) // 8 * 8)
 
     def live(self) -> NDArray[Any]:
         """The values as a numpy array in memory shared with the programs: reads and writes need no system call (Linux 5.5).

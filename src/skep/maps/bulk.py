@@ -12,6 +12,7 @@ from skep.maps.dtypes import dtype_of, without_gaps
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import Any
 
     import numpy
@@ -21,18 +22,27 @@ if TYPE_CHECKING:
     from skep.maps.codec import Codec
     from skep.maps.table import Table
 
+_FIRST_ROOM = 1 << 26  # bytes of an array whose length is not known yet
 
-def entries_array(table: Table, keys: Data | None, values: Data, count: int, stride: int) -> NDArray[Any]:
-    """(key, value) records of packed keys (None: 0, 1, 2, ...) and values that are `stride` bytes apart."""
+
+def entries_array(table: Table, parts: Iterable[tuple[Data | None, Data, int]], stride: int) -> NDArray[Any]:
+    """(key, value) records of parts: packed keys (None: 0, 1, 2, ...), values that are `stride` bytes apart, how many."""
     import numpy
 
     leaves = table._leaves
-    key_type = dtype_of(table.Key)
-    result = numpy.empty(count, [("key", key_type), ("value", _leaf_dtype(leaves))])
-    result["key"] = numpy.arange(count, dtype=key_type) if keys is None else numpy.frombuffer(keys, key_type, count)
-    source = numpy.frombuffer(values, _strided(leaves, stride), count)["element"]
-    result["value"] = source["element"] if _is_padded(leaves) else source
-    return result
+    key_type, element = dtype_of(table.Key), _strided(leaves, stride)
+    record = numpy.dtype([("key", key_type), ("value", _leaf_dtype(leaves))])
+    # memory that is not written to costs nothing
+    rows, total = numpy.empty(min(table.max_entries, _FIRST_ROOM // record.itemsize), record), 0
+    for keys, values, count in parts:
+        if total + count > len(rows):
+            rows = numpy.concatenate([rows[:total], numpy.empty(total + 2 * count, record)])
+        part = rows[total : total + count]
+        part["key"] = numpy.arange(count, dtype=key_type) if keys is None else numpy.frombuffer(keys, key_type, count)
+        source = numpy.frombuffer(values, element, count)["element"]
+        part["value"] = source["element"] if _is_padded(leaves) else source
+        total += count
+    return rows[:total] if 2 * total > len(rows) else rows[:total].copy()
 
 
 def _leaf_dtype(codec: Codec) -> numpy.dtype[Any]:

@@ -277,7 +277,7 @@ class PerfEventArray(Events, Array):
     def _refuse(self, *_: Any) -> Any:
         raise MapIndexError(f"the slots of {self.name!r} hold perf events and cannot be read", map_name=self.name)
 
-    __getitem__ = values = zero = _walk_items = _refuse
+    __getitem__ = values = zero = _parts = _refuse
 
     def __delitem__(self, key: Any) -> None:
         if not self.handle.delete(self._pack_key(key)):

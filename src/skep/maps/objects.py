@@ -40,10 +40,11 @@ class Slots(Array):
             if self.handle.lookup(key) is not None:
                 yield key
 
-    def _read(self) -> None:
+    def _read(self, flags: int = 0) -> None:
         return None  # batch calls of these kinds, where there are any, stop at the first empty slot
 
-    _mapped_values = _read
+    def _mapped_values(self) -> None:
+        return None
 
     def _all_keys(self) -> list[Any]:
         return [self._keys.unpack(key) for key in self._walk()]

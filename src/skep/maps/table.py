@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from skep.engine import Data, MapHandle
+    from skep.engine import Data, MapHandle, Part
     from skep.maps.view import Owner as Owner
 
     _Mapping = MutableMapping[Any, Any]
@@ -100,8 +100,7 @@ class Table(View, _Mapping):
         return iter(self._all_keys())
 
     def __len__(self) -> int:
-        entries = self._read()
-        return entries[2] if entries is not None else sum(1 for _ in self._walk())
+        return sum(count for _, count in self._key_parts())
 
     # BCC's items() and the like are lists, except keys(): it is an iterator
     def keys(self) -> Any:
@@ -117,18 +116,17 @@ class Table(View, _Mapping):
         return self._keys.unpack(following)
 
     def values(self) -> Any:
-        entries = self._read()
-        if entries is not None:
-            return self._leaves.unpack_all(entries[1], entries[2])
-        return [leaf for _, leaf in self._walk_items()]
+        found: list[Any] = []
+        for _, leaves, count in self._parts():
+            found += self._leaves.unpack_all(leaves, count)
+        return found
 
     def items(self) -> Any:
         """All (key, value) pairs, read with batch calls where the kernel has them (Linux 5.6).
 
         An entry that stays meanwhile is there once; one that comes or goes may or may not be.
         """
-        entries = self._read()
-        return self._pairs(*entries) if entries is not None else list(self._walk_items())
+        return self._pairs(self._parts())
 
     def itervalues(self) -> Iterator[Any]:
         return iter(self.values())
@@ -152,15 +150,12 @@ class Table(View, _Mapping):
 
     def clear(self) -> None:
         """Remove all entries."""
-        if self.handle.batch(delete=True) is None:
-            keys = list(self._walk())
-            self.handle.delete_batch(b"".join(keys), len(keys))
+        self.items_delete_batch()
 
     def zero(self) -> None:
         """Set every value to zero and keep the keys."""
-        entries = self._read()
-        keys, count = (entries[0], entries[2]) if entries is not None else _joined(self._walk())
-        self.handle.update_batch(keys, bytes(self.handle.value_size * count), count, self.lock)
+        for keys, count in self._key_parts():
+            self.handle.update_batch(keys, bytes(self.handle.value_size * count), count, self.lock)
 
     # BCC's batch calls (Linux 5.6)
 
@@ -170,11 +165,8 @@ class Table(View, _Mapping):
 
     def items_lookup_and_delete_batch(self) -> Iterator[tuple[Any, Any]]:
         """Take all entries out of the map and give their (key, value) pairs; what comes meanwhile may stay."""
-        entries = self.handle.batch(delete=True, flags=self.lock)
-        if entries is None:
-            pairs = [(key, self._take(key)) for key in list(self._walk())]
-            return iter([(self._keys.unpack(key), self._leaves.unpack(value)) for key, value in pairs if value is not None])
-        return iter(self._pairs(*entries))
+        parts = self.handle.parts(delete=True, flags=self.lock)
+        return iter(self._pairs(_joined(list(self._walk()), self._take) if parts is None else parts))
 
     def items_update_batch(self, keys: Any, leaves: Any) -> None:
         """Write `keys[i]: leaves[i]` for all i; ctypes arrays, numpy arrays, or any sequences."""
@@ -187,10 +179,11 @@ class Table(View, _Mapping):
     def items_delete_batch(self, keys: Any = None) -> int:
         """Remove these keys (None: all), and say how many were there."""
         if keys is None:
-            removed = self.handle.batch(delete=True)
-            if removed is not None:
-                return removed[2]
-            return self.handle.delete_batch(*_joined(self._walk()))
+            parts = self.handle.parts(delete=True)
+            if parts is not None:
+                return sum(count for *_, count in parts)
+            found = list(self._walk())
+            return self.handle.delete_batch(b"".join(found), len(found))
         return self.handle.delete_batch(*self._pack_all(self._keys, keys, self._pack_key))
 
     # numpy
@@ -202,11 +195,7 @@ class Table(View, _Mapping):
         """
         from skep.maps.bulk import entries_array
 
-        entries = self._read()
-        if entries is None:
-            pairs = [(key, value) for key in self._walk() if (value := self.handle.lookup(key, self.lock)) is not None]
-            entries = b"".join(key for key, _ in pairs), b"".join(value for _, value in pairs), len(pairs)
-        return entries_array(self, *entries, self.handle.value_size)
+        return entries_array(self, self._parts(), self.handle.value_size)
 
     def update_from(self, keys: Any, values: Any = None) -> None:
         """Write many entries from arrays: keys and values, or one structured array such as `to_numpy()` gives.
@@ -290,25 +279,41 @@ class Table(View, _Mapping):
 
     # How the above reads and writes
 
-    def _read(self) -> tuple[Data, Data, int] | None:
-        """All keys, all values and their number; None when this map can only be walked."""
-        return self.handle.batch(flags=self.lock)
+    def _read(self, flags: int = 0) -> Iterator[Part] | None:
+        """All entries, packed, some at a time: (keys, values, count), valid until the next; None when keys must be followed."""
+        return self.handle.parts(flags=flags)
 
-    def _pairs(self, keys: Data, leaves: Data, count: int) -> list[tuple[Any, Any]]:
+    def _parts(self) -> Iterator[Part]:
+        """What `_read` gives, or one part that was read key by key."""
+        parts = self._read(self.lock)
+        return parts if parts is not None else _joined(self._walk(), lambda key: self.handle.lookup(key, self.lock))
+
+    def _key_parts(self) -> Iterator[tuple[Data, int]]:
+        """All keys, packed, some at a time, and how many they are."""
+        parts = self._read()
+        if parts is not None:
+            return ((keys, count) for keys, _, count in parts)
+        found = list(self._walk())
+        return iter([(b"".join(found), len(found))])
+
+    def _pairs(self, parts: Iterable[Part]) -> list[tuple[Any, Any]]:
         # three new objects an entry: the collector would look at all of them again and again, for more than half of the time
         collecting = gc.isenabled()
         gc.disable()
         try:
-            return list(zip(self._keys.unpack_all(keys, count), self._leaves.unpack_all(leaves, count), strict=True))
+            pairs: list[tuple[Any, Any]] = []
+            for keys, leaves, count in parts:
+                pairs += zip(self._keys.unpack_all(keys, count), self._leaves.unpack_all(leaves, count), strict=True)
+            return pairs
         finally:
             if collecting:
                 gc.enable()
 
     def _all_keys(self) -> list[Any]:
-        entries = self._read()
-        if entries is not None:
-            return self._keys.unpack_all(entries[0], entries[2])
-        return [self._keys.unpack(key) for key in self._walk()]
+        found: list[Any] = []
+        for keys, count in self._key_parts():
+            found += self._keys.unpack_all(keys, count)
+        return found
 
     def _walk(self) -> Iterator[bytes]:
         """Keys one by one. Bounded: when the current key is deleted under us, the kernel starts again from the first."""
@@ -318,12 +323,6 @@ class Table(View, _Mapping):
             seen.add(key)
             yield key
             key = self.handle.next_key(key)
-
-    def _walk_items(self) -> Iterator[tuple[Any, Any]]:
-        for key in self._walk():
-            value = self.handle.lookup(key, self.lock)
-            if value is not None:  # deleted since the walk saw it
-                yield self._keys.unpack(key), self._leaves.unpack(value)
 
     def _take(self, key: bytes) -> bytes | None:
         try:
@@ -370,6 +369,7 @@ def _shown(value: Any) -> str:
     return f"{type(value).__name__} {text if len(text) < 80 else text[:77] + '...'}"
 
 
-def _joined(keys: Iterable[bytes]) -> tuple[bytes, int]:
-    found = list(keys)
-    return b"".join(found), len(found)
+def _joined(keys: Iterable[bytes], value_of: Callable[[bytes], bytes | None]) -> Iterator[Part]:
+    """The keys that still have a value, and these, as one part."""
+    pairs = [(key, value) for key in keys if (value := value_of(key)) is not None]
+    return iter([(b"".join([key for key, _ in pairs]), b"".join([value for _, value in pairs]), len(pairs))])

@@ -11,17 +11,18 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from map_parts import joined
 from waiting import PATIENCE
 
 from skep import BPF, maps
-from skep.engine.kernel import batch, hash_walk, syscall
+from skep.engine.kernel import hash_walk, hash_walk_program, syscall
 from skep.engine.kernel.hash_walk import HashWalk
 from skep.errors import MapError, SkepError
 
 if TYPE_CHECKING:
     from skep.engine.kernel import KernelMap
 
-    Entries = tuple[memoryview, memoryview, int]
+    Entries = tuple[bytes, bytes, int]
 
 pytestmark = pytest.mark.kernel
 
@@ -42,9 +43,21 @@ def possible() -> None:
 
 
 def by_batch(handle: KernelMap) -> Entries:
-    read = batch.read_all(handle.fd, syscall.MAP_LOOKUP_BATCH, handle.key_size, handle.value_size, handle.max_entries)
-    assert not isinstance(read, int)
-    return read
+    parts = handle._batches(syscall.MAP_LOOKUP_BATCH)
+    assert parts is not None
+    return joined(parts)
+
+
+def by_walk(walk: HashWalk) -> Entries | None:
+    """None when a bucket never held still."""
+    parts, bucket = [], 0
+    while bucket >= 0:
+        before = bucket
+        bucket, (keys, values, count) = walk.read(before)
+        parts.append((bytes(keys), bytes(values), count))
+        if bucket == before:
+            return None
+    return joined(parts)
 
 
 def pairs(handle: KernelMap, read: Entries | None) -> list[tuple[bytes, bytes]]:
@@ -67,14 +80,14 @@ def test_it_gives_what_the_batch_call_gives(kind: str, key_size: int, value_size
         expected = pairs(handle, by_batch(handle))
         walk = HashWalk(handle)
         try:
-            assert pairs(handle, walk.read()) == expected
+            assert pairs(handle, by_walk(walk)) == expected
             assert expected
             for key, _ in expected[::2]:
                 handle.delete(key)
-            assert pairs(handle, walk.read()) == expected[1::2]
+            assert pairs(handle, by_walk(walk)) == expected[1::2]
             for key, _ in expected[1::2]:
                 handle.delete(key)
-            assert walk.read() == (b"", b"", 0)
+            assert by_walk(walk) == (b"", b"", 0)
         finally:
             walk.close()
 
@@ -92,6 +105,29 @@ def test_a_large_map_takes_many_runs_of_the_program() -> None:
         array = table.to_numpy()
         assert len(array) == count
         assert (array["value"] == array["key"].astype("u8") * 3).all()
+
+
+@pytest.mark.parametrize("kind", ["hash", "percpu_hash"])
+def test_what_a_walk_cannot_read_is_read_by_batch_calls(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = HashWalk.read
+    runs = []
+
+    def read(walk: HashWalk, bucket: int) -> object:
+        """The first buckets are read; another never holds still."""
+        runs.append(bucket)
+        return real(walk, bucket) if not bucket else (bucket, (b"", b"", 0))
+
+    monkeypatch.setattr(HashWalk, "read", read)
+    with maps.create(kind, key=4, value=8, max_entries=LARGE) as table:
+        handle = table.handle
+        for number in range(3000):
+            handle.update(number.to_bytes(4, "little"), bytes(handle.value_size))
+        walked, *rest = handle.parts()
+        assert 0 < walked[2] < 3000
+        assert sum(part[2] for part in rest) == 3000 - walked[2]
+        assert sorted(int.from_bytes(key, "little") for key in table) == list(range(3000))
+        assert len(runs) == 4
+        assert len(handle._walks) == 1, "the walk was not given back"
 
 
 def test_values_with_locks_or_timers_are_left_to_the_kernel() -> None:
@@ -193,9 +229,9 @@ def updating(text: str, map: KernelMap, output: int, steps: dict[int, list[tuple
         skip, done = f"skip{number}", 1 << number
         lines += [
             # by differences: a register that is known to be 3 is another state to the verifier
-            f"ldxdw %r1, {hash_walk._BUCKET}", f"xor %r1, {BUCKET}", f"jne %r1, 0, {skip}",
+            f"ldxdw %r1, {hash_walk_program._BUCKET}", f"xor %r1, {BUCKET}", f"jne %r1, 0, {skip}",
             f"ldmapvalue %r8, {output}",
-            f"ldxdw %r1, {hash_walk._FIRST}", f"add %r1, {number}", "sub %r1, %r7", f"jne %r1, 0, {skip}",
+            f"ldxdw %r1, {hash_walk_program._FIRST}", f"add %r1, {number}", "sub %r1, %r7", f"jne %r1, 0, {skip}",
             "ldxdw %r1, [%r8+56]", f"and %r1, {done}", f"jne %r1, 0, {skip}",
             "ldxdw %r1, [%r8+56]", f"or %r1, {done}", "stxdw [%r8+56], %r1",
         ]  # fmt: skip
@@ -225,12 +261,14 @@ def test_updates_during_the_walk_hide_nothing(
         handle = table.handle
         for key in reversed(keys):  # the last to come is the first in the bucket
             handle.update(key.to_bytes(4, "little"), bytes(8))
-        text = hash_walk._text
+        text = hash_walk.program_text
         moves = {number: [(keys[index], value) for index, value in updates] for number, updates in steps.items()}
-        monkeypatch.setattr(hash_walk, "_text", lambda map, output, *rest: updating(text(map, output, *rest), map, output, moves))
+        monkeypatch.setattr(
+            hash_walk, "program_text", lambda map, output, *rest: updating(text(map, output, *rest), map, output, moves)
+        )
         walk = HashWalk(handle)
         try:
-            read = walk.read()
+            read = by_walk(walk)
             changed = int.from_bytes(walk._memory[56:64], "little")
         finally:
             walk.close()
@@ -276,7 +314,7 @@ def test_nothing_is_torn_missed_or_seen_twice_while_programs_write(kind: str) ->
         deadline = time.monotonic() + PATIENCE
         try:
             while (reads < 1000 or runs[0] < 500_000) and time.monotonic() < deadline:
-                read = walk.read()
+                read = by_walk(walk)
                 if read is not None:  # None: a writer was stopped in a bucket for long; the batch call waits for it
                     reads += 1
                     wrong += faults(handle, read)

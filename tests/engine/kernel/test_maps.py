@@ -10,6 +10,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from map_parts import whole
 
 from skep.engine.kernel import batch, syscall
 from skep.errors import MapError, MapIndexError, MapKeyError
@@ -94,18 +95,18 @@ def test_batch_reads_all_entries_of_a_hash(engine: KernelEngine, entries: int) -
     with engine.create_map(MapSpec("h", 1, 4, 8, 10_000)) as map:
         for key in range(entries):
             map.update(u32(key), u64(key * 3))
-        keys, values, count = map.batch() or pytest.fail("no batch")
+        keys, values, count = whole(map)
         assert count == entries
         read = dict(zip(struct.unpack(f"={count}I", keys), struct.unpack(f"={count}Q", values), strict=True))
         assert read == {key: key * 3 for key in range(entries)}
 
 
 def test_batch_goes_on_where_it_was_in_a_map_larger_than_one_batch(engine: KernelEngine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(batch, "_CHUNK", 64)
+    monkeypatch.setattr(batch, "_ELEMENTS", 64)
     with engine.create_map(MapSpec("h", 1, 4, 8, 5_000)) as map:
         for key in range(5_000):
             map.update(u32(key), u64(key))
-        keys, _, count = map.batch() or pytest.fail("no batch")
+        keys, _, count = whole(map)
         assert count == 5_000
         assert sorted(struct.unpack("=5000I", keys)) == list(range(5_000))
 
@@ -122,10 +123,9 @@ def test_batch_grows_when_a_bucket_does_not_fit(engine: KernelEngine, monkeypatc
         for key in range(1_000):
             map.update(u32(key), u64(key))
         map.max_entries = 1  # buckets of a nearly full table hold several elements
-        monkeypatch.setattr(batch, "_CHUNK", 1)
-        monkeypatch.setattr(batch, "_SLACK", 0)
+        monkeypatch.setattr(batch, "_ELEMENTS", 1)
         monkeypatch.setattr(batch.syscall, "bpf", small)
-        keys, values, count = map.batch() or pytest.fail("no batch")
+        keys, values, count = whole(map)
     assert (count, -errno.ENOSPC in calls) == (1_000, True)
     read = dict(zip(struct.unpack("=1000I", keys), struct.unpack("=1000Q", values), strict=True))
     assert read == {key: key for key in range(1_000)}
@@ -135,15 +135,15 @@ def test_batch_delete_empties_the_map(engine: KernelEngine) -> None:
     with engine.create_map(MapSpec("h", 1, 4, 8, 100)) as map:
         for key in range(100):
             map.update(u32(key), u64(key))
-        assert (map.batch(delete=True) or pytest.fail("no batch"))[2] == 100
+        assert whole(map, delete=True)[2] == 100
         assert map.next_key(None) is None
 
 
 def test_kinds_without_batch_say_so(engine: KernelEngine) -> None:
     with engine.create_map(MapSpec("p", 3, 4, 4, 4)) as programs, engine.create_map(MapSpec("a", 2, 4, 8, 4)) as array:
-        assert programs.batch() is None
-        assert array.batch(delete=True) is None
-        assert (array.batch() or pytest.fail("no batch"))[2] == 4
+        assert programs.parts() is None
+        assert array.parts(delete=True) is None
+        assert whole(array)[2] == 4
 
 
 def test_per_cpu_values_have_a_slot_for_each_possible_cpu(engine: KernelEngine) -> None:
@@ -152,7 +152,7 @@ def test_per_cpu_values_have_a_slot_for_each_possible_cpu(engine: KernelEngine) 
         value = b"".join(struct.pack("=Q", cpu + 1) for cpu in range(engine.possible_cpus))
         map.update(u32(1), value)
         assert map.lookup(u32(1)) == value
-        keys, values, count = map.batch() or pytest.fail("no batch")
+        keys, values, count = whole(map)
         assert (len(keys), len(values), count) == (8, 2 * size, 2)
         assert values[size:] == value
 
@@ -210,7 +210,7 @@ def test_closed_map_is_told(engine: KernelEngine) -> None:
     map = engine.create_map(MapSpec("h", 1, 4, 8, 1))
     map.lookup(u32(0))
     map.close()
-    for action in (lambda: map.lookup(u32(0)), lambda: map.delete(u32(0)), map.batch, lambda: map.next_key(None)):
+    for action in (lambda: map.lookup(u32(0)), lambda: map.delete(u32(0)), map.parts, lambda: map.next_key(None)):
         with pytest.raises(MapError, match="map 'h' is closed"):
             action()
 

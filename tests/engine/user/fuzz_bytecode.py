@@ -28,6 +28,7 @@ sys.path[:0] = [str(HERE.parents[2] / "src"), str(HERE.parents[1]), str(HERE)]
 import llvmlite.binding as llvm  # noqa: E402
 import real_programs  # noqa: E402
 from interpreter import ENTRIES, VALUE_SIZE, outcome  # noqa: E402
+from map_parts import joined  # noqa: E402
 from random_programs import corpus, make  # noqa: E402
 from real_programs import Real, damaged, live_map  # noqa: E402
 
@@ -309,12 +310,12 @@ def content_of(map: UserMap) -> object:
     for memory, size in zip(map.keep().parts, sizes, strict=False):
         assert not any(memory[size:]), "written behind a map"
     try:
-        found = map.batch()
+        parts = map.parts()
     except MapError:
         return None
-    if found is None:
+    if parts is None:
         return None
-    keys, values, count = (bytes(found[0]), bytes(found[1]), found[2])
+    keys, values, count = joined(parts)
     return sorted(
         (keys[at * map.key_size :][: map.key_size], values[at * map.value_size :][: map.value_size]) for at in range(count)
     )

@@ -14,6 +14,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from map_parts import joined, whole
 from waiting import PATIENCE
 
 from skep import BPF
@@ -53,11 +54,11 @@ def answer(operation: Any, *arguments: Any, **options: Any) -> Any:
 
 
 def all_of(map: MapHandle, **options: Any) -> Any:
-    """All elements by a batch, in the order of their keys."""
-    read = answer(map.batch, **options)
-    if not isinstance(read, tuple) or len(read) != 3:
-        return read
-    keys, values, count = read
+    """All elements in the order of their keys, or the answer when they cannot be read so."""
+    parts = answer(map.parts, **options)
+    if parts is None or isinstance(parts, tuple):
+        return parts
+    keys, values, count = joined(parts)
     width, size = map.key_size, map.value_size
     return sorted((bytes(keys[at * width : (at + 1) * width]), bytes(values[at * size : (at + 1) * size])) for at in range(count))
 
@@ -124,7 +125,7 @@ def steps(case: Table, possible: int, seed: int) -> Iterator[tuple[str, tuple[An
     for _ in range(ROUNDS):
         key = chance.choice(case.keys)
         kind = chance.choices(
-            ("update", "lookup", "delete", "lookup_and_delete", "walk", "batch", "update_batch", "delete_batch", "size"),
+            ("update", "lookup", "delete", "lookup_and_delete", "walk", "parts", "update_batch", "delete_batch", "size"),
             (40, 20, 15, 5, 3, 3, 2, 2, 1),
         )[0]
         if kind == "update":
@@ -141,14 +142,14 @@ def steps(case: Table, possible: int, seed: int) -> Iterator[tuple[str, tuple[An
         elif kind == "walk":
             yield "walk", (), {}
         else:
-            yield "batch", (), {"delete": chance.random() < 0.3}
-    yield "batch", (), {}
+            yield "parts", (), {"delete": chance.random() < 0.3}
+    yield "parts", (), {}
 
 
 def do(map: MapHandle, method: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:
     if method == "walk":
         return walked(map)
-    return all_of(map, **options) if method == "batch" else answer(getattr(map, method), *arguments, **options)
+    return all_of(map, **options) if method == "parts" else answer(getattr(map, method), *arguments, **options)
 
 
 def create(engine: Engine, spec: MapSpec) -> MapHandle:
@@ -182,7 +183,7 @@ def test_queues_answer_as_the_kernels(kind: str, user: UserEngine) -> None:
             method = chance.choice(("update", "update", "lookup", "lookup_and_delete"))
             arguments = (b"", chance.randbytes(6), chance.choice((0, 0, 1, 2, 3))) if method == "update" else (b"",)
             assert answer(getattr(other, method), *arguments) == answer(getattr(one, method), *arguments), (at, method, arguments)
-        for method, arguments in (("delete", (b"",)), ("next_key", (None,)), ("batch", ())):
+        for method, arguments in (("delete", (b"",)), ("next_key", (None,)), ("parts", ())):
             assert answer(getattr(other, method), *arguments) == answer(getattr(one, method), *arguments), method
     finally:
         one.close()
@@ -252,7 +253,7 @@ def test_operations_that_a_kind_lacks(kind: str, key_size: int, value_size: int,
     key, value = bytes(key_size), bytes(value_size)
     asked: list[tuple[str, tuple[Any, ...]]] = [("delete", (key,)), ("lookup_and_delete", (key,)), ("next_key", (None,))]
     if kind != "bloom_filter":  # in the kernel it is the test whether zeros are in it
-        asked += [("lookup", (key,)), ("batch", ())]
+        asked += [("lookup", (key,)), ("parts", ())]
     if kind == "ringbuf":
         asked.append(("update", (key, value)))
     try:
@@ -319,10 +320,10 @@ def test_a_program_and_python_use_the_same_maps_at_once() -> None:
                 found = [value] if value else []
                 taken = maps["queue"].lookup_and_delete(b"")
                 found += [taken] if taken else []
-                _, values, elements = maps["pairs"].batch()
+                _, values, elements = whole(maps["pairs"])
                 found += [bytes(values[at * 32 : (at + 1) * 32]) for at in range(elements)]
-                for whole in found:
-                    torn[0] += whole[:8] * 4 != whole
+                for value in found:
+                    torn[0] += value[:8] * 4 != value
                 reads += len(found)
                 mark = number(chance.randrange(1 << 60), 8) * 4
                 maps["pairs"].update(key, mark)
@@ -411,7 +412,7 @@ def test_a_lock_of_a_process_that_was_killed_is_taken_over(kind: str) -> None:
     spec = MapSpec("made", MAP_TYPES[kind], key_size, 0 if kind == "ringbuf" else 8, 4096 if kind == "ringbuf" else 8)
     map = _MAPS[spec.type](spec, 1)
     key = b"\x10" + bytes(key_size - 1) if key_size else b""
-    use: list[Any] = [lambda: map.update(key, bytes(8)), lambda: map.lookup(key), map.batch][: 2 if kind == "queue" else 3]
+    use: list[Any] = [lambda: map.update(key, bytes(8)), lambda: map.lookup(key), lambda: whole(map)][: 2 if kind == "queue" else 3]
     if kind == "ringbuf":
         text = "stdw [%r10-8], 7\nldmap %r1, 0\nmov %r2, %r10\nadd %r2, -8\nmov %r3, 8\nmov %r4, 0\ncall 130\nexit"
         program = Program(assemble(text), maps=[map], references={1: 0})

@@ -13,69 +13,72 @@ from skep.engine.kernel import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    Data = bytes | bytearray | memoryview
+    from skep.engine import Data, Part
 
 NO_BATCH = (-syscall.ENOTSUPP, -errno.EOPNOTSUPP, -errno.EINVAL)
-_CHUNK = 1 << 17  # elements of one call: a signal's handler runs between two
-_FIRST_ROOM = 1 << 26  # bytes of the first buffers at most; pages that are not written to cost nothing
-_SLACK = 64  # room behind the last element: the call that finds the end needs some
+_ELEMENTS = 1 << 17  # of one call at most: a signal's handler runs between two
+_ROOM = 1 << 21  # bytes of one call, unless a hash's bucket has more: as much as the processor's caches hold
 _ATTR = struct.Struct("=QQQQIIQQ")
 
 
-def read_all(
-    fd: int, command: int, key_size: int, value_size: int, max_entries: int, flags: int = 0
-) -> tuple[memoryview, memoryview, int] | int:
-    """All elements as (keys, values, count), or -errno. `command` is a batch lookup, with or without delete.
+class Reading:
+    """All elements by one call after another into the same memory; the map's fd is given to each.
 
-    An element that stays during the calls is in it once; one that comes or goes meanwhile may or may not be.
+    An element that stays during the calls is read once; one that comes or goes meanwhile may or may not be. `command` is a batch
+    lookup, with or without delete; `bucket`: where a hash begins to be read.
     """
-    room = min(max_entries + _SLACK, _FIRST_ROOM // (key_size + value_size) + _SLACK)
-    keys, values = bytearray(room * key_size), bytearray(room * value_size)
-    # the cursor is opaque: a u32 for hashes whatever the key, a key for arrays and LPM tries
-    cursor, following = ((c_char * max(key_size, 4))() for _ in range(2))
-    total, chunk, started = 0, min(room, _CHUNK), False
-    while True:
-        if total == room:
-            room *= 2
-            keys, values = _grown(keys, room * key_size), _grown(values, room * value_size)
-        chunk = min(chunk, room - total)
-        key_place = (c_char * 1).from_buffer(keys, total * key_size)
-        value_place = (c_char * 1).from_buffer(values, total * value_size) if value_size else key_place
-        attr = create_string_buffer(
-            _ATTR.pack(
-                addressof(cursor) if started else 0,
-                addressof(following),
-                addressof(key_place),
-                addressof(value_place),
-                chunk,
-                fd,
-                flags,
-                0,
-            ),
-            _ATTR.size,
-        )
-        result = syscall.bpf(command, attr)
-        del key_place, value_place  # a bytearray with exports cannot grow
-        if result == -errno.ENOSPC:  # a hash bucket with more than `chunk` elements: the cursor stays where it was
-            chunk *= 2
-            if chunk > room - total:
-                room += chunk
-                keys, values = _grown(keys, room * key_size), _grown(values, room * value_size)
-            continue
-        if result < 0 and result != -errno.ENOENT:
+
+    __slots__ = (
+        "_count", "_cursor", "_flags", "_following", "_key_size", "_keys", "_room", "_value_size", "_values", "command", "ended",
+    )  # fmt: skip
+
+    def __init__(self, command: int, key_size: int, value_size: int, max_entries: int, flags: int = 0, bucket: int = 0) -> None:
+        self.command = command
+        self.ended = False
+        self._key_size, self._value_size, self._flags = key_size, value_size, flags
+        # the cursor is opaque: a u32 for hashes whatever the key, their next bucket; a key for arrays and LPM tries
+        self._following = (c_char * max(key_size, 4))()
+        self._cursor = type(self._following).from_buffer_copy(bucket.to_bytes(len(self._following), "little")) if bucket else None
+        # with room for one more than there are, the call that reads the last one also finds the end
+        self._allocate(max(min(max_entries + 1, _ELEMENTS, _ROOM // (key_size + value_size)), 1))
+
+    def _allocate(self, room: int) -> None:
+        self._room = room
+        self._keys, self._values = bytearray(room * self._key_size), bytearray(room * self._value_size)
+
+    def step(self, fd: int) -> int:
+        """Read more elements: 0, or -errno. `ended` says whether these are the last."""
+        while True:
+            key_place = (c_char * 1).from_buffer(self._keys)
+            value_place = (c_char * 1).from_buffer(self._values) if self._value_size else key_place
+            attr = create_string_buffer(
+                _ATTR.pack(
+                    0 if self._cursor is None else addressof(self._cursor),
+                    addressof(self._following),
+                    addressof(key_place),
+                    addressof(value_place),
+                    self._room,
+                    fd,
+                    self._flags,
+                    0,
+                ),
+                _ATTR.size,
+            )
+            result = syscall.bpf(self.command, attr)
+            if result != -errno.ENOSPC:
+                break
+            self._allocate(2 * self._room)  # a hash bucket has more elements: the cursor stays where it was
+        self.ended = result == -errno.ENOENT  # the last batch, with its data
+        if result < 0 and not self.ended:
             return result
-        (count,) = struct.unpack_from("=I", attr, 32)
-        total += count
-        if result == -errno.ENOENT:  # the last batch, with its data
-            return memoryview(keys)[: total * key_size], memoryview(values)[: total * value_size], total
-        cursor, following = following, cursor
-        started = True
+        (self._count,) = struct.unpack_from("=I", attr, 32)
+        self._following, self._cursor = self._cursor or type(self._following)(), self._following
+        return 0
 
-
-def _grown(buffer: bytearray, size: int) -> bytearray:
-    grown = bytearray(size)  # calloc: a realloc would write to all of it
-    grown[: len(buffer)] = buffer
-    return grown
+    def part(self) -> Part:
+        """What the last step read, valid until the next one."""
+        count = self._count
+        return memoryview(self._keys)[: count * self._key_size], memoryview(self._values)[: count * self._value_size], count
 
 
 def write(fd: int, keys: Data, values: Data, count: int, flags: int) -> tuple[int, int]:

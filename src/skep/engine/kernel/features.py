@@ -153,7 +153,7 @@ def _btf() -> str:
 
 def _batch() -> None:
     with create_map(MapSpec("probe", MAP_TYPES["hash"], 4, 4, 1), 1, 0) as map:
-        if map.batch() is None:
+        if map.parts() is None:
             raise No("maps have no batch calls", "a newer kernel; maps are read key by key until then")
 
 

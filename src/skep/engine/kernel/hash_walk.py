@@ -1,52 +1,30 @@
-"""All elements of a large hash map read by a program that walks its buckets: several times faster than the batch call (6.9).
+"""The elements of a large hash map read by a program that walks its buckets: several times faster than the batch call (6.9).
 
-In: a live hash map. Out: packed keys and values as `batch.read_all` gives them, with its promises; None where it cannot be had.
+In: a live hash map. Out: its elements run by run, with the promises of the batch call; UnsupportedError where that cannot be had.
 """
 
 from __future__ import annotations
 
 import os
-import struct
-from functools import cache
 
-from skep.bytecode.assembler import assemble
+from skep.engine.kernel.hash_walk_program import START, STATE, aligned, load, program_text
 from skep.engine.kernel.map_create import create_map
-from skep.engine.kernel.programs import KernelProgram, load_program
-from skep.engine.kernel.relocations import find_kernel_type
 from skep.engine.privileges import lockdown
 from skep.errors import UnsupportedError
-from skep.object.kinds import MAP_TYPES, kind_for_type, map_types
-from skep.object.model import MapSpec, Object, ProgramSpec
+from skep.object.kinds import MAP_TYPES
+from skep.object.model import MapSpec
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from skep.btf.types import Struct
+    from skep.engine import Part
     from skep.engine.kernel.maps import KernelMap
 
-_PER_CPU = map_types("percpu_hash lru_percpu_hash")
-_MOST_PIECES = 128  # of one element: its copy is unrolled, and the longer it takes the more may happen meanwhile
 _BUCKETS = 1 << 14  # of one run, and one CPU's values: about 1 ms, in which the CPU does nothing else
 _ELEMENTS = 1 << 15  # of one run at most
 _ROOM = 1 << 21  # bytes that one run fills at most
 _RETRIES = 64  # of one run
 _SHORT = 8  # pieces of an element that is read in less time than an update takes
-# the start of the output. In: the first bucket, the one to stop before, 0, how often to try again, to follow the links again.
-# Out: the first bucket that was not read, how many there are, elements
-_STATE = struct.Struct("=QQQQQ")
-# behind it, as the verifier would keep apart what it knows of them: elements before the bucket, and with it
-_FIRST, _COUNT = "[%r8+40]", "[%r8+48]"
-_START = 64
-# the program's stack: the addresses of the buckets' array, of the bucket, of an element, of its value for a CPU and of what comes
-# next; the bucket's number, the one to stop before, how many there are; tries left; a sum of the addresses of a bucket's
-# elements in their order; how often the links are to be followed once more
-(
-    _ARRAY, _LINK, _ELEMENT, _PLACE, _FOLLOWING, _BUCKET, _END, _HOW_MANY, _TRIES, _CHAIN, _CHECKS,
-) = (f"[%r10-{8 * slot}]" for slot in range(1, 12))  # fmt: skip
-_RAW_TRACEPOINT = 17
 _MMAPABLE = 1 << 10
-_OWNER = Object(b"", license="GPL", btf=None, maps={}, programs={})
 
 
 class HashWalk:
@@ -62,234 +40,36 @@ class HashWalk:
         map.next_key(None)  # an fd that may only write is refused here, and a program would not be
         self.pid = os.getpid()
         self._key_size, self._value_size = map.key_size, map.value_size
-        self._buckets = max(_BUCKETS * _aligned(map.spec.value_size) // _aligned(map.value_size), 1)
-        self._checks = 1 if _aligned(map.key_size) + _aligned(map.value_size) <= 8 * _SHORT else 2
+        self._buckets = max(_BUCKETS * aligned(map.spec.value_size) // aligned(map.value_size), 1)
+        self._checks = 1 if aligned(map.key_size) + aligned(map.value_size) <= 8 * _SHORT else 2
         room = min(map.max_entries, _ELEMENTS, _ROOM // (map.key_size + map.value_size))
-        self._values_at = _START + _aligned(room * map.key_size)
+        self._values_at = START + aligned(room * map.key_size)
         size = self._values_at + room * map.value_size
         self._output = create_map(MapSpec("skep_walk", MAP_TYPES["array"], 4, size, 1, flags=_MMAPABLE), 1, 0)
         try:
             memory = self._output.memory(writable=True)
             assert memory is not None
-            self._memory = memory
-            self._program = _load("skep_walk", _text(map, self._output.fd, room, self._values_at))
+            self._memory = memoryview(memory)
+            self._program = load("skep_walk", program_text(map, self._output.fd, room, self._values_at))
         except BaseException:
             self._output.close()
             raise
 
-    def read(self) -> tuple[memoryview, memoryview, int] | None:
-        """All elements as (keys, values, count); None when some bucket never held still, or has more than there is room for."""
-        keys, values, total, bucket = bytearray(), bytearray(), 0, 0
-        with memoryview(self._memory) as memory:
-            while True:
-                _STATE.pack_into(memory, 0, bucket, bucket + self._buckets, 0, _RETRIES, self._checks)
-                self._program.test_run()
-                reached, buckets, count, *_ = _STATE.unpack_from(memory)
-                keys += memory[_START : _START + count * self._key_size]
-                values += memory[self._values_at : self._values_at + count * self._value_size]
-                total += count
-                if reached == buckets:
-                    return memoryview(keys), memoryview(values), total
-                if reached == bucket:
-                    return None
-                bucket = reached
+    def read(self, bucket: int) -> tuple[int, Part]:
+        """The elements of some buckets from this one on, in memory that the next run fills again, and the bucket after them.
+
+        -1 after the last; the same bucket when it never held still, or has more than there is room for.
+        """
+        memory = self._memory
+        STATE.pack_into(memory, 0, bucket, bucket + self._buckets, 0, _RETRIES, self._checks)
+        self._program.test_run()
+        reached, buckets, count, *_ = STATE.unpack_from(memory)
+        keys = memory[START : START + count * self._key_size]
+        values = memory[self._values_at : self._values_at + count * self._value_size]
+        return -1 if reached == buckets else reached, (keys, values, count)
 
     def close(self) -> None:
         """Unload the program and free the memory."""
         self._program.close()
+        self._memory.release()  # it has an fd of its own
         self._output.close()
-
-
-def _text(map: KernelMap, output_fd: int, room: int, values_at: int) -> str:
-    """The program, which takes no lock and yet gives what the batch call promises.
-
-    The kernel's own lookups take none either (lookup_nulls_elem_raw, kernel/bpf/hashtab.c): a bucket's list ends in the bucket's
-    number, so who was led astray by an element that moved sees it. Here each element is read twice, and in between it must be
-    linked to where the walk came from, as one that was taken out is not; values per CPU are written in place, so the bucket's
-    lock must be free as well. An update puts its element at the head, maybe behind the walk: so the links are followed again
-    from the head, and must lead to the same elements with the same keys. After long elements, during whose copies others may
-    have moved away and back, that is done once more. Where anything differs, the bucket is read again.
-    """
-    kernel = _kernel()
-    key_size, value_size = map.key_size, map.value_size
-    keys = list(_pieces(kernel.key, key_size))
-    value = kernel.key + _aligned(key_size)
-    per_cpu = map.type in _PER_CPU
-    if per_cpu:
-        offsets = _cpu_offsets(value_size // _aligned(map.spec.value_size))
-        parts = list(_pieces(0, value_size // len(offsets)))
-    else:
-        offsets, parts = [0], list(_pieces(value, value_size))
-    if len(keys) + len(parts) * len(offsets) > _MOST_PIECES:
-        raise UnsupportedError("the elements are too large to be copied piece by piece", needs="the batch call")
-
-    def cast(type_id: int) -> str:
-        """%r0: the address in %r1, which may be read as that type."""
-        return f"mov32 %r2, {type_id}\ncall kernel {kernel.cast}"
-
-    def read(register: str, offset: int = 0) -> str:
-        """%r0: the 8 bytes there. A read of what is no memory gives 0."""
-        return f"mov %r1, {register}\nadd %r1, {offset}\n{cast(kernel.word)}\nldxdw %r0, [%r0+0]"
-
-    def pieces(parts: list[tuple[int, int, int]], then: str) -> Iterator[str]:
-        """For each piece of what is at %r9: its bytes in %r0, then `then` with its size's letter and its place in the output."""
-        for number, (offset, size, place) in enumerate(parts):
-            if per_cpu and number % 8 == 0:
-                yield f"ldxdw %r1, {_LINK}\n{read('%r1', kernel.lock)}\nmov32 %r0, %r0\njne %r0, 0, again"
-            yield read("%r9", offset // 8 * 8)
-            if size < 8:
-                yield f"rsh %r0, {offset % 8 * 8}\nlsh %r0, {64 - 8 * size}\nrsh %r0, {64 - 8 * size}"
-            yield then.format(letter={1: "b", 2: "h", 4: "w", 8: "dw"}[size], place=place)
-
-    def at(count: str, start: int, size: int) -> str:
-        """%r8: where the output has the element of this number."""
-        return f"mov %r8, {count}\nmul %r8, {size}\nldmapvalue %r1, {output_fd | start << 32}\nadd %r8, %r1"
-
-    def element(then: str) -> Iterator[str]:
-        """`then` for each piece of the key and the value of the element at %r9, the %r7th of the output."""
-        yield at("%r7", _START, key_size)
-        yield from pieces(keys, then)
-        yield at("%r7", values_at, value_size)
-        for number, offset in enumerate(offsets):
-            if per_cpu:  # the element has the address of its values, less the CPU's offset
-                yield f"stxdw {_ELEMENT}, %r9\n{read('%r9', value)}\nlddw %r1, {offset}\nadd %r0, %r1"
-                yield f"stxdw {_PLACE}, %r0\nldxdw %r9, {_PLACE}"
-            base = number * (value_size // len(offsets))
-            yield from pieces([(offset, size, base + place) for offset, size, place in parts], then)
-            if per_cpu:
-                yield f"ldxdw %r9, {_ELEMENT}"
-
-    copy, compare = "stx{letter} [%r8+{place}], %r0", "ldx{letter} %r1, [%r8+{place}]\njne %r0, %r1, again"
-    state = f"ldmapvalue %r8, {output_fd}"
-    return "\n".join([
-        f"ldmap %r1, {map.fd}", cast(kernel.htab), "mov %r9, %r0",
-        # locks, timers and the like in the values are not shown to user space; NULL and ERR_PTR() say that there are none
-        read("%r9", kernel.record), "add %r0, 4095", "jgt %r0, 4095, exit",
-        read("%r9", kernel.buckets), f"stxdw {_ARRAY}, %r0",
-        read("%r9", kernel.n_buckets // 8 * 8), f"rsh %r0, {kernel.n_buckets % 8 * 8}", "mov32 %r1, %r0",
-        f"stxdw {_HOW_MANY}, %r1", state, "ldxdw %r2, [%r8+8]", "jle %r2, %r1, bounded", "mov %r2, %r1",
-        f"bounded: stxdw {_END}, %r2",
-        "ldxdw %r1, [%r8+0]", f"stxdw {_BUCKET}, %r1", "ldxdw %r7, [%r8+16]", "ldxdw %r1, [%r8+24]", f"stxdw {_TRIES}, %r1",
-        # %r7: elements so far, %r9: what a link leads to
-        "bucket:", state, f"stxdw {_FIRST}, %r7",
-        f"ldxdw %r6, {_BUCKET}", f"ldxdw %r1, {_END}", "jge %r6, %r1, end",
-        f"head: ldxdw %r6, {_BUCKET}", "lsh %r6, 4", f"ldxdw %r1, {_ARRAY}", "add %r6, %r1", f"stxdw {_LINK}, %r6",
-        read("%r6"), "mov %r9, %r0", "mov %r1, 0", f"stxdw {_CHAIN}, %r1",
-        # %r6: the address of the link
-        "element: may_goto stop",
-        "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, last", f"jge %r7, {room}, stop",
-        *element(copy),
-        read("%r9", kernel.next), f"stxdw {_FOLLOWING}, %r0",
-        read("%r9", kernel.pprev), "jne %r0, %r6, again",
-        *element(compare),
-        # an update puts the new element at the head before it takes the old one away
-        state, f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, other", f"jge %r1, {room}, stop", at("%r1", _START, key_size),
-        *pieces(keys, "ldx{letter} %r1, [%r8+{place}]\njne %r0, %r1, other"), "ja again",
-        "other:", f"ldxdw %r1, {_CHAIN}", "mul %r1, 31", "add %r1, %r9", f"stxdw {_CHAIN}, %r1",
-        "mov %r6, %r9", f"add %r6, {kernel.next}", f"ldxdw %r9, {_FOLLOWING}", "add %r7, 1", "ja element",
-        "last:", state, f"stxdw {_COUNT}, %r7", "rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
-        state, f"ldxdw %r1, {_FIRST}", "jeq %r1, %r7, done", "ldxdw %r1, [%r8+32]", f"stxdw {_CHECKS}, %r1",
-        "check:", state, f"ldxdw %r7, {_FIRST}", "mov %r6, 0",
-        f"ldxdw %r1, {_LINK}", read("%r1"), "mov %r9, %r0",
-        "check_element: may_goto stop",
-        "mov %r1, %r9", "and %r1, 1", "jne %r1, 0, checked",
-        state, f"ldxdw %r1, {_COUNT}", "jge %r7, %r1, again", f"jge %r7, {room}, stop",
-        at("%r7", _START, key_size), *pieces(keys, compare),
-        "mul %r6, 31", "add %r6, %r9", read("%r9", kernel.next), "mov %r9, %r0", "add %r7, 1", "ja check_element",
-        "checked: rsh %r9, 1", f"ldxdw %r1, {_BUCKET}", "jne %r9, %r1, again",
-        state, f"ldxdw %r1, {_COUNT}", "jne %r7, %r1, again",
-        f"ldxdw %r1, {_CHAIN}", "jne %r1, %r6, again",
-        f"ldxdw %r1, {_CHECKS}", "sub %r1, 1", f"stxdw {_CHECKS}, %r1", "jne %r1, 0, check",
-        f"done: ldxdw %r1, {_BUCKET}", "add %r1, 1", f"stxdw {_BUCKET}, %r1", "ja bucket",
-        "again:", state, f"ldxdw %r7, {_FIRST}", f"ldxdw %r1, {_TRIES}", "jeq %r1, 0, stop", "sub %r1, 1", f"stxdw {_TRIES}, %r1",
-        "ja head",
-        "stop:", state, f"ldxdw %r7, {_FIRST}",
-        "end:", state, f"ldxdw %r1, {_BUCKET}", "stxdw [%r8+0], %r1", f"ldxdw %r1, {_HOW_MANY}", "stxdw [%r8+8], %r1",
-        "stxdw [%r8+16], %r7",
-        "mov32 %r0, 0", "exit",
-    ])  # fmt: skip
-
-
-def _pieces(start: int, size: int) -> Iterator[tuple[int, int, int]]:
-    """(offset, size, place in the output) of aligned pieces of 8, 4, 2 and 1 bytes; `start` is a multiple of 8."""
-    at = 0
-    while at < size:
-        piece = next(piece for piece in (8, 4, 2, 1) if piece <= size - at)
-        yield start + at, piece, at
-        at += piece
-
-
-def _aligned(size: int) -> int:
-    return (size + 7) // 8 * 8
-
-
-class _Kernel:
-    """BTF ids of this kernel, and offsets in its structs: struct bpf_htab, struct bucket, struct htab_elem."""
-
-    __slots__ = ("buckets", "cast", "htab", "key", "lock", "n_buckets", "next", "pprev", "record", "word")
-
-    def __init__(self) -> None:
-        self.cast = _id("bpf_rdonly_cast", "func")  # 6.2
-        self.word = _id("timespec64", "struct")  # begins with a 64-bit integer
-        self.htab = _id("bpf_htab", "struct")
-        self.record = _offset("bpf_htab", "map") + _offset("bpf_map", "record")
-        self.buckets = _offset("bpf_htab", "buckets")
-        self.n_buckets = _offset("bpf_htab", "n_buckets")
-        self.lock = _offset("bucket", "raw_lock")
-        self.key = _offset("htab_elem", "key")
-        self.next, self.pprev = _offset("hlist_nulls_node", "next"), _offset("hlist_nulls_node", "pprev")
-        if (_struct("bucket").size, self.lock, self.key % 8) != (16, 8, 0):
-            raise UnsupportedError("this kernel's hash buckets have another layout", needs="a kernel without lock debugging")
-
-
-@cache
-def _kernel() -> _Kernel:
-    return _Kernel()
-
-
-def _id(name: str, kind: str) -> int:
-    found = find_kernel_type(name, kind)
-    if found is None or found[0].base is not None:
-        raise UnsupportedError(f"this kernel has no {kind} {name}", needs="Linux 6.9")
-    return found[1]
-
-
-def _struct(name: str) -> Struct:
-    from skep.btf import kernel_btf
-
-    found: Struct = kernel_btf().type(_id(name, "struct"))  # type: ignore[assignment]
-    return found
-
-
-def _offset(struct_name: str, name: str) -> int:
-    for member in _struct(struct_name).members:
-        if member.name == name:
-            return member.bit_offset // 8
-    raise UnsupportedError(f"this kernel's struct {struct_name} has no {name}", needs="Linux 6.9")
-
-
-@cache
-def _cpu_offsets(cpus: int) -> list[int]:
-    """For each CPU, how far its copy of a per-CPU value is from the address that the kernel keeps: those of one value tell."""
-    address = _struct("bpf_array").size  # pptrs, the array behind it
-    with (
-        create_map(MapSpec("skep_output", MAP_TYPES["array"], 4, 8 * (cpus + 1), 1), 1, 0) as output,
-        create_map(MapSpec("skep_offsets", MAP_TYPES["percpu_array"], 4, 8, 1), cpus, 0) as values,
-    ):
-        lines = [
-            f"ldmapvalue %r6, {output.fd}", "stw [%r10-4], 0",
-            f"ldmap %r1, {values.fd}", f"mov32 %r2, {_id('bpf_array', 'struct')}", f"call kernel {_kernel().cast}",
-            "mov %r1, %r0", f"add %r1, {address}", f"mov32 %r2, {_kernel().word}", f"call kernel {_kernel().cast}",
-            "ldxdw %r0, [%r0+0]", f"stxdw [%r6+{8 * cpus}], %r0",
-        ]  # fmt: skip
-        for cpu in range(cpus):
-            lines += [f"ldmap %r1, {values.fd}", "mov %r2, %r10", "add %r2, -4", f"mov32 %r3, {cpu}",
-                      "call 195", f"stxdw [%r6+{8 * cpu}], %r0"]  # fmt: skip  # bpf_map_lookup_percpu_elem
-        with _load("skep_offsets", "\n".join([*lines, "mov32 %r0, 0", "exit"])) as program:
-            program.test_run()
-        *places, base = struct.unpack(f"={cpus + 1}Q", output.lookup(bytes(4)) or b"")
-        return [(place - base) & (1 << 64) - 1 for place in places]
-
-
-def _load(name: str, text: str) -> KernelProgram:
-    return load_program(ProgramSpec(name, "", assemble(text)), kind_for_type(_RAW_TRACEPOINT), {}, _OWNER, 0)

@@ -19,9 +19,10 @@ from skep.object.kinds import MAP_TYPES, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from mmap import mmap
 
-    from skep.engine.kernel.batch import Data
+    from skep.engine import Data, Part
     from skep.engine.kernel.hash_walk import HashWalk
     from skep.engine.kernel.syscall import Buffer
     from skep.object.model import MapSpec
@@ -76,16 +77,12 @@ class _Scratch:
         self.pointer = c_void_p(addressof(self.attr))
 
 
-def _pop(walks: list[HashWalk]) -> HashWalk | None:
-    try:
-        return walks.pop()
-    except IndexError:
-        return None
-
-
 def _close_all(walks: list[HashWalk]) -> None:
-    while walk := _pop(walks):
-        walk.close()
+    try:
+        while True:
+            walks.pop().close()
+    except IndexError:  # not by asking whether there is one: another thread may do the same
+        pass
 
 
 class KernelMap:
@@ -224,57 +221,73 @@ class KernelMap:
             raise self._error(syscall.MAP_GET_NEXT_KEY, -number, key or b"")
         return following
 
-    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[memoryview, memoryview, int] | None:
-        """All elements as (keys, values, count), packed; None where the kernel has no batch call for this kind (5.6).
+    def parts(self, *, delete: bool = False, flags: int = 0) -> Iterator[Part] | None:
+        """All elements as (keys, values, count), packed, some at a time; None where the kernel has no batch call for it (5.6).
 
-        `delete` takes them out of the map (hash kinds). `flags`: 0, or BPF_F_LOCK (4). Hash maps of 65,536 entries and more are
-        read by a program where the kernel has what it takes (6.9): `skep.engine.kernel.hash_walk`.
+        The next part is in the same memory. `delete` takes them out of the map (hash kinds). `flags`: 0, or BPF_F_LOCK (4). Hash
+        maps of 65,536 entries and more are read by a program where the kernel has what it takes (6.9):
+        `skep.engine.kernel.hash_walk`.
         """
+        self._open_fd()
         if self._walks is not None and not delete and not flags:
-            walked = self._walk()
-            if walked is not None:
-                return walked
-        command = syscall.MAP_LOOKUP_AND_DELETE_BATCH if delete else syscall.MAP_LOOKUP_BATCH
+            return self._walked(self._walks)
+        return self._batches(syscall.MAP_LOOKUP_AND_DELETE_BATCH if delete else syscall.MAP_LOOKUP_BATCH, flags)
+
+    def _batches(self, command: int, flags: int = 0, bucket: int = 0) -> Iterator[Part] | None:
         if command in self._no_batch or not self.key_size or self.max_entries == 0:
             return None
-        read = batch.read_all(self._open_fd(), command, self.key_size, self.value_size, self.max_entries, flags)
-        if not isinstance(read, int):
-            return read
-        if read in batch.NO_BATCH:
+        reading = batch.Reading(command, self.key_size, self.value_size, self.max_entries, flags, bucket)
+        result = reading.step(self._open_fd())
+        if result in batch.NO_BATCH:
             self._no_batch.add(command)
             return None
-        raise self._error(command, read, b"")
+        return self._read(reading, result)
 
-    def _walk(self) -> tuple[memoryview, memoryview, int] | None:
-        from skep.engine.kernel.hash_walk import HashWalk
+    def _read(self, reading: batch.Reading, result: int) -> Iterator[Part]:
+        while not result:
+            yield reading.part()
+            if reading.ended:
+                return
+            result = reading.step(self._open_fd())
+        raise self._error(reading.command, result, b"")
 
-        self._open_fd()
-        walks = self._walks
-        if walks is None:
-            return None
-        walk = _pop(walks)
+    def _walked(self, walks: list[HashWalk]) -> Iterator[Part]:
+        """By a program; what it cannot read, by batch calls, whose cursor is a bucket as well."""
+        bucket, walk = 0, self._walk(walks)
         try:
-            if walk is not None and walk.pid != os.getpid():  # the memory that it fills is shared with the parent that forked
-                _close_all([walk])
-                walk = None
-            if walk is None:
-                with Uninterrupted():
-                    walk = HashWalk(self)
-            return walk.read()
-        except IndexError:  # another thread took the last one
-            return None
-        except (
-            SkepError,
-            OSError,
-        ):  # an older kernel, one that refuses it, no fd left: the batch call gives the same, or says why
-            self._open_fd()  # another thread's close() is no such refusal
-            self._walks = None
-            return None
+            while walk is not None and bucket >= 0:
+                reached, part = walk.read(bucket)
+                if part[2]:
+                    yield part
+                if reached == bucket:
+                    break
+                bucket = reached
         finally:
             if walk is not None:
                 walks.append(walk)
             if self.fd < 0 or self._walks is None:  # closed, or refused, by another thread meanwhile
                 _close_all(walks)
+        if bucket >= 0:
+            yield from self._batches(syscall.MAP_LOOKUP_BATCH, 0, bucket) or ()
+
+    def _walk(self, walks: list[HashWalk]) -> HashWalk | None:
+        """A program that nobody uses now; None where there can be none."""
+        from skep.engine.kernel.hash_walk import HashWalk
+
+        try:
+            walk = walks.pop()
+            if walk.pid == os.getpid():
+                return walk
+            walk.close()  # the memory that it fills is shared with the parent that forked
+        except IndexError:
+            pass
+        try:
+            with Uninterrupted():
+                return HashWalk(self)
+        except (SkepError, OSError):  # an older kernel, or one that refuses it, no fd left: batch calls give the same, or say why
+            self._open_fd()  # another thread's close() is no such refusal
+            self._walks = None
+            return None
 
     def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None:
         """Write `count` elements, in one call where the kernel has it for this kind (5.6); `flags`: 0, or BPF_F_LOCK (4)."""

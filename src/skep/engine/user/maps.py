@@ -22,13 +22,13 @@ from skep.object.kinds import MAP_TYPES, map_type_name, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any
 
+    from skep.engine import Data, Part
     from skep.engine.user.nested import MapOfMaps
     from skep.native import NativeCode
     from skep.object.model import MapSpec
-
-    Data = bytes | bytearray | memoryview
 
 _PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash")
 _VALUES_ARE_COPIED = map_types("queue stack")
@@ -193,7 +193,7 @@ class UserMap:
     def next_key(self, key: bytes | None) -> bytes | None:
         raise self._cannot("walk through")
 
-    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
+    def parts(self, *, delete: bool = False, flags: int = 0) -> Iterator[Part] | None:
         return None
 
     def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None:
@@ -340,7 +340,7 @@ class ArrayMap(UserMap):
     def next_key(self, key: bytes | None) -> bytes | None:
         return self._next_index(key)
 
-    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
+    def parts(self, *, delete: bool = False, flags: int = 0) -> Iterator[Part] | None:
         memory = self._check(bytes(4))
         if delete:
             return None
@@ -351,7 +351,7 @@ class ArrayMap(UserMap):
         values = memory.parts[0][: self.max_entries * stride]
         if stride != size:
             values = b"".join([values[at : at + size] for at in range(0, len(values), stride)])
-        return keys, memoryview(values), self.max_entries
+        return iter([(keys, memoryview(values), self.max_entries)])
 
     def memory(self, *, writable: bool = False) -> mmap | None:
         """The array's memory, shared with the programs."""
@@ -423,28 +423,27 @@ class TableMap(UserMap):
         address = ctypes.addressof(ctypes.c_char.from_buffer(following))
         return None if self._next(memory.address, key, address) else bytes(following)
 
-    def batch(self, *, delete: bool = False, flags: int = 0) -> tuple[Data, Data, int] | None:
+    def parts(self, *, delete: bool = False, flags: int = 0) -> Iterator[Part] | None:
         """All elements; each that stays meanwhile is in it once."""
         if delete and self.type == MAP_TYPES["lpm_trie"]:
             return None
-        memory = self._check(bytes(self.key_size))
+        return self._dumped(self._check(bytes(self.key_size)), delete)
+
+    def _dumped(self, memory: Memory, delete: bool) -> Iterator[Part]:
         stride, size = int(self.header.shape.stride), self.value_size
-        keys, values = (bytearray(self.max_entries * width) for width in (self.key_size, stride))
+        room = min(_CHUNK, self.max_entries)
+        keys, values = (bytearray(room * width) for width in (self.key_size, stride))
         key_place, value_place = (ctypes.addressof(ctypes.c_char.from_buffer(part)) for part in (keys, values))
         position, total = c_uint64(0), 0
         while position.value != _END and total < self.max_entries:
-            total += self._dump(
-                memory.address,
-                ctypes.addressof(position),
-                key_place + total * self.key_size,
-                value_place + total * stride,
-                min(_CHUNK, self.max_entries - total),
-                delete,
-            )
-        packed = memoryview(values)[: total * stride]
-        if stride != size:
-            packed = memoryview(b"".join([packed[at : at + size] for at in range(0, total * stride, stride)]))
-        return memoryview(keys)[: total * self.key_size], packed, total
+            count = int(self._dump(
+                memory.address, ctypes.addressof(position), key_place, value_place, min(room, self.max_entries - total), delete
+            ))  # fmt: skip
+            total += count
+            packed = memoryview(values)[: count * stride]
+            if stride != size:
+                packed = memoryview(b"".join([packed[at : at + size] for at in range(0, count * stride, stride)]))
+            yield memoryview(keys)[: count * self.key_size], packed, count
 
 
 class QueueMap(UserMap):
