@@ -54,8 +54,8 @@ def program_text(map: KernelMap, output_fd: int, room: int, values_at: int) -> s
     number, so who was led astray by an element that moved sees it. Here each element is read twice, and in between it must be
     linked to where the walk came from, as one that was taken out is not; values per CPU are written in place, so the bucket's
     lock must be free as well. An update puts its element at the head, maybe behind the walk: so the links are followed again
-    from the head, and must lead to the same elements with the same keys. After long elements, during whose copies others may
-    have moved away and back, that is done once more. Where anything differs, the bucket is read again.
+    from the head, and must lead to the same elements with the same keys; and once more, as others may have moved away and back
+    meanwhile. Where anything differs, the bucket is read again.
 
     Elements lie in memory in no order: one after the other, each would be waited for. So the elements of some buckets are read
     ahead, first all the first ones, then all the second ones, which the processor overlaps. UnsupportedError for elements that
