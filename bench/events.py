@@ -2,8 +2,7 @@
 
 Rates of a full buffer are records per second of CPU time: nothing waits there. Beside a busy process they are of the clock.
 
-usage: events.py [--json] [--rounds N] [--seconds S]    needs root. BCC is measured beside where it is installed and has
-kernel headers: BCC_KERNEL_SOURCE=FOLDER (see CONTRIBUTING.md), else the running kernel's.
+usage: events.py [--json] [--rounds N] [--seconds S]    needs root; BCC is measured beside where it is installed and has headers
 """
 
 from __future__ import annotations
@@ -19,6 +18,8 @@ import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
+
+from peers import BCC_PYTHON, bcc_environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, "src"))
@@ -121,7 +122,6 @@ for kind in ("perf", "ring"):
     print(kind, *[empty(b, kind) for _ in range(int(sys.argv[2]))], flush=True)
     b.detach_raw_tracepoint("sys_enter")
 """
-BCC_PYTHON = "/usr/bin/python3"
 
 
 class Filled:
@@ -244,11 +244,11 @@ def prefilled(rounds: int) -> dict[str, dict[str, list[float]]]:
 
 def with_bcc(rounds: int) -> dict[str, list[float]]:
     """Seconds of each round by kind of buffer, empty where BCC cannot run."""
-    if not os.path.exists(BCC_PYTHON):
+    environment = bcc_environment()
+    if environment is None:
         return {}
-    done = subprocess.run(
-        [BCC_PYTHON, "-c", CALLBACK + BCC, TEXT, str(rounds + 1)], capture_output=True, text=True, timeout=600, check=False
-    )
+    command = [BCC_PYTHON, "-c", CALLBACK + BCC, TEXT, str(rounds + 1)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode:
         print(f"BCC did not run: {(done.stderr.strip().splitlines() or ['?'])[-1]}", file=sys.stderr)
         return {}

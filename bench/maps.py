@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import glob
 import json
 import os
 import resource
@@ -20,6 +19,7 @@ from statistics import median
 from typing import Any
 
 import numpy
+from peers import BCC_PYTHON, bcc_environment
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, os.pardir, "src"))
@@ -190,18 +190,10 @@ def clear_growth(entries: int) -> float:
 
 def bcc(entries: int) -> dict[str, float]:
     """BCC's figures; nothing where it is not installed or finds no kernel headers."""
-    home = os.environ.get("VM_KERNELS", os.path.expanduser("~/.cache/vm-kernels"))
-    trees = sorted(glob.glob(os.path.join(home, "merged-*")))
-    source = os.environ.get("BCC_KERNEL_SOURCE") or (trees[0] if trees else "")
-    if not source or not os.path.exists("/usr/bin/python3"):
+    environment = bcc_environment()
+    if environment is None:
         return {}
-    done = subprocess.run(
-        ["/usr/bin/python3", "-c", BCC, str(entries)],
-        env={**os.environ, "BCC_KERNEL_SOURCE": source},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = subprocess.run([BCC_PYTHON, "-c", BCC, str(entries)], env=environment, capture_output=True, text=True, check=False)
     return json.loads(done.stdout.splitlines()[-1]) if done.returncode == 0 and done.stdout else {}
 
 

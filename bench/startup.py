@@ -16,6 +16,8 @@ import sys
 import tempfile
 import time
 
+from peers import BCC_PYTHON, bcc_environment
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 PROGRAM = os.path.join(HERE, os.pardir, "examples", "hello_map.c")
 MARKER = b"attached"
@@ -126,18 +128,10 @@ def cases(cache: str) -> list[Case]:
     ]
     if shutil.which("bpftrace"):
         found.append(Case("bpftrace", ["bpftrace", "-e", BPFTRACE], peer=True))
-    if os.path.isdir("/usr/lib/python3/dist-packages/bcc"):
-        headers = os.environ.get("BCC_KERNEL_SOURCE") or merged_headers()
-        if headers:
-            found.append(Case("BCC", ["/usr/bin/python3", "-c", BCC], env={"BCC_KERNEL_SOURCE": headers}, peer=True))
+    bcc = bcc_environment()
+    if bcc is not None:
+        found.append(Case("BCC", [BCC_PYTHON, "-c", BCC], env=bcc, peer=True))
     return found
-
-
-def merged_headers() -> str:
-    """A header tree as shared/vm/setup.sh leaves it; "" without one."""
-    kernels = os.environ.get("VM_KERNELS", os.path.expanduser("~/.cache/vm-kernels"))
-    trees = sorted(name for name in os.listdir(kernels) if name.startswith("merged-")) if os.path.isdir(kernels) else []
-    return os.path.join(kernels, trees[0]) if trees else ""
 
 
 def bars(figures: dict[str, dict[str, float]]) -> list[dict[str, object]]:
