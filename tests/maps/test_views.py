@@ -218,6 +218,28 @@ def test_reducer_gives_one_value(bpf: BPF) -> None:
     assert table.getvalue(0)[:] == [2] * bpf.engine.possible_cpus
 
 
+def test_with_a_reducer_everything_that_reads_gives_one_value(bpf: BPF, capsys: pytest.CaptureFixture[str]) -> None:
+    pids = list(range(5, 5 + bpf.engine.possible_cpus))
+    bpf["cpu_hash"].update({1: pids, 2: [2 * pid for pid in pids]})
+    table = bpf.get_table("cpu_hash", reducer=lambda a, b: a + b)
+    expected = {1: sum(pids), 2: 2 * sum(pids)}
+    assert table[1] == table.get(1) == sum(pids)
+    for entries in (table.items(), table.iteritems(), table.items_lookup_batch()):
+        assert {key.value: value for key, value in entries} == expected
+    assert sorted(table.values()) == sorted(table.itervalues()) == list(expected.values())
+    assert f"<td>{sum(pids)}</td>" in table._repr_html_()
+    table.print_linear_hist()
+    assert f"2          : {2 * sum(pids)} " in capsys.readouterr().out
+    assert table.getvalue(1)[:] == pids
+    assert sorted(table.to_numpy()["value"].tolist()) == [pids, [2 * pid for pid in pids]]
+    assert table.sum(1).value == table.pop(1) == sum(pids)
+    assert table.popitem()[1] == 2 * sum(pids)
+
+    wide = bpf.get_table("cpu_odd", reducer=lambda a, b: a if a.pid > b.pid else b)
+    wide[0] = [(pid, 1, b"x") for pid in pids]
+    assert [event.pid for event in wide.values()] == [event.pid for _, event in wide.items()] == [max(pids), 0]
+
+
 def test_a_program_jumps_through_a_program_array_set_in_each_way(bpf: BPF) -> None:
     landed, programs, counts = bpf.load_func("landed", BPF.RAW_TRACEPOINT), bpf.get_table("programs"), bpf["counts"]
     call = attach(bpf, "jump")

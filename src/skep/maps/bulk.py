@@ -165,6 +165,8 @@ def _cell(value: Any) -> str:
     if isinstance(value, ctypes.Array):
         raw = getattr(value, "value", None)
         return raw.decode(errors="replace") if isinstance(raw, bytes) else f"[{', '.join(map(_cell_item, value))}]"
+    if not isinstance(value, (ctypes.Structure, ctypes.Union)):
+        return str(value)  # what a reducer gave
     names = [field[0] for field in value._fields_ if not field[0].startswith("__pad_")]
     return f"{{{', '.join(f'{name}: {_cell_item(getattr(value, name))}' for name in names)}}}"
 

@@ -86,7 +86,9 @@ def read(table: Table, slots: int, sections: Sections) -> list[Histogram]:
 
 def _count(table: Table, leaf: Any) -> int:
     try:
-        value: int = leaf.value if isinstance(leaf, ctypes._SimpleCData) else sum(leaf)  # of all CPUs
+        if isinstance(leaf, ctypes.Array):
+            return sum(leaf)  # of all CPUs
+        value: int = getattr(leaf, "value", leaf)  # what a reducer makes of them may be a number
         return value + 0
     except TypeError:
         raise MapError(

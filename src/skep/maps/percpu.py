@@ -12,7 +12,7 @@ from skep.maps.view import View
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
     from typing import Any
 
     from skep.engine import Data
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class PerCpuCodec(Codec):
     """Packs `elements` values of `element` type; the kernel gives each a multiple of 8 bytes (bpf_long_memcpy)."""
 
-    __slots__ = ("element", "elements", "stride")
+    __slots__ = ("element", "elements", "reducer", "stride", "whole")
 
     def __init__(self, element: Any, size: int, elements: int, map_name: str) -> None:
         Codec(element, size, map_name, "value")  # checks the size of one element
@@ -29,8 +29,14 @@ class PerCpuCodec(Codec):
         self.element = element
         self.elements = elements
         self.stride = (size + 7) // 8 * 8
-        if self.stride != size:
-            self.unpack = self._unpack_padded
+        self.whole = self.unpack if self.stride == size else self._unpack_padded
+        self.unpack = self.whole
+        self.reducer: Callable[[Any, Any], Any] | None = None
+
+    def reduce_with(self, reducer: Callable[[Any, Any], Any]) -> None:
+        """Unpack what `reducer` makes of the elements, two by two; `whole` gives them all."""
+        self.reducer = reducer
+        self.unpack = lambda data, offset=0: reduced(reducer, self.whole(data, offset))
 
     def pack(self, value: Any) -> bytes:
         if hasattr(value, "__array_interface__"):
@@ -51,7 +57,7 @@ class PerCpuCodec(Codec):
 
     def unpack_all(self, data: Data, count: int) -> list[Any]:
         whole = self.stride * self.elements
-        if whole == self.size:
+        if whole == self.size and self.reducer is None:
             return super().unpack_all(data, count)
         return [self.unpack(data, offset) for offset in range(0, whole * count, whole)]
 
@@ -61,14 +67,25 @@ class PerCpuCodec(Codec):
         return self.ctype.from_buffer_copy(b"".join(data[i : i + one] for i in range(offset, end, self.stride)))
 
 
+def reduced(reducer: Callable[[Any, Any], Any], elements: Iterable[Any]) -> Any:
+    """One value from many, taken two by two."""
+    rest = iter(elements)
+    result = next(rest)
+    for element in rest:
+        result = reducer(result, element)
+    return result
+
+
 def _per_cpu_codec(table: View, leaf_type: Any) -> Codec:
     return PerCpuCodec(leaf_type, table.handle.spec.value_size, table.bpf.engine.possible_cpus, table.name)
 
 
 class PerCpuHash(Table):
-    """A hash with one value per possible CPU; `reducer(a, b)` makes one of them when given to `get_table`."""
+    """A hash with one value per possible CPU. With a `reducer(a, b)`, given to `get_table`, all that reads gives one value made
+    of them, but for `getvalue` and arrays.
+    """
 
-    reducer: Callable[[Any, Any], Any] | None = None
+    _leaves: PerCpuCodec
     _leaf_codec = _per_cpu_codec
 
     @property
@@ -76,24 +93,31 @@ class PerCpuHash(Table):
         """The ctypes type of one element; `Leaf` is the array of all CPUs'."""
         return self.Leaf._type_
 
+    @property
+    def reducer(self) -> Callable[[Any, Any], Any] | None:
+        return self._leaves.reducer
+
+    @reducer.setter
+    def reducer(self, function: Callable[[Any, Any], Any]) -> None:
+        self._leaves.reduce_with(self._checked(function))
+
     def getvalue(self, key: Any) -> Any:
         """The array of elements, whatever `reducer` says."""
-        return Table.__getitem__(self, key)
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.getvalue(key) if self.reducer is None else self.reduce(self.reducer, key)
+        value = self.handle.lookup(self._pack_key(key), self.lock)
+        if value is None:
+            raise self._missing(key)
+        return self._leaves.whole(value)
 
     def reduce(self, function: Callable[[Any, Any], Any], key: Any) -> Any:
         """One value from the elements of all CPUs, taken two by two."""
+        return reduced(self._checked(function), self.getvalue(key))
+
+    def _checked(self, function: Any) -> Callable[[Any, Any], Any]:
         if not callable(function):
             raise MapError(
                 f"map {self.name!r}: what reduces two values to one is a function, not {function!r}", map_name=self.name
             )
-        elements = iter(self.getvalue(key))
-        result = next(elements)
-        for element in elements:
-            result = function(result, element)
-        return result
+        return function  # type: ignore[no-any-return]
 
     def sum(self, key: Any) -> Any:
         """The elements' sum, as a 64-bit ctypes integer."""
@@ -124,11 +148,7 @@ class PerCpuHash(Table):
 class PerCpuArray(Array, PerCpuHash):
     """An array with one value per possible CPU."""
 
-    __getitem__ = PerCpuHash.__getitem__
     _leaf_codec = _per_cpu_codec
-
-    def getvalue(self, key: Any) -> Any:
-        return Table.__getitem__(self, key)
 
     def _mapped_values(self) -> None:
         return None  # the kernel maps no per-CPU array
