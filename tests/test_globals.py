@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import errno
-import gc
 import os
-import random
-import signal
 import subprocess
 
 import numpy
 import pytest
+from interrupting import loses_nothing
 from support import open_files
 
 import skep
@@ -404,40 +402,11 @@ def test_what_is_no_dict_is_refused(compiled, option: str) -> None:
 
 
 def test_interrupts_at_any_moment_lose_nothing(compiled) -> None:
-    chance = random.Random(11)
-    armed = False
+    def work(_: int, opened: list[BPF]) -> None:
+        bpf = BPF(object=compiled, globals={"wanted": 3, "hits": 1})
+        opened.append(bpf)
+        bpf.globals["table"][1].y = 5
+        run(bpf)
+        bpf.globals.to_numpy("numbers")
 
-    def interrupt(*_: object) -> None:
-        nonlocal armed
-        if armed:
-            armed = False
-            raise KeyboardInterrupt
-
-    release()  # the compiler's kept process has fds of its own
-    before = open_files()
-    handler = signal.signal(signal.SIGALRM, interrupt)
-    interrupted = 0
-    try:
-        for _ in range(60):
-            bpf = None
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.006))
-            armed = True
-            try:
-                bpf = BPF(object=compiled, globals={"wanted": 3, "hits": 1})
-                bpf.globals["table"][1].y = 5
-                run(bpf)
-                bpf.globals.to_numpy("numbers")
-                armed = False
-            except KeyboardInterrupt:
-                interrupted += 1
-            finally:
-                armed = False
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            if bpf is not None:
-                bpf.cleanup()
-    finally:
-        signal.signal(signal.SIGALRM, handler)
-    bpf = None
-    gc.collect()
-    assert interrupted
-    assert open_files() == before
+    loses_nothing(work, rounds=60, longest=0.006)

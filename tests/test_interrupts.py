@@ -6,14 +6,14 @@ import ctypes
 import errno
 import gc
 import os
-import random
 import signal
 import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from interrupting import loses_nothing
 from sample import attach, open_sample
-from support import ROOT, open_files, own_children
+from support import ROOT, open_files
 from test_bpf import renamed
 from waiting import PATIENCE
 
@@ -110,43 +110,13 @@ def test_in_another_thread_the_block_changes_nothing(signals: Signals) -> None:
 def test_interrupts_at_any_moment_of_the_construction_lose_nothing(compiled: bool) -> None:
     with BPF(text=TEXT):
         pass
-    release()
-    chance = random.Random(7)
-    armed = False
 
-    def interrupt(*_: object) -> None:
-        nonlocal armed
-        if armed:
-            armed = False
-            raise KeyboardInterrupt
+    def work(number: int, opened: list[BPF]) -> None:
+        bpf = BPF(text=TEXT if compiled else f"{TEXT}\n// {number} {os.getpid()}")
+        opened.append(bpf)
+        bpf.attach_kprobe(event=bpf.get_syscall_fnname("getpgid"), fn_name="hello")
 
-    before_files, before_children = open_files(), own_children()
-    before = signal.signal(signal.SIGALRM, interrupt)
-    interrupted = 0
-    try:
-        for number in range(100 if compiled else 20):
-            bpf = None
-            signal.setitimer(signal.ITIMER_REAL, chance.uniform(0.0001, 0.03 if compiled else 0.2))
-            armed = True
-            try:
-                bpf = BPF(text=TEXT if compiled else f"{TEXT}\n// {number} {os.getpid()}")
-                bpf.attach_kprobe(event=bpf.get_syscall_fnname("getpgid"), fn_name="hello")
-                armed = False
-            except KeyboardInterrupt:
-                interrupted += 1
-            finally:
-                armed = False
-                signal.setitimer(signal.ITIMER_REAL, 0)
-            if bpf is not None:
-                bpf.cleanup()
-    finally:
-        signal.signal(signal.SIGALRM, before)
-    bpf = None
-    gc.collect()
-    assert interrupted
-    release()  # the compiler's kept process has fds of its own
-    assert open_files() == before_files
-    assert own_children() <= before_children
+    loses_nothing(work, rounds=100 if compiled else 20, longest=0.03 if compiled else 0.2)
 
 
 @kernel
