@@ -206,6 +206,36 @@ def test_impossible_maps_are_explained(engine: KernelEngine) -> None:
         engine.create_map(MapSpec("a", 2, 8, 8, 1))
 
 
+@pytest.mark.parametrize(
+    ("spec", "reason"),
+    [
+        (MapSpec("p", 5, 4, 40_000, 1), "a value has 32768 bytes at most on each CPU, not 40000: .* or the kind hash, whose"),
+        (MapSpec("p", 6, 4, 32_769, 1), "a value has 32768 bytes at most on each CPU, not 32769: .* or the kind array, whose"),
+        (MapSpec("p", 10, 4, 1 << 31, 1), "a value has 32768 bytes at most on each CPU, .* or the kind lru_hash, whose values"),
+        (MapSpec("h", 1, 4, 1 << 24, 1), "an element has less than 4 MiB"),
+        (MapSpec("h", 1, 4, 8, 2**32 - 1), "a map of kind hash has 2147483648 entries at most"),
+        (MapSpec("a", 2, 4, 1 << 31, 1), "a value has less than 2 GiB"),
+        (MapSpec("a", 2, 4, 1 << 20, 1 << 30), "ENOMEM .* no memory for 1,125,904,201,809,920 bytes now"),
+        (MapSpec("r", 27, 0, 0, 3 << 30), "a map of kind ringbuf has 2147483648 bytes at most"),
+        (MapSpec("a", 33, 0, 0, 1 << 30, flags=1024), "a map of kind arena has 1048576 pages at most"),
+        (MapSpec("a", 2, 4, 8, 1 << 33), "max_entries is a number of 32 bits, not 8589934592"),
+        (MapSpec("h", 1, -4, 8, 1), "key is a number of 32 bits, not -4"),
+        (MapSpec("t", 11, 300, 8, 1, flags=1), "the key of an LPM trie has 5 to 260 bytes"),
+    ],
+)  # fmt: skip
+def test_the_limit_that_a_map_is_above_is_named(engine: KernelEngine, spec: MapSpec, reason: str) -> None:
+    with pytest.raises(MapError, match=reason):
+        engine.create_map(spec)
+
+
+def test_values_of_per_cpu_maps_may_have_all_that_a_cpu_has_room_for(engine: KernelEngine) -> None:
+    for type in (5, 6, 10):
+        with engine.create_map(MapSpec("p", type, 4, 32_768, 1)) as map:
+            value = bytes(range(256)) * 128 * engine.possible_cpus
+            map.update(u32(0), value)
+            assert map.lookup(u32(0)) == value
+
+
 def test_closed_map_is_told(engine: KernelEngine) -> None:
     map = engine.create_map(MapSpec("h", 1, 4, 8, 1))
     map.lookup(u32(0))

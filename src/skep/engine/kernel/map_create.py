@@ -91,27 +91,17 @@ def _create_fd(spec: MapSpec, max_entries: int, btf_fd: int, possible_cpus: int)
         if spec.type == _ARRAY and not flags and not spec.pin_path:
             flags = F_MMAPABLE
         attempts = [(flags, typed), (flags, False), (flags & ~F_MMAPABLE, typed), (flags & ~F_MMAPABLE, False)]  # Linux 5.5
+        fd = -errno.E2BIG
         for flags, with_btf in dict.fromkeys(attempts):
-            attr = create_string_buffer(
-                struct.pack(
-                    "=7I16s5IQ",
-                    spec.type,
-                    spec.key_size,
-                    spec.value_size,
-                    max_entries,
-                    flags,
-                    inner_fd,
-                    spec.numa_node or 0,
-                    kernel_name(spec.name),
-                    0,
-                    btf_fd if with_btf else 0,
-                    spec.key_type if with_btf else 0,
-                    spec.value_type if with_btf else 0,
-                    0,
-                    spec.map_extra,
-                ),
-                72,
-            )
+            try:
+                packed = struct.pack(
+                    "=7I16s5IQ", spec.type, spec.key_size, spec.value_size, max_entries, flags, inner_fd, spec.numa_node or 0,
+                    kernel_name(spec.name), 0, btf_fd if with_btf else 0, spec.key_type if with_btf else 0,
+                    spec.value_type if with_btf else 0, 0, spec.map_extra,
+                )  # fmt: skip
+            except struct.error:  # a number that has no place in 32 bits: as the kernel says of those that have
+                break
+            attr = create_string_buffer(packed, 72)
             fd = syscall.bpf(syscall.MAP_CREATE, attr)
             if fd >= 0:
                 return fd, bool(flags & F_MMAPABLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 from skep.engine import element_errors
 from skep.engine.element_errors import INDEXED
@@ -18,6 +19,15 @@ if TYPE_CHECKING:
 _KEYLESS = map_types("queue stack bloom_filter")
 _STORAGES = map_types("sk_storage inode_storage task_storage cgrp_storage")
 _MAPS_OF_MAPS = map_types("array_of_maps hash_of_maps")
+_PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash percpu_cgroup_storage")
+_MOST_ENTRIES = (
+    (map_types("hash lru_hash percpu_hash lru_percpu_hash hash_of_maps devmap_hash sockhash"), 1 << 31, "entries"),
+    (map_types("ringbuf user_ringbuf"), 1 << 31, "bytes"),
+    (map_types("arena"), (1 << 32) // os.sysconf("SC_PAGESIZE"), "pages"),
+)
+_PER_CPU_BYTES = 32 << 10  # PCPU_MIN_UNIT_SIZE (include/linux/percpu.h): before 6.12 a per-CPU array gets ENOMEM, not E2BIG
+_LPM_KEY = 5, 260  # bytes (kernel/bpf/lpm_trie.c)
+_AT_ONCE = 4 << 20  # KMALLOC_MAX_SIZE (include/linux/slab.h) with pages of 4 KiB
 
 
 def element_error(name: str, type: int, max_entries: int, command: int, number: int, key: bytes) -> MapError:
@@ -46,6 +56,8 @@ def create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | Pri
             why = "; max_entries must not be 0"
         elif spec.type == MAP_TYPES["lpm_trie"] and not spec.flags & 1:
             why = "; an LPM trie needs the flag BPF_F_NO_PREALLOC (1)"
+        elif spec.type == MAP_TYPES["lpm_trie"] and not _LPM_KEY[0] <= spec.key_size <= _LPM_KEY[1]:
+            why = f"; the key of an LPM trie has {_LPM_KEY[0]} to {_LPM_KEY[1]} bytes, of which 4 are the length of the prefix"
         elif spec.type in INDEXED and spec.key_size != 4:
             why = "; an array's key has 4 bytes"
         elif spec.type in _MAPS_OF_MAPS and spec.inner is None:
@@ -55,5 +67,30 @@ def create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | Pri
         else:
             why = "; a size or flag does not fit this type, or this kernel does not know it"
     elif result in (-errno.E2BIG, -errno.ENOMEM):
-        why = "; it is too large"
+        why = f"; {_too_large(spec, max_entries, result)}"
     return MapError(what + why, errno=-result, map_name=spec.name)
+
+
+def _too_large(spec: MapSpec, max_entries: int, result: int) -> str:
+    """Which of the kernel's limits a map is above, and what is below it."""
+    numbers = {"key": spec.key_size, "value": spec.value_size, "max_entries": max_entries, "flags": spec.flags}
+    kind = map_type_name(spec.type)
+    for kinds, most, unit in _MOST_ENTRIES:
+        if spec.type in kinds and max_entries > most:
+            return f"a map of kind {kind} has {most} {unit} at most"
+    for name, number in numbers.items():
+        if not 0 <= number < 1 << 32:
+            return f"{name} is a number of 32 bits, not {number}"
+    if spec.type in _PER_CPU and spec.value_size > _PER_CPU_BYTES:
+        return (
+            f"a value has {_PER_CPU_BYTES} bytes at most on each CPU, not {spec.value_size}: use smaller values and more of "
+            f"them, or the kind {kind.replace('percpu_', '')}, whose values all CPUs share"
+        )
+    if result == -errno.E2BIG and spec.type in INDEXED:
+        return "it is too large" if spec.value_size < 1 << 31 else "a value has less than 2 GiB"
+    if result == -errno.E2BIG and spec.key_size + spec.value_size > _AT_ONCE - (64 << 10):
+        return f"an element has less than {_AT_ONCE >> 20} MiB, the most that the kernel allocates at once"
+    if result == -errno.E2BIG:
+        return "it is too large"
+    size = max_entries * (spec.key_size + spec.value_size)
+    return f"the kernel has no memory for {size:,} bytes now: make max_entries or the values smaller"
