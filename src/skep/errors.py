@@ -108,7 +108,7 @@ class InvalidInstruction(ExecutionError):
 
 
 class MemoryFault(ExecutionError):
-    """An access outside of everything that the program may touch; `.address` is where."""
+    """An access outside of everything that the program may touch; `.address` is where, 0 if it was refused at load."""
 
     def __init__(self, message: str, *, insn: int | None = None, source_line: str = "", address: int = 0) -> None:
         super().__init__(message, insn=insn, source_line=source_line)

@@ -166,10 +166,10 @@ class Map:
 ENTRY = ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p, ctypes.c_void_p)
 
 
-def run(entry: int, memory: bytes, environment: Environment, map: Map | None) -> tuple[object, bytes]:
-    """(result or fault, memory afterwards)."""
-    room = ctypes.create_string_buffer(len(memory) + 128)
-    place = (ctypes.addressof(room) + 63) // 64 * 64
+def run(entry: int, memory: bytes, environment: Environment, map: Map | None, shift: int = 0) -> tuple[object, bytes]:
+    """(result or fault, memory afterwards); `shift` 64 bytes moves the memory."""
+    room = ctypes.create_string_buffer(len(memory) + 128 + 64 * shift)
+    place = (ctypes.addressof(room) + 63) // 64 * 64 + 64 * shift
     ctypes.memmove(place, memory, len(memory))
     if map is not None:
         map.reset()
@@ -240,60 +240,78 @@ class Damaged:
 
     def check(self, entries: list[int], environment: Environment, map: Map) -> tuple[str, str]:
         """(what came of it, what is wrong)."""
-        proved, checked = [self.run(entry, environment, maps) for entry, maps in zip(entries, self.maps, strict=True)]
+        proved, checked = self.results(entries, environment)
         came = f"real {proved[0] if isinstance(proved[0], str) else 'returned'}".partition(" at ")[0]
         if proved == checked:
             return came, ""
-        if "time" in (proved[0], checked[0]) or self.depends_on_addresses((proved, checked)):
+        if "time" in (proved[0], checked[0]) or self.depends_on_addresses([proved, checked]):
             return came, ""
         return came, f"{self.real.name}: proved {str(proved)[:200]}, checked {str(checked)[:200]}"
 
-    def run(self, entry: int, environment: Environment, maps: list[UserMap]) -> tuple[object, ...]:
+    def results(self, entries: list[int], environment: Environment, shift: int = 0) -> list[tuple[object, ...]]:
+        """What comes of both ways of running."""
+        return [self.run(entry, environment, maps, shift) for entry, maps in zip(entries, self.maps, strict=True)]
+
+    def run(self, entry: int, environment: Environment, maps: list[UserMap], shift: int) -> tuple[object, ...]:
         env, context = environment.env, self.real.context
         env.random, environment.task.time = 1, 1_000_000
         if context.packet is None:
             room = max(context.size, len(self.memory) // 8 * 8)
-            result, after = run(entry, self.memory.ljust(room, b"\0"), environment, None)
+            result, after = run(entry, self.memory.ljust(room, b"\0"), environment, None, shift)
         else:
             result, after = run_packet(entry, self.memory, environment, self.real)
         assert env.held_count == env.dynptr_count == 0, "records that are still held"
         return result, after, *[content_of(map) for map in maps]
 
-    def depends_on_addresses(self, first: tuple[object, object]) -> bool:
-        """Whether other addresses give other results: maps, context and stack of another run lie elsewhere."""
-        found = [first]
-        elsewhere = []
-        for number in range(4):
-            if any(pair[0] == pair[1] for pair in found) or len({repr(pair) for pair in found}) > 1:
-                return True
-            elsewhere += [ctypes.create_string_buffer(size) for size in (4096 * 37 * (number + 1), *range(64, 8192, 64))]
-            other = Damaged(self.real, *self.again, self.memory, self.level)
-            try:
-                batch = Batch(self.level)
-                for way, unit in zip("pc", other.units, strict=True):
-                    batch.add(f"0_{way}", unit)
-                native = batch.link({name: at for way in "pc" for name, at in other.imports(f"0_{way}", Map()).items()})
-                results: list[tuple[object, ...]] = []
-
-                def both(other: Damaged = other, native: NativeCode = native, into: list[tuple[object, ...]] = results) -> None:
-                    environment = Environment(0.1)
-                    environment.env.output = OUTPUT
-                    environment.task.pid = environment.task.tgid = environment.task.cpu = 0
-                    for way, maps in zip("pc", other.maps, strict=True):
-                        into.append(other.run(native.address(f"entry_0_{way}"), environment, maps))
-
-                thread = threading.Thread(target=both)
-                thread.start()
-                thread.join()
-                found.append((results[0], results[1]))
-            finally:
+    def depends_on_addresses(self, first: list[tuple[object, ...]]) -> bool:
+        """Whether other addresses give other results: maps, context, packet and stack of each run lie elsewhere."""
+        found, others = [first], []
+        try:
+            for number in range(1, 5):
+                other = Damaged(self.real, *self.again, self.memory, self.level)
+                others.append(other)
+                found.append(other.alone(number))
+                if found[-1][0] == found[-1][1] or repr(found[-1]) != repr(first):
+                    return True
+            return False
+        finally:
+            for other in others:
                 other.close()
-        return False
+
+    def alone(self, number: int) -> list[tuple[object, ...]]:
+        """The results in a thread with a larger stack for each number, after other allocations in it."""
+        batch = Batch(self.level)
+        for way, unit in zip("pc", self.units, strict=True):
+            batch.add(f"0_{way}", unit)
+        native = batch.link({name: at for way in "pc" for name, at in self.imports(f"0_{way}", Map()).items()})
+        results: list[tuple[object, ...]] = []
+
+        def both() -> None:
+            environment = new_environment(0.1)
+            sizes = [4096 * 37 * number, *[size for size in range(16, 8192, 16) for _ in range(number)], 70_000 * number]
+            elsewhere = [ctypes.create_string_buffer(size) for size in sizes]
+            results.extend(self.results([native.address(f"entry_0_{way}") for way in "pc"], environment, number))
+            elsewhere.clear()
+
+        before = threading.stack_size((1 << 20) + 4096 * 37 * number)
+        thread = threading.Thread(target=both)
+        thread.start()
+        threading.stack_size(before)
+        thread.join()
+        return results
 
     def close(self) -> None:
         for maps in self.maps:
             for map in maps:
                 map.close()
+
+
+def new_environment(time_limit: float) -> Environment:
+    """One in which every run is the same."""
+    environment = Environment(time_limit)
+    environment.env.output = OUTPUT
+    environment.task.pid = environment.task.tgid = environment.task.cpu = 0
+    return environment
 
 
 OUTPUT = ctypes.pointer(layout.Output(fd=os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)))
@@ -385,9 +403,7 @@ def check_chunk(seeds: list[int], known: Known, level: int) -> tuple[collections
     if not taken:
         return counts, wrong
     native = batch.link(imports)
-    environment = Environment(0.005)
-    environment.env.output = OUTPUT
-    environment.task.pid = environment.task.tgid = environment.task.cpu = 0
+    environment = new_environment(0.005)
     for seed, subject in taken:
         came, why = subject.check([native.address(f"entry_{seed}_{way}") for way in "pc"], environment, map)
         for part in came.split(", "):

@@ -134,9 +134,25 @@ CASES: dict[str, tuple[str, str | int]] = {
     "constant-written": ("ldmapvalue %r1, 5\nstdw [%r1+0], 1\nmov %r0, 0\nexit", INVALID),
     "constant-written-through-a-copy": ("ldmapvalue %r1, 5\nmov %r3, %r1\nadd %r3, 8\nmov %r4, 1\nlock add [%r3+0], %r4\nmov %r0, 0\nexit", INVALID),
     "stack-of-a-callee-that-never-ran": (
-        "mov %r3, %r10\nmul %r3, 1\nldxdw %r0, [%r3-700]\njeq %r0, 77, f\nexit\nf: call local g\nexit\ng: stdw [%r10-8], 1\nmov %r0, 0\nexit", 0),
+        "mov %r3, %r10\nmul %r3, 1\nldxdw %r0, [%r3-700]\njeq %r0, 77, f\nexit\nf: call local g\nexit\ng: stdw [%r10-8], 1\nmov %r0, 0\nexit", BAD),
     "stack-of-the-caller-never-written": (
         "mov %r1, %r10\nadd %r1, -64\ncall local f\nexit\nf: ldxdw %r0, [%r1+0]\nldxdw %r2, [%r1+8]\nor %r0, %r2\nexit", 0),
+    "stack-of-the-caller-by-the-own-frame-pointer": (
+        "stdw [%r10-8], 1\ncall local f\nexit\nf: ldxdw %r0, [%r10+504]\nexit", BAD),
+    "stack-of-the-caller-by-a-helper": (
+        "stdw [%r10-512], 1\ncall local f\nexit\nf: mov %r2, %r10\nldmap %r1, 0\ncall 1\njeq %r0, 0, out\nmov %r0, 3\nout: exit", BAD),
+    "stack-of-the-caller-by-a-helper-and-a-number": (
+        "stdw [%r10-512], 9\ncall local f\nexit\nf: mov %r2, %r10\nmul %r2, 1\nldmap %r1, 0\ncall 1\nexit", 0),
+    "stack-of-the-caller-by-a-length": (
+        "ldxb %r1, [%r1+63]\ncall local f\nexit\nf: mov %r2, %r1\nmov %r1, %r10\nadd %r1, -16\ncall 16\nexit", BAD),
+    "stack-of-an-earlier-call": (
+        "mov %r1, 1\ncall local f\nmov %r1, 0\ncall local f\nexit\n"
+        "f: mov %r3, %r10\nmul %r3, 1\nldxdw %r0, [%r3-8]\njeq %r1, 0, out\nstdw [%r10-8], 77\nout: exit", 0),
+    "stack-of-an-earlier-call-seen-by-a-callee": (
+        "call local g\ncall local f\nexit\ng: stdw [%r10-8], 77\nmov %r0, 0\nexit\n"
+        "f: mov %r1, %r10\nadd %r1, -8\ncall local h\nexit\nh: ldxdw %r0, [%r1+0]\nexit", 0),
+    "stack-of-a-function-that-is-gone-below": (
+        "call local f\nldxdw %r0, [%r0-8]\nexit\nf: stdw [%r10-8], 7\nmov %r0, %r10\nexit", BAD),
     "endless-calls": ("again: call local f\nja again\nexit\nf: mov %r0, 0\nexit", TIME),
     "endless-callbacks": (
         "again: mov %r1, 0x700000\nldfunc %r2, f\nmov %r3, 0\nmov %r4, 0\ncall 181\nja again\nexit\nf: mov %r0, 0\nexit", TIME),
@@ -201,6 +217,10 @@ CASES: dict[str, tuple[str, str | int]] = {
         "jne %r7, 0, later\njeq %r0, 0, out\nlater: ldxdw %r8, [%r0+0]\nadd %r7, 1\njne %r7, 6, again\nout: mov %r0, 7\nexit", BAD),
     "map-values-of-a-hash": ("ldmapvalue %r1, 1\nldxdw %r0, [%r1+0]\nexit", INVALID),
     "map-values-of-a-ring": ("ldmapvalue %r1, 2\nldxdw %r0, [%r1+0]\nexit", INVALID),
+    "map-value-moved-to-a-spilled-pointer-by-a-helper": (
+        ARRAY + "jeq %r0, 0, out\nstxdw [%r10-16], %r0\nlddw %r3, 0x4141414141414140\nstxdw [%r10-24], %r3\nmov %r3, %r10\nadd %r3, -16\n"
+        "sub %r3, %r0\nmov %r1, %r0\nadd %r1, %r3\nmov %r2, 8\nmov %r3, %r10\nadd %r3, -24\ncall 113\nldxdw %r3, [%r10-16]\n"
+        "ldxdw %r0, [%r3+0]\nexit\nout: mov %r0, 7\nexit", BAD),
     "map-value-offset-too-large": ("ldmapvalue %r1, 0x1000000000\nldxdw %r0, [%r1+0]\nexit", BAD),
     "map-of-the-wrong-kind": ("stw [%r10-4], 0\nmov %r2, %r10\nadd %r2, -4\nldmap %r1, 2\ncall 1\nexit", INVALID),
     "map-programs-read": ("stw [%r10-4], 0\nmov %r2, %r10\nadd %r2, -4\nldmap %r1, 3\ncall 1\nexit", INVALID),

@@ -103,15 +103,16 @@ class Machine:
         self.insns = code.insns
         self.context, self.top = bases[0], bases[1] + 512 * code.depth
         self.base = bases[1]
-        self.size = 512 * code.depth
-        self.stack = bytearray(self.size)
+        self.low = self.top - 512  # of the frame of the function that runs
+        self.stack = bytearray(512 * code.depth)
         self.memory = bytearray(memory)
         self.steps = steps
 
     def place(self, at: int, address: int, size: int) -> tuple[bytearray, int]:
-        for base, data in ((self.context, self.memory), (self.base, self.stack)):
-            if base <= address and address + size <= base + len(data):
-                return data, address - base
+        if self.context <= address and address + size <= self.context + len(self.memory):
+            return self.memory, address - self.context
+        if self.low <= address and address + size <= self.top:
+            return self.stack, address - self.base
         distance = address - self.map - 64
         if distance >= 0 and distance + size <= len(self.values) and distance % VALUE_SIZE + size <= VALUE_SIZE:
             return self.values, distance
@@ -158,13 +159,15 @@ class Machine:
                 at, kept = frames.pop()
                 rounds.pop()
                 r[6:11] = kept
+                self.low = r[10] - 512
                 r[1:6] = [0] * 5
                 continue
             elif insn.code == CALL and insn.src == 1:
                 frames.append((at + 1, r[6:11]))
                 rounds.append(8 << 20)
                 r = [0, *r[1:6], 0, 0, 0, 0, r[10] - 512]
-                base = r[10] - 512 - self.base
+                self.low = r[10] - 512
+                base = self.low - self.base
                 self.stack[base : base + 512] = bytes(512)
                 following = at + 1 + insn.imm
             elif insn.code == CALL and insn.imm == 1 and r[1] == self.map:

@@ -82,7 +82,9 @@ class Generator:
 
     def access(self) -> list[Instruction]:
         r, size, base = self.r, self.r.choice(SIZES), self.r.choice((1, 2, 3, 4, 5, 6, 6, 10, 10, 10))
-        offset = -8 * r.randint(1, 6) if base == 10 and r.random() < 0.8 else r.choice((0, 0, 1, 4, 8, 16, -8, 56, 60, 63, -1))
+        offset = r.choice((0, 0, 1, 4, 8, 16, -8, 56, 60, 63, -1))
+        if base == 10 and r.random() < 0.98:  # what misses the frame is refused at once
+            offset = r.choice((-8 * r.randint(1, 6), -8 * r.randint(1, 6), -8 * r.randint(1, 6), -r.randint(8, 512)))
         kind = r.random()
         if kind < 0.5:
             mode = isa.MEMSX if size != isa.DW and r.random() < 0.2 else isa.MEM
@@ -150,15 +152,9 @@ class Generator:
         operation = r.choice(
             (isa.ADD, isa.OR | isa.FETCH, isa.XCHG, isa.CMPXCHG, isa.AND, isa.XOR | isa.FETCH, isa.ADD | isa.FETCH)
         )
-        return [
-            Instruction(
-                isa.STX | isa.ATOMIC | r.choice((isa.W, isa.DW)),
-                r.choice((10, 10, 6, 3)),
-                self.register(),
-                r.choice((-8, -16, -4, 0, 8)),
-                operation,
-            )
-        ]
+        size, base = r.choice((isa.W, isa.DW)), r.choice((10, 10, 6, 3))
+        offset = r.choice((-8, -16, -8, -24) if base == 10 and r.random() < 0.95 else (-8, -16, -4, 0, 8))
+        return [Instruction(isa.STX | isa.ATOMIC | size, base, self.register(), offset, operation)]
 
     def body(self, depth: int) -> list[Instruction]:
         code = []

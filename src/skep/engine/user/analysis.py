@@ -54,8 +54,7 @@ class Analysis(Steps):
     """One function: `states` at the begin of each block that is reached, `trips` in its loops, `arguments` that callees get."""
 
     __slots__ = (
-        "arguments", "bytes", "edges", "flow", "foreign", "inductions", "marks", "states", "unwritten", "visits",
-        "writes_context",
+        "arguments", "bytes", "edges", "flow", "frames", "inductions", "marks", "states", "visits", "writes_context",
     )  # fmt: skip
 
     def __init__(self, unit: Unit, function: Function, given: list[Value] | None) -> None:
@@ -67,8 +66,7 @@ class Analysis(Steps):
         self.arguments: dict[int, list[Value]] = {}
         self.bytes: dict[int, int] = {}  # that helpers go through, by instruction
         self.writes_context = False
-        self.foreign = False  # the same of other functions' frames
-        self.unwritten = False  # stack bytes may be read that were never written
+        self.frames: set[int] = set()  # functions of whose frames bytes may be read that were never written
         self.inductions = {
             head: Induction(unit.code, self.flow, loop, self.lowest)
             for head, loop in self.flow.loops.items()
@@ -171,7 +169,7 @@ class Analysis(Steps):
         return self.branch(last, insn, state, target)
 
     def _collect(self) -> None:
-        """A last walk: what callees are given, and whether unwritten stack is read."""
+        """A last walk: what callees are given, and where unwritten stack is read."""
         self.arguments = {}
         for at, state in self.states.items():
             state = state.copy()
@@ -215,16 +213,23 @@ class Analysis(Steps):
     def reads_stack(self, base: Value, offset: int, size: int, state: State) -> None:
         """Note a read that may see stack bytes that nobody has written."""
         if base.kind == STACK and base.ref == self.function.start:
-            self.unwritten |= not state.is_written(base.lo + offset, base.hi + offset, size)
+            if not state.is_written(base.lo + offset, base.hi + offset, size):
+                self.frames.add(base.ref)
+        elif base.kind == STACK and self.inside(base, offset, size, state):
+            self.frames.add(base.ref)
         elif base.kind in (STACK, SCALAR):
-            self.foreign = True
+            self.reads_any_frame()
+
+    def reads_any_frame(self) -> None:
+        """Note a read that may see anything in the frames of this function and its callers."""
+        self.frames |= self.unit.callers(self.function.start)
 
     def _reads_of_helper(self, insn: Instruction, state: State) -> None:
         helper = self.helper(insn.imm)
         if helper is None:
             return
         if helper.looks:
-            self.unwritten = self.foreign = True
+            self.reads_any_frame()
         of = state.registers[1]
         for number, kind in enumerate(helper.arguments, 1):
             value = state.registers[number]
@@ -234,15 +239,15 @@ class Analysis(Steps):
                 size = self.argument_size(helper, number, state)
                 if kind in (tables.KEY, tables.MAP_VALUE, tables.READ) or (isinstance(kind, tuple) and kind[0] == tables.READ):
                     if size is None:
-                        self.unwritten = self.foreign = True
+                        self.reads_any_frame()
                     elif size:
                         self.reads_stack(value, 0, size, state)
                 elif kind == tables.SOURCE or (kind == tables.ANY and value.kind == STACK and insn.imm not in CALLBACKS):
-                    self.unwritten = self.foreign = True
+                    self.reads_any_frame()
                 elif kind == tables.MAP_VALUE_OUT and of.kind == MAP and self.facts(of).type == _BLOOM:
                     self.reads_stack(value, 0, self.facts(of).value_size, state)
                 elif kind == tables.WRITE and (size is None or value.lo != value.hi or insn.imm in tables.LEAVING):
-                    self.unwritten = True  # a part of it may stay as it is
+                    self.frames.add(self.function.start)  # a part of it may stay as it is
 
     def _bytes_of_helper(self, insn: Instruction, state: State) -> int:
         """How many bytes the memory that a helper is given has together, at most."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import namedtuple
 
 from skep.bytecode import instruction as isa
+from skep.engine.user import checks
 from skep.engine.user import helpers as tables
 from skep.engine.user.layout import BAD_CALL, TIME_OVER
 from skep.engine.user.mapkinds import KINDS
@@ -156,8 +157,9 @@ class Calls(Writer):
     def allowed(self, number: str, size: str) -> str:
         """Whether memory lies in anything that the program may touch (an i1)."""
         begin, end = self.packet_bounds()
+        _, room = checks.stack_bounds(self)
         answer = self.value(
-            f"call i64 @skep_allowed(ptr %env, ptr %ctx, ptr %stack, i64 {FRAME * self.module.depth}, ptr @regions, "
+            f"call i64 @skep_allowed(ptr %env, ptr %ctx, ptr %frame.begin, i64 {room}, ptr @regions, "
             f"i64 {begin}, i64 {end}, i64 {number}, i64 {size}) cold"
         )
         return self.value(f"icmp ne i64 {answer}, 0")
@@ -345,8 +347,9 @@ class Calls(Writer):
 
     def _show_memory(self) -> None:
         """Tell the environment what the program may touch."""
-        size = f"i64 {FRAME * self.module.depth}"
-        for name, value in (("ctx", "ptr %ctx"), ("stack", "ptr %stack"), ("stack_size", size), ("regions", "ptr @regions")):
+        _, room = checks.stack_bounds(self)
+        shown = {"ctx": "ptr %ctx", "stack": "ptr %frame.begin", "stack_size": f"i64 {room}", "regions": "ptr @regions"}
+        for name, value in shown.items():
             self.emit(f"store {value}, ptr {self.value(f'getelementptr i8, ptr %env, i64 {field(name)}')}")
 
     def _is_known(self, number: int) -> str:
@@ -371,9 +374,13 @@ class Calls(Writer):
             return
         if most is None and size is None:
             raise self._refused(position, f"r1 must be a map, for bpf_{helper.name}()")
+        asked = most if exact and most is not None else self.number(number + 1)
+        if known.kind in checks.CHECKED:
+            least = asked if isinstance(asked, int) else size.lo if size is not None and size.kind == SCALAR else 0
+            checks.check_access(self, position, number, 0, asked, least=least)
+            return
         address = self.number(number)
-        room = self.allowed(address, str(most) if exact and most is not None else self.number(number + 1))
-        self.check(room, position, address, most if exact and most is not None else 0)
+        self.check(self.allowed(address, str(asked)), position, address, asked if isinstance(asked, int) else 0)
 
     def _tail_call(self, position: int) -> str:
         """Go on in another program, if there is one at that index; the frame is reused where this is the first function."""

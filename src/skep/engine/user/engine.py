@@ -18,7 +18,7 @@ from skep.engine.user.maps import ArrayMap, QueueMap, TableMap, UserMap, drop_nu
 from skep.engine.user.nested import MapOfMaps, ProgramArray
 from skep.engine.user.program import Environment, Program, fault_error
 from skep.engine.user.rings import PerfMap, ProducerRing, RingMap, UserPerfRing, UserRing
-from skep.errors import AttachError, InvalidInstruction, MapError, ObjectError, SkepError, UnsupportedError
+from skep.errors import AttachError, InvalidInstruction, MapError, MemoryFault, ObjectError, SkepError, UnsupportedError
 from skep.interrupts import Uninterrupted
 from skep.object.kinds import MAP_TYPES, map_type_name
 from skep.object.lines import source_line
@@ -223,7 +223,7 @@ class UserEngine:
     # programs
 
     def load_program(self, spec: ProgramSpec, kind: ProgramKind, maps: Mapping[str, MapHandle], owner: Object) -> UserProgram:
-        """A program as machine code; InvalidInstruction and UnsupportedError say which C line cannot run here."""
+        """A program as machine code; UnsupportedError says which C line cannot run here, MemoryFault which one nowhere."""
         code, used, references = _link(spec, maps)
         context = _CONTEXTS.get(kind.context)
         if context is None:
@@ -242,6 +242,10 @@ class UserEngine:
         environment.env.output = pointer(self.session.output)
         try:
             machine = Program(code, context=context, maps=used, references=references, environment=environment, source=source)
+        except MemoryFault as error:
+            line = source(error.insn or 0)
+            text = f"program {spec.name!r}: {error}" + (f" ({line})" if line else "")
+            raise MemoryFault(text, insn=error.insn, source_line=line) from error
         except InvalidInstruction as error:
             line = source(error.insn or 0)
             raise UnsupportedError(

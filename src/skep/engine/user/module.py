@@ -43,7 +43,7 @@ class Module:
         "_given",
         "_maps",
         "_shapes",
-        "clears",
+        "cleared",
         "depth",
         "files",
         "holds",
@@ -56,7 +56,7 @@ class Module:
     def __init__(self, unit: Unit) -> None:
         self.unit = unit
         self.writes_context = False
-        self.clears = False  # the whole stack, before the first function runs
+        self.cleared: set[int] = set()  # functions whose frame is cleared when they begin
         self.depth = unit.code.depth
         self.files = {"core.c"}
         self.holds = any(
@@ -83,7 +83,7 @@ class Module:
                 if known is not None:
                     values = [join(a, b) for a, b in zip(known, values, strict=True)]
                 self._given[target] = values
-        self.clears = any(analysis.foreign for analysis in analyses.values())
+        self.cleared.update(*[analysis.frames for analysis in analyses.values()])
         self.writes_context = any(analysis.writes_context for analysis in analyses.values())
         for start in reversed(analyses):
             self.meters[start] = Meter(analyses[start], self.meters)

@@ -78,8 +78,12 @@ class Steps:
         return inner
 
     def proved(self, base: Value, offset: int, size: int, state: State) -> bool:
+        """Whether an access of `size` bytes needs no check."""
+        return (self.unit.ranges or base.lo == base.hi) and self.inside(base, offset, size, state)
+
+    def inside(self, base: Value, offset: int, size: int, state: State) -> bool:
         """Whether an access of `size` bytes is within what the pointer points to."""
-        if base.null or (not self.unit.ranges and base.lo != base.hi):
+        if base.null:
             return False
         lo, end = base.lo + offset, base.hi + offset + size
         if base.kind == CTX:
@@ -194,7 +198,7 @@ class Steps:
                 return UNKNOWN if kind == SCALAR else pointer(kind)
             if base.kind == CTX and size == 8 and self.unit.context.structs:
                 return UNKNOWN._replace(ref=OF_KERNEL)
-            if base.kind == VALUE and self.proved(base, insn.off, size, state):
+            if base.kind == VALUE and self.inside(base, insn.off, size, state):
                 content = self.facts(base).content
                 if content is not None:
                     return constant(int.from_bytes(content[at : at + size], "little"))
@@ -205,7 +209,7 @@ class Steps:
             state.slots.clear()  # it may be the stack's address all the same
         elif base.kind == STACK and base.ref == self.function.start:
             state.write(base.lo + offset, base.hi + offset, size, value)
-        elif base.kind == STACK and not self.proved(base, offset, size, state):
+        elif base.kind == STACK and not self.inside(base, offset, size, state):
             state.slots.clear()  # from another function's frame into this one
 
     def _store(self, position: int, insn: Instruction, state: State) -> None:

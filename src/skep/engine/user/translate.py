@@ -7,19 +7,18 @@ shifts are cut to their width, division is guarded, nothing is `inbounds`, loads
 from __future__ import annotations
 
 from skep.bytecode import instruction as isa
+from skep.engine.user import checks
 from skep.engine.user.calls import Calls
 from skep.engine.user.layout import MISALIGNED
 from skep.engine.user.metering import FIRST_ALLOWANCE, Meter
 from skep.engine.user.state import FRAME
 from skep.engine.user.steps import SIZES
 from skep.engine.user.validate import CALL, CALLX, EXIT, GOTO, GOTOL, MAP_VALUES, MAY_GOTO, jump_target
-from skep.engine.user.values import CTX, KEY, MAP, OF_KERNEL, PACKET, RECORD, SCALAR, STACK, VALUE, Value
+from skep.engine.user.values import CTX, MAP, OF_KERNEL, SCALAR, VALUE, Value
 from skep.engine.user.writer import BASED, POINTERS, field
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from skep.bytecode.instruction import Instruction
     from skep.engine.user.analysis import Analysis
     from skep.engine.user.module import Module
@@ -65,6 +64,9 @@ class FunctionWriter(Calls):
 
     def _opening(self) -> list[str]:
         depth = self.module.depth
+        is_cleared = self.analysis.function.start in self.module.cleared
+        if is_cleared:
+            checks.stack_bounds(self)
         lines = [self.signature(), "entry:"]
         if self.is_main:
             lines += [
@@ -87,13 +89,8 @@ class FunctionWriter(Calls):
                     "  %left = load i64, ptr %left.at",
                     "  store i64 %left, ptr %fuel",
                 ]
-        if self.module.clears and self.is_main:
-            lines.append(f"  call void @llvm.memset.p0.i64(ptr align 16 %stack, i8 0, i64 {FRAME * depth}, i1 false)")
-        elif self.analysis.unwritten:
-            lines += [
-                f"  %frame = getelementptr i8, ptr %fp, i64 {-FRAME}",
-                f"  call void @llvm.memset.p0.i64(ptr align 16 %frame, i8 0, i64 {FRAME}, i1 false)",
-            ]
+        if is_cleared:
+            lines.append(f"  call void @llvm.memset.p0.i64(ptr align 16 %frame.begin, i8 0, i64 {FRAME}, i1 false)")
         lines.append(f"  br label %b{self.analysis.flow.start}")
         return lines
 
@@ -316,73 +313,19 @@ class FunctionWriter(Calls):
         known = self.known(register)
         if known.kind == SCALAR and known.ref == OF_KERNEL:
             raise self._refused(position, "it looks into a struct of the kernel's, and there is none in user space")
-        if known.kind not in _CHECKS:
+        if known.kind not in checks.CHECKED:
             return self._anywhere(position, register, offset, size)
-        pointer = self.pointer(register)
-        address = self.offset(pointer, offset)
         if self.analysis.proved(known, offset, size, self.state):
-            return address
-        number = self.value(f"ptrtoint ptr {address} to i64")
-        if known.null:
-            self.check(self.value(f"icmp ne ptr {pointer}, null"), position, number, size)
-        _CHECKS[known.kind](self, known, position, register, number, size)
-        return address
-
-    def within(self, position: int, number: str, begin: str, room: int, size: int) -> None:
-        """Check that an access lies in `room` bytes from `begin` (an i64) on."""
-        distance = self.value(f"sub i64 {number}, {begin}")
-        fits = self.value(f"icmp ule i64 {distance}, {room - size}") if room >= size else "false"
-        self.check(fits, position, number, size)
-
-    def _check_context(self, known: Value, position: int, register: int, number: str, size: int) -> None:
-        distance = self.value(f"sub i64 {number}, {self.context_number()}")
-        self.check(self.value(f"icmp ult i64 {distance}, {self.context_room(size)}"), position, number, size)
-
-    def _check_stack(self, known: Value, position: int, register: int, number: str, size: int) -> None:
-        if known.ref == self.analysis.function.start:
-            frame = self.once("frame.begin", f"getelementptr i8, ptr %fp, i64 {-FRAME}")
-            begin = self.once("frame.number", f"ptrtoint ptr {frame} to i64")
-            self.within(position, number, begin, FRAME, size)
-        else:
-            self.within(position, number, self.stack_number(), FRAME * self.module.depth, size)
-
-    def _check_value(self, known: Value, position: int, register: int, number: str, size: int) -> None:
-        begin = self.value(f"ptrtoint ptr {self.base(register)} to i64")
-        room = self.analysis.facts(known).value_size if known.kind == VALUE else known.ref
-        self.within(position, number, begin, room, size)
-
-    def _check_packet(self, known: Value, position: int, register: int, number: str, size: int) -> None:
-        begin, end = self.packet_bounds()
-        length = self.value(f"sub i64 {end}, {begin}")
-        distance = self.value(f"sub i64 {number}, {begin}")
-        last = self.value(f"add i64 {distance}, {size}")
-        inside = self.value(f"icmp ule i64 {last}, {length}")
-        starts = self.value(f"icmp ult i64 {distance}, {length}")
-        self.check(self.value(f"and i1 {inside}, {starts}"), position, number, size)
-
-    def context_number(self) -> str:
-        return self.once("ctx.number", "ptrtoint ptr %ctx to i64")
-
-    def context_room(self, size: int) -> str:
-        """How many places there are in the context for an access of this size."""
-        length = self.context_length()
-        self.once(f"holds{size}", f"icmp uge i64 {length}, {size}")
-        self.once(f"places{size}", f"sub i64 {length}, {size - 1}")
-        return self.once(f"room{size}", f"select i1 %holds{size}, i64 %places{size}, i64 0")
-
-    def stack_number(self) -> str:
-        return self.once("stack.number", "ptrtoint ptr %stack to i64")
+            return self.offset(self.pointer(register), offset)
+        return checks.check_access(self, position, register, offset, size, least=size)
 
     def _anywhere(self, position: int, register: int, offset: int, size: int) -> str:
         """A number used as an address: it may lie in the context, the stack, or what the program's maps hold."""
         number = self.number(register)
         if offset:
             number = self.value(f"add i64 {number}, {offset}")
-        distance = self.value(f"sub i64 {number}, {self.context_number()}")
-        in_context = self.value(f"icmp ult i64 {distance}, {self.context_room(size)}")
-        depth = self.value(f"sub i64 {number}, {self.stack_number()}")
-        in_stack = self.value(f"icmp ule i64 {depth}, {FRAME * self.module.depth - size}")
-        near = self.value(f"or i1 {in_context}, {in_stack}")
+        found = checks.in_context(self, number, size), checks.in_stack(self, number, size)
+        near = self.value(f"or i1 {found[0]}, {found[1]}")
         far, fine = self.name("far"), self.name("near")
         self.emit(f"br i1 {near}, label %{fine}, label %{far}")
         self.label(far)
@@ -473,16 +416,6 @@ class FunctionWriter(Calls):
 
     def _set_wide(self, register: int, value: str, size: int) -> None:
         self.set_int(register, value if size == 8 else self.value(f"zext i{size * 8} {value} to i64"))
-
-
-_CHECKS: dict[str, Callable[[FunctionWriter, Value, int, int, str, int], None]] = {
-    CTX: FunctionWriter._check_context,
-    STACK: FunctionWriter._check_stack,
-    VALUE: FunctionWriter._check_value,
-    RECORD: FunctionWriter._check_value,
-    KEY: FunctionWriter._check_value,
-    PACKET: FunctionWriter._check_packet,
-}
 
 
 def write_function(module: Module, analysis: Analysis, meter: Meter, given: list[Value] | None) -> str:

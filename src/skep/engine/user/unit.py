@@ -34,6 +34,14 @@ class Unit:
         self.releasing = _functions_that_call(code, tables.RELEASING)
         self.ending = _functions_that_call(code, tables.ENDING)
 
+    def callers(self, start: int) -> set[int]:
+        """A function, and all that may be running below it: those that call it, and those that call them."""
+        found = {start}
+        for caller in reversed(self.code.order):  # callees first
+            if self.code.functions[caller].calls & found:
+                found.add(caller)
+        return found
+
 
 def _functions_that_call(code: Code, helpers: Collection[int]) -> frozenset[int]:
     """Functions that call one of these helpers, or call one that does."""
