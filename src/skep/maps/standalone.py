@@ -6,6 +6,7 @@ Out: the same views as `b["name"]` gives; each owns its map and closes it.
 from __future__ import annotations
 
 import ctypes
+import sys
 
 from skep.arguments import as_number, as_path, as_text
 from skep.buffers.poller import Poller
@@ -74,7 +75,8 @@ class _Owner:
             self.engine.close()
 
     def __del__(self) -> None:  # when the view goes without having been closed
-        self.close_handle()
+        if not sys.is_finalizing():  # the user engine's threads do not run any more then; all goes with the process
+            self.close_handle()
 
 
 def create(
