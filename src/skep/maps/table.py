@@ -212,11 +212,6 @@ class Table(View, _Mapping):
             keys, values = keys["key"], keys["value"]
         self.items_update_batch(keys, values)
 
-    def _repr_html_(self) -> str:
-        from skep.maps.bulk import html_table
-
-        return html_table(self)
-
     # Text
 
     def key_sprintf(self, key: Any) -> bytes:

@@ -110,6 +110,12 @@ class View:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name!r}: {self.map_type_name} of {self.Leaf.__name__}, {self.max_entries} entries>"
 
+    def _repr_html_(self) -> str:
+        """The first entries as a table, for notebooks; the title alone where a kind shows none."""
+        from skep.maps.html import html_table
+
+        return html_table(self)
+
     # A map is itself, whatever it holds: Mapping would compare all entries, and never find two ctypes objects equal
     __eq__ = object.__eq__
     __hash__ = object.__hash__
