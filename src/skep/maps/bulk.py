@@ -144,34 +144,3 @@ def live_array(table: Table) -> NDArray[Any]:
     stride = (ctypes.sizeof(table.Leaf) + 7) // 8 * 8
     found: NDArray[Any] = numpy.frombuffer(memory, _strided(table._leaves, stride), table.max_entries)["element"]
     return found
-
-
-def html_table(table: Table, shown: int = 20) -> str:
-    """The first entries as an HTML table, for notebooks."""
-    from html import escape
-    from itertools import islice
-
-    rows = [f"<tr><td>{escape(_cell(key))}</td><td>{escape(_cell(leaf))}</td></tr>" for key, leaf in islice(table.items(), shown)]
-    count = len(table)
-    more = f"<tr><td colspan=2>... {count - shown} more</td></tr>" if count > shown else ""
-    title = f"{escape(table.name)}: {escape(table.map_type_name)}, {count} of at most {table.max_entries} entries"
-    return f"<table><caption>{title}</caption><tr><th>key</th><th>value</th></tr>{''.join(rows)}{more}</table>"
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, ctypes._SimpleCData):
-        shown = value.value
-        return shown.decode(errors="replace") if isinstance(shown, bytes) else str(shown)
-    if isinstance(value, ctypes.Array):
-        raw = getattr(value, "value", None)
-        return raw.decode(errors="replace") if isinstance(raw, bytes) else f"[{', '.join(map(_cell_item, value))}]"
-    if not isinstance(value, (ctypes.Structure, ctypes.Union)):
-        return str(value)  # what a reducer gave
-    names = [field[0] for field in value._fields_ if not field[0].startswith("__pad_")]
-    return f"{{{', '.join(f'{name}: {_cell_item(getattr(value, name))}' for name in names)}}}"
-
-
-def _cell_item(value: Any) -> str:
-    if isinstance(value, bytes):
-        return value.decode(errors="replace")
-    return _cell(value) if isinstance(value, (ctypes.Array, ctypes.Structure, ctypes.Union)) else str(value)
