@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import pytest
@@ -15,6 +16,9 @@ from support import ROOT
 
 from skep import maps
 from skep.errors import MapError, MapIndexError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 U32, U64 = ctypes.c_uint32, ctypes.c_uint64
 
@@ -145,6 +149,76 @@ def test_what_no_map_can_be_is_said(engine: str) -> None:
     for options in ({"key": 2, "value": 4, "max_entries": 2}, {"key": 300, "value": 4, "max_entries": 2}):
         with pytest.raises(MapError, match=r"cannot create map 'lpm_trie'.*(5 to 260 bytes|a size or flag does not fit)"):
             maps.create("lpm_trie", engine=engine, **options)
+
+
+def refusals(table: Any, calls: list[Callable[[Any], object]]) -> set[str]:
+    """What the errors of the calls say behind the errno; each must be EPERM."""
+    found = set()
+    for call in calls:
+        with pytest.raises(MapError) as caught:
+            call(table)
+        assert caught.value.errno == errno.EPERM
+        found.add(str(caught.value).partition("EPERM (Operation not permitted); ")[2].partition(":")[0])
+    return found
+
+
+READS: list[Callable[[Any], object]] = [lambda table: table[1], lambda table: table.items(), lambda table: table.to_numpy()]
+WRITES: list[Callable[[Any], object]] = [
+    lambda table: table.update({1: 2}),
+    lambda table: table.clear(),
+    lambda table: table.items_update_batch([1], [2]),
+    lambda table: table.update_from(numpy.array([1], "u4"), numpy.array([1], "u8")),
+    lambda table: table.__setitem__(1, 2),
+    lambda table: table.__delitem__(1),
+]
+TAKES: list[Callable[[Any], object]] = [
+    lambda table: table.pop(1),
+    lambda table: table.popitem(),
+    lambda table: table.items_delete_batch(),
+    lambda table: table.items_lookup_and_delete_batch(),
+]
+
+
+@both_engines
+def test_a_frozen_map_says_that_it_is_and_loses_nothing(engine: str) -> None:
+    with maps.create("hash", key=U32, value=U64, max_entries=4, engine=engine) as table:
+        table[1] = 5
+        table.freeze()
+        said = refusals(table, [*WRITES, *TAKES, lambda table: table.zero(), lambda table: table.items_delete_batch([1])])
+        assert said == {"the map is frozen, so only programs may write it, for as long as it lives"}
+        assert table[1].value == 5
+    with maps.create("array", value=U64, max_entries=4, engine=engine) as table:
+        table[1] = 5
+        table.freeze()
+        said = refusals(table, [*WRITES, lambda table: table.zero()])
+        assert said == {"the map is frozen, so only programs may write it, for as long as it lives"}
+        live = table.live()
+        with pytest.raises(ValueError, match="read-only"):
+            live[1] = 7
+        assert live.tolist() == [0, 5, 0, 0]
+        del live
+    with maps.create("queue", value=U64, max_entries=4, engine=engine) as queue:
+        queue.push(5)
+        queue.freeze()
+        refusals(queue, [lambda queue: queue.push(6), lambda queue: queue.pop()])
+        assert queue.peek().value == 5
+
+
+@both_engines
+@pytest.mark.parametrize("kind", ["hash", "array"])
+def test_a_map_that_may_only_be_read_or_written_says_by_which_flag(engine: str, kind: str) -> None:
+    options: dict[str, Any] = {"value": U64, "max_entries": 4, "engine": engine} | ({"key": U32} if kind == "hash" else {})
+    reader = "the map was opened with BPF_F_RDONLY (8), so it may only be read from here"
+    writer = "the map was opened with BPF_F_WRONLY (16), so it may only be written from here, by keys that are known"
+    with maps.create(kind, flags=8, **options) as table:
+        assert refusals(table, WRITES) == {reader}
+        assert len(table.items()) == len(table)
+    with maps.create(kind, flags=16, **options) as table:
+        table[1] = 5
+        assert refusals(table, READS + TAKES[-1:]) == {writer}
+    if kind == "array":
+        with maps.create(kind, flags=16 | 1024, **options) as table, pytest.raises(MapError, match="BPF_F_WRONLY"):
+            table.live()
 
 
 def test_nobody_has_maps_too(as_nobody: tuple[str, ...]) -> None:

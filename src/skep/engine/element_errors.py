@@ -11,10 +11,20 @@ from skep.object.kinds import MAP_TYPES, map_type_name, map_types
 INDEXED = map_types(
     "array prog_array perf_event_array percpu_array cgroup_array array_of_maps devmap cpumap xskmap sockmap reuseport_sockarray"
 )
+F_RDONLY, F_WRONLY = 1 << 3, 1 << 4  # of a map's fd (4.15); programs are not concerned
+
+# Why an operation is not permitted, and what to do
+DENIED = {
+    "frozen": "the map is frozen, so only programs may write it, for as long as it lives: write before, or into a new map",
+    "read-only": "the map was opened with BPF_F_RDONLY (8), so it may only be read from here: make it without this flag, or, if "
+    "only programs shall not write it, with BPF_F_RDONLY_PROG (128)",
+    "write-only": "the map was opened with BPF_F_WRONLY (16), so it may only be written from here, by keys that are known: make "
+    "it without this flag, or, if only programs shall not read it, with BPF_F_WRONLY_PROG (256)",
+}
 
 
-def element_error(name: str, type: int, max_entries: int, operation: str, number: int, key: bytes) -> MapError:
-    """The error of an operation on an element ("update", ...) that was answered with the errno `number`."""
+def element_error(name: str, type: int, max_entries: int, operation: str, number: int, key: bytes, denied: str = "") -> MapError:
+    """The error of an operation on an element ("update", ...) that was answered with the errno `number`; `denied`: of DENIED."""
     what = f"{operation} in map {name!r} ({map_type_name(type)})"
     index = int.from_bytes(key, "little") if type in INDEXED and len(key) == 4 else None
     if number == errno.E2BIG and operation == "update":
@@ -42,7 +52,6 @@ def element_error(name: str, type: int, max_entries: int, operation: str, number
         ("delete", errno.EINVAL): "there is nothing in this slot"
         if type == MAP_TYPES["sockmap"]
         else "elements of an array cannot be deleted, only overwritten",
-        ("update", errno.EPERM): "the map is frozen or read-only",
         ("update", errno.EBADF): "the value is not an fd of the object that this map holds",
         ("update", errno.EINVAL): "the value or the flags do not fit this kind of map"
         + (
@@ -53,6 +62,8 @@ def element_error(name: str, type: int, max_entries: int, operation: str, number
         ("update", errno.ENOMEM): "the kernel has no memory for it now",
         ("update", errno.EBUSY): "the map is in use by another CPU; try again",
     }
+    if denied:
+        return MapError(f"{what}: {errno_text(number)}; {DENIED[denied]}", errno=number, map_name=name)
     reason = reasons.get((operation, number), "")
     text = f"{what}: {reason + ': ' if reason else ''}{errno_text(number)}"
     return MapError(text, errno=number, map_name=name)

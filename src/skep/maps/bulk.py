@@ -131,10 +131,11 @@ def live_array(table: Table) -> NDArray[Any]:
     """The values of an array map in memory shared with its programs, one for each index; no system call reads or writes them."""
     import numpy
 
+    writable = True
     try:
         memory = table.handle.memory(writable=True)
     except PermissionError:
-        memory = table.handle.memory()
+        memory, writable = table.handle.memory(), False
     if memory is None:
         raise MapError(
             f"map {table.name!r} has no memory to share: it takes an array (not per-CPU, without locks or timers in its values) "
@@ -143,4 +144,6 @@ def live_array(table: Table) -> NDArray[Any]:
         )
     stride = (ctypes.sizeof(table.Leaf) + 7) // 8 * 8
     found: NDArray[Any] = numpy.frombuffer(memory, _strided(table._leaves, stride), table.max_entries)["element"]
+    if not writable:  # the user engine's memory is that of its programs, who may write
+        found.flags.writeable = False
     return found

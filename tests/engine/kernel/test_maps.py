@@ -184,7 +184,7 @@ def test_data_section_is_filled_and_can_be_frozen(engine: KernelEngine) -> None:
     with engine.create_map(spec) as map:
         assert map.lookup(u32(0)) == b"hello" + bytes(7)
         map.freeze()
-        with pytest.raises(MapError, match="frozen or read-only"):
+        with pytest.raises(MapError, match="the map is frozen, so only programs may write it"):
             map.update(u32(0), bytes(12))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 
 from skep.engine import element_errors
@@ -14,6 +15,7 @@ from skep.object.kinds import MAP_TYPES, map_type_name, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from skep.engine.kernel.maps import KernelMap
     from skep.object.model import MapSpec
 
 _KEYLESS = map_types("queue stack bloom_filter")
@@ -30,9 +32,28 @@ _LPM_KEY = 5, 260  # bytes (kernel/bpf/lpm_trie.c)
 _AT_ONCE = 4 << 20  # KMALLOC_MAX_SIZE (include/linux/slab.h) with pages of 4 KiB
 
 
-def element_error(name: str, type: int, max_entries: int, command: int, number: int, key: bytes) -> MapError:
+def element_error(map: KernelMap, command: int, number: int, key: bytes) -> MapError:
     """The error of an element call that the kernel answered with the errno `number`."""
-    return element_errors.element_error(name, type, max_entries, syscall.COMMAND_NAMES[command], number, key)
+    operation = syscall.COMMAND_NAMES[command]
+    denied = denial(map.fd) if number == errno.EPERM else ""
+    return element_errors.element_error(map.name, map.type, map.max_entries, operation, number, key, denied)
+
+
+def memory_error(map: KernelMap, number: int) -> MapError:
+    """The error of a map whose memory may not be seen, or not be written, through its fd."""
+    return element_errors.element_error(map.name, map.type, map.max_entries, "memory access", number, b"", denial(map.fd))
+
+
+def denial(fd: int) -> str:
+    """Why a map permits something no more: "frozen", or "read-only" or "write-only" through this fd; "" for none of these."""
+    from skep.engine.kernel.map_info import map_info
+
+    try:
+        mode = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE
+        frozen = map_info(fd).get("frozen")
+    except (OSError, MapError):  # closed meanwhile
+        return ""
+    return {os.O_WRONLY: "write-only", os.O_RDONLY: "read-only"}.get(mode) or ("frozen" if frozen else "")
 
 
 def create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | PrivilegeError:

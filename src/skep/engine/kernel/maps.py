@@ -339,8 +339,11 @@ class KernelMap:
         try:
             return mmap(self._open_fd(), (size + _PAGE - 1) // _PAGE * _PAGE, access=ACCESS_WRITE if writable else ACCESS_READ)
         except OSError as error:
-            if error.errno in (errno.EPERM, errno.EACCES) and writable:
-                raise PermissionError(error.errno, f"map {self.name!r} may only be read: it is frozen or read-only") from None
+            if error.errno in (errno.EPERM, errno.EACCES):
+                from skep.engine.kernel.map_errors import memory_error
+
+                refused = memory_error(self, error.errno)
+                raise PermissionError(error.errno, str(refused)) if writable else refused from None
             if error.errno in (syscall.ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL):  # values with a lock, a timer or a kptr
                 return None
             raise MapError(
@@ -399,4 +402,4 @@ class KernelMap:
     def _error(self, command: int, result: int, key: bytes) -> MapError:
         from skep.engine.kernel.map_errors import element_error
 
-        return element_error(self.name, self.type, self.max_entries, command, -result, key)
+        return element_error(self, command, -result, key)

@@ -12,6 +12,7 @@ from _weakref import ref
 from ctypes import c_char_p, c_uint64, c_void_p
 from mmap import PAGESIZE, mmap
 
+from skep.engine.element_errors import F_RDONLY, F_WRONLY
 from skep.engine.errnos import ENOTSUPP
 from skep.engine.user import running
 from skep.engine.user.facts import MapFacts
@@ -37,6 +38,7 @@ _END = (1 << 64) - 1
 _NO_ELEMENTS = {
     MAP_TYPES["queue"]: errno.EINVAL, MAP_TYPES["stack"]: errno.EINVAL, MAP_TYPES["bloom_filter"]: errno.EOPNOTSUPP,
 }  # fmt: skip
+_READS, _WRITES = frozenset(("lookup", "next key", "lookup and delete")), frozenset(("update", "delete", "lookup and delete"))
 _CHUNK = 4096  # elements that are copied while the map's lock is held
 _RUNTIME = os.path.join(os.path.dirname(__file__), "runtime")
 _LOADED: dict[str, NativeCode] = {}
@@ -96,8 +98,8 @@ class UserMap:
     """What all kinds share: the header that programs see, and the memory behind it. `fd` is a number of this process's own."""
 
     __slots__ = (
-        "__weakref__", "_frozen", "_handles", "_memory", "fd", "header", "holders", "key_size", "max_entries", "name", "spec",
-        "type", "value_size",
+        "__weakref__", "_denied", "_frozen", "_handles", "_memory", "fd", "header", "holders", "key_size", "max_entries", "name",
+        "spec", "type", "value_size",
     )  # fmt: skip
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
@@ -108,6 +110,7 @@ class UserMap:
         self.key_size = spec.key_size
         self.max_entries = spec.max_entries
         self._frozen = False
+        self._denied = (_WRITES if spec.flags & F_RDONLY else frozenset()) | (_READS if spec.flags & F_WRONLY else frozenset())
         stride = values_size(spec, cpus)
         self.value_size = stride if spec.type in _PER_CPU else spec.value_size
         self.header = MapHeader(
@@ -184,7 +187,7 @@ class UserMap:
         raise self._cannot("delete")
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
-        self._check(key)
+        self._check(key, operation="lookup and delete")
         raise self._error("lookup and delete", ENOTSUPP, key)
 
     def contains(self, value: bytes) -> bool:
@@ -215,6 +218,7 @@ class UserMap:
     def freeze(self) -> None:
         """No more writes from Python."""
         self._frozen = True
+        self._denied |= _WRITES
 
     def pin(self, path: str) -> None:
         raise UnsupportedError(
@@ -264,14 +268,14 @@ class UserMap:
 
     # helpers of the kinds
 
-    def _check(self, key: bytes, value: bytes | None = None) -> Memory:
+    def _check(self, key: bytes, value: bytes | None = None, operation: str = "lookup") -> Memory:
         """The memory, which another thread may close meanwhile: it is there as long as the caller has it."""
         memory = self.keep()
         self._check_size("key", key, self.key_size)
         if value is not None:
             self._check_size("value", value, self.value_size)
-            if self._frozen:
-                raise self._error("update", errno.EPERM, key)
+        if operation in self._denied:
+            raise self._error(operation, errno.EPERM, key)
         return memory
 
     def _check_size(self, what: str, data: Data, size: int) -> None:
@@ -299,7 +303,11 @@ class UserMap:
     def _error(self, operation: str, number: int, key: bytes) -> MapError:
         from skep.engine.element_errors import element_error
 
-        return element_error(self.name, self.type, self.max_entries, operation, number, key)
+        denied = ""
+        if number == errno.EPERM:
+            frozen = "frozen" if self._frozen and operation in _WRITES else "write-only"
+            denied = "read-only" if self.spec.flags & F_RDONLY else frozen
+        return element_error(self.name, self.type, self.max_entries, operation, number, key, denied)
 
 
 class ArrayMap(UserMap):
@@ -325,7 +333,7 @@ class ArrayMap(UserMap):
         return bytes(memory.parts[0][place : place + self.value_size])
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        memory = self._check(key, value)
+        memory = self._check(key, value, "update")
         if flags & 3 == 3:
             raise self._error("update", errno.EINVAL, key)
         place = self._place(key, "update")
@@ -334,7 +342,7 @@ class ArrayMap(UserMap):
         memory.parts[0][place : place + self.value_size] = value
 
     def delete(self, key: bytes) -> bool:
-        self._check(key)
+        self._check(key, operation="delete")
         raise self._error("delete", errno.EINVAL, key)
 
     def next_key(self, key: bytes | None) -> bytes | None:
@@ -357,8 +365,10 @@ class ArrayMap(UserMap):
         """The array's memory, shared with the programs."""
         if self.spec.type != MAP_TYPES["array"]:
             return None
-        if writable and self._frozen:
-            raise PermissionError(errno.EPERM, f"map {self.name!r} may only be read: it is frozen")
+        for operation in ("lookup", "update") if writable else ("lookup",):
+            if operation in self._denied:
+                refused = self._error(operation, errno.EPERM, b"")
+                raise PermissionError(errno.EPERM, str(refused)) if writable else refused
         found: mmap = self.keep().parts[0]
         return found
 
@@ -390,23 +400,23 @@ class TableMap(UserMap):
         self._dump = table.function("hash_dump", c_uint64, c_void_p, c_void_p, c_void_p, c_void_p, c_uint64, c_uint64)
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
-        return self._value(self._get, key)
+        return self._value(self._get, key, "lookup")
 
-    def _value(self, function: Any, key: bytes) -> bytes | None:
-        memory = self._check(key)
+    def _value(self, function: Any, key: bytes, operation: str) -> bytes | None:
+        memory = self._check(key, operation=operation)
         value = bytearray(int(self.header.shape.stride))
         if function(memory.address, key, ctypes.addressof(ctypes.c_char.from_buffer(value))):
             return None
         return bytes(value[: self.value_size])
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        memory = self._check(key, value)
+        memory = self._check(key, value, "update")
         number = self._set(memory.address, key, value.ljust(int(self.header.shape.stride), b"\0"), flags)
         if number:
             raise self._error("update", number, key)
 
     def delete(self, key: bytes) -> bool:
-        memory = self._check(key)
+        memory = self._check(key, operation="delete")
         number = self._remove(memory.address, key, None)
         if number == errno.EINVAL:
             raise self._error("delete", number, key)
@@ -415,10 +425,10 @@ class TableMap(UserMap):
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
         if self.type == MAP_TYPES["lpm_trie"]:
             return super().lookup_and_delete(key, flags)
-        return self._value(self._remove, key)
+        return self._value(self._remove, key, "lookup and delete")
 
     def next_key(self, key: bytes | None) -> bytes | None:
-        memory = self._check(bytes(self.key_size) if key is None else key)
+        memory = self._check(bytes(self.key_size) if key is None else key, operation="next key")
         following = bytearray(self.key_size)
         address = ctypes.addressof(ctypes.c_char.from_buffer(following))
         return None if self._next(memory.address, key, address) else bytes(following)
@@ -427,7 +437,7 @@ class TableMap(UserMap):
         """All elements; each that stays meanwhile is in it once."""
         if delete and self.type == MAP_TYPES["lpm_trie"]:
             return None
-        return self._dumped(self._check(bytes(self.key_size)), delete)
+        return self._dumped(self._check(bytes(self.key_size), operation="lookup and delete" if delete else "lookup"), delete)
 
     def _dumped(self, memory: Memory, delete: bool) -> Iterator[Part]:
         stride, size = int(self.header.shape.stride), self.value_size
@@ -467,16 +477,16 @@ class QueueMap(UserMap):
 
     def lookup(self, key: bytes, flags: int = 0) -> bytes | None:
         """The value that comes out next."""
-        return self._value(self._get, key)
+        return self._value(self._get, key, "lookup")
 
     def lookup_and_delete(self, key: bytes, flags: int = 0) -> bytes | None:
         """The next value, taken out."""
         if self._remove is None:
             return super().lookup_and_delete(key, flags)
-        return self._value(self._remove, key)
+        return self._value(self._remove, key, "lookup and delete")
 
-    def _value(self, function: Any, key: bytes) -> bytes | None:
-        memory = self._check(key)
+    def _value(self, function: Any, key: bytes, operation: str) -> bytes | None:
+        memory = self._check(key, operation=operation)
         if self._remove is None:
             raise self._cannot("read")
         value = bytearray(self.value_size)
@@ -484,7 +494,7 @@ class QueueMap(UserMap):
         return None if missing else bytes(value)
 
     def update(self, key: bytes, value: bytes, flags: int = 0) -> None:
-        memory = self._check(key, value)
+        memory = self._check(key, value, "update")
         number = self._set(memory.address, None, value, flags)
         if number:
             raise self._error("update", number, key)

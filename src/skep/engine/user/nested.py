@@ -48,7 +48,7 @@ class _Slots(UserMap):
 
     def _given(self, key: bytes, value: bytes, kind: type | None) -> Any:
         """The object that a number stands for."""
-        self._check(key, value)
+        self._check(key, value, "update")
         number = int.from_bytes(value, "little")
         given = handle_of(number)
         if given is None or (kind is None) == isinstance(given, UserMap) or (kind is not None and not isinstance(given, kind)):
@@ -96,7 +96,7 @@ class ProgramArray(_Slots):
             program.arrays.append((self, key))
 
     def delete(self, key: bytes) -> bool:
-        self._slot(self._check(key), key, "delete").value = 0
+        self._slot(self._check(key, operation="delete"), key, "delete").value = 0
         return self._forget(key)
 
     def remove(self, key: bytes, program: Any) -> None:
@@ -162,7 +162,7 @@ class MapOfMaps(_Slots):
             map.holders.append((self, key))
 
     def delete(self, key: bytes) -> bool:
-        self._check(key)
+        self._check(key, operation="delete")
         if key not in self._kept:
             return False
         self._set(key, 0, "delete")
