@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import time
 from typing import Any
 
 import pytest
@@ -342,3 +343,52 @@ def test_a_full_ring_buffer_counts_what_found_no_room(engine: str) -> None:
             MapError, match=r"'helper' is not counted: no program of this object calls helper\.ringbuf_output\(\)"
         ):
             _ = b["helper"].lost
+
+
+STAMPED = r"""
+struct stamped { u64 n; char text[40]; u64 again; };
+BPF_PERF_OUTPUT(events);
+BPF_ARRAY(sent, u64, 1);
+
+int send(struct __sk_buff *skb)
+{
+    u64 *n = sent.lookup(&(int){0});
+    if (!n)
+        return 0;
+    for (int i = 0; i < 20; i++) {
+        struct stamped record = {.n = ++*n, .text = "text", .again = *n};
+        events.perf_submit(skb, &record, sizeof(record));
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("engine", ["kernel", "user"])
+@pytest.mark.usefixtures("one_cpu")
+def test_records_with_their_times_arrive_whole_in_callbacks_loops_and_arrays(engine: str) -> None:
+    with BPF(text=STAMPED, engine=engine) as b:
+        program: Any = b.load_func("send", BPF.SCHED_CLS).handle
+        events, seen = b["events"], []
+
+        def on_event(_cpu: int, data: int, _size: int) -> None:
+            event = events.event(data)
+            seen.append((event.n, event.text, event.again, events.time(data)))
+
+        start = time.monotonic_ns()
+        events.open_perf_buffer(on_event, page_cnt=1, time=True)
+        for _ in range(5):  # 100 records of 80 bytes in rings of 4096: some wrap
+            program.test_run(bytes(64))
+            b.perf_buffer_poll(0)
+        events.close_perf_buffer()
+        events.open_perf_buffer(None, page_cnt=1, time=True)
+        program.test_run(bytes(64))
+        loop = [(event.n, event.text, event.again) for event in events.events(0)]
+        program.test_run(bytes(64))
+        (batch,) = events.batches(timeout=0, time=True)
+        assert [row[:3] for row in seen] + loop == [(n, b"text", n) for n in range(1, 121)]
+        assert batch["event"].tolist() == [(n, b"text", n) for n in range(121, 141)]
+        times = [row[3] for row in seen] + batch["time"].tolist()
+        assert [start, *times] == sorted([*times, start])
+        assert times[-1] <= time.monotonic_ns()
+        assert len(set(batch["cpu"].tolist())) == 1

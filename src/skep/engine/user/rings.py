@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # include/uapi/linux/mman.h, include/uapi/asm-generic/mman-common.h
 _PROT_READ_WRITE, _MAP_SHARED_FIXED = 3, 0x11
 # include/uapi/linux/perf_event.h: enum perf_event_sample_format
-_SAMPLE_TIME, _SAMPLE_CPU, _SAMPLE_RAW = 1 << 2, 1 << 7, 1 << 10
+_SAMPLE_TIME, _SAMPLE_RAW = 1 << 2, 1 << 10
 # where struct perf_event_mmap_page keeps the place and size of the data, and perf.c how many records found no room
 _DATA_OFFSET, _ALL_LOST = 1040, 1016
 _RING_AT = 64
@@ -182,7 +182,7 @@ class UserPerfRing(_Wake):
         self.memory[_DATA_OFFSET : _DATA_OFFSET + 16] = PAGESIZE.to_bytes(8, "little") + size.to_bytes(8, "little")
         self._process = os.getpid()
         self._opened = _PerfState(
-            page=base, data=base + PAGESIZE, size=size, sample_type=_SAMPLE_RAW | (_SAMPLE_TIME | _SAMPLE_CPU if time else 0),
+            page=base, data=base + PAGESIZE, size=size, sample_type=_SAMPLE_RAW | _SAMPLE_TIME * time,
             wakeup_events=wakeup_events, wake=self.fd,
         )  # fmt: skip
         self.install()

@@ -5,7 +5,7 @@
  */
 #include "packet.h"
 
-enum { SAMPLE = 9, LOST = 2, TIME = 1 << 2, CPU = 1 << 7, HEAD = 1024 / 8, TAIL = 1032 / 8 };
+enum { SAMPLE = 9, LOST = 2, TIME = 1 << 2, HEAD = 1024 / 8, TAIL = 1032 / 8 };
 enum { ALL_LOST = HEAD - 1 }; /* a word that the kernel keeps free: records that found no room since the ring was opened */
 #define CURRENT_CPU 0xffffffffull
 #define CONTEXT_SIZE(flags) ((flags) >> 32 & 0xfffff)
@@ -58,7 +58,7 @@ static u64 perf_output(struct skep_env *env, struct skep_map *map, u64 index, co
 	u64 one = 1, words[3], head, room, whole, raw, padding;
 	struct perf_ring *ring;
 	struct perf_header header = { SAMPLE, 2 /* PERF_RECORD_MISC_USER */, 0 };
-	u32 raw_size, cpu[2] = { env->task->cpu, 0 };
+	u32 raw_size;
 	if (index == CURRENT_CPU)
 		index = env->task->cpu;
 	if (index >= map->shape.max_entries)
@@ -69,7 +69,7 @@ static u64 perf_output(struct skep_env *env, struct skep_map *map, u64 index, co
 	raw = (size + more + 4 + 7) & ~7ull; /* with its length; the kernel counts the padding as data */
 	padding = raw - 4 - size - more;
 	raw_size = raw - 4;
-	whole = sizeof(header) + raw + (ring->sample_type & TIME ? 8 : 0) + (ring->sample_type & CPU ? 8 : 0);
+	whole = sizeof(header) + raw + (ring->sample_type & TIME ? 8 : 0);
 	header.size = whole;
 	take_lock(&ring->lock, holder_of(env));
 	if (!ring->page) {
@@ -97,8 +97,6 @@ static u64 perf_output(struct skep_env *env, struct skep_map *map, u64 index, co
 		words[0] = perf_time(env);
 		head = perf_put(ring, head, words, 8);
 	}
-	if (ring->sample_type & CPU)
-		head = perf_put(ring, head, cpu, 8);
 	head = perf_put(ring, head, &raw_size, 4);
 	head = perf_put(ring, head, data, size);
 	head = perf_put(ring, head, packet, more);
