@@ -34,6 +34,16 @@ def as_number(value: Any, what: str, least: int = 0, most: int = 0xFFFFFFFF) -> 
     return number
 
 
+def as_address(value: Any) -> int:
+    """An address: an integer, also of ctypes or numpy; a negative one is that of the same 64 bits, as ctypes takes it."""
+    number = as_number(getattr(value, "value", value), "an address", -(1 << 63), (1 << 64) - 1)
+    return number & (1 << 64) - 1
+
+
+def as_pid(value: Any, least: int = -1) -> int:
+    return as_number(value, "pid", least, (1 << 31) - 1)
+
+
 def as_path(path: Any, what: str) -> str:
     """A path as text; the kernel would end it at a zero byte."""
     if not isinstance(path, (str, bytes, os.PathLike)):

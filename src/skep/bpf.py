@@ -10,12 +10,12 @@ import sys
 from _collections_abc import Mapping
 from _weakref import ref
 
-from skep.arguments import as_text, near, source_of
+from skep.arguments import as_number, as_pid, as_text, near, source_of
 from skep.attaching import Attaching
 from skep.attachments import Attachments, close_all
 from skep.buffers.poller import Poller
 from skep.engine.choose import open_engine
-from skep.errors import MapKeyError, SkepError, UnsupportedError
+from skep.errors import MapError, MapKeyError, SkepError, UnsupportedError
 from skep.hooking import Hooking
 from skep.interrupts import Uninterrupted
 from skep.introspection import Introspection
@@ -199,6 +199,8 @@ class BPF(Attaching, Hooking, Introspection, SymbolNames):
         if handle is None:
             self._require_open()
             raise MapKeyError(f"there is no map {name!r}{near(name, self._maps)}", map_name=name)
+        if reducer is not None and not callable(reducer):
+            raise MapError(f"get_table(reducer={reducer!r}): it is a function of two values that gives one", map_name=name)
         table: Any = open_view(handle, self, key_type=keytype, leaf_type=leaftype)
         if reducer is not None:
             table.reducer = reducer
@@ -266,6 +268,7 @@ class BPF(Attaching, Hooking, Introspection, SymbolNames):
         spec = self._program(name)
         self._require_open()
         kind = spec.kind if spec.kind is not None and spec.kind.type == prog_type else kind_for_type(prog_type)
+        attach_type = as_number(attach_type, "attach_type", -1)
         if attach_type >= 0:
             kind = ProgramKind(
                 kind.name, kind.type, kind.context, expected_attach_type=attach_type, target=kind.target, flags=kind.flags
@@ -377,7 +380,7 @@ class BPF(Attaching, Hooking, Introspection, SymbolNames):
         """Print lines of trace_pipe for ever; `fmt` is filled with the fields of `trace_fields`: "{1} {5}"."""
         from skep.trace_pipe import print_lines
 
-        print_lines(self.trace_readline, fmt)
+        print_lines(self.trace_readline, None if fmt is None else as_text(fmt, "fmt"))
 
     # What is traced
 
@@ -391,6 +394,8 @@ class BPF(Attaching, Hooking, Introspection, SymbolNames):
         """
         from skep.commands import file_numbers, words_of
 
+        if user is not None:
+            user = as_number(user, "user")
         self._require_open()
         with Uninterrupted():
             command = self.engine.trace_command(words_of(argv), file_numbers(stdin, stdout, stderr), user)
@@ -403,7 +408,7 @@ class BPF(Attaching, Hooking, Introspection, SymbolNames):
         The kernel engine sees it in any case, and only looks whether it is there.
         """
         self._require_open()
-        self.engine.trace_pid(pid)
+        self.engine.trace_pid(as_pid(pid))
 
     # The end
 

@@ -78,16 +78,27 @@ def find_command(name: str) -> str:
     raise SkepError(f"there is no command {name!r} (PATH is {os.environ.get('PATH', '')})")
 
 
-def words_of(argv: Sequence[str]) -> list[str]:
+def words_of(argv: Sequence[str], caller: str = "trace_command") -> list[str]:
     """The words of a command; SkepError when they are none."""
-    if isinstance(argv, (str, bytes)) or not argv:
-        raise SkepError(f"trace_command({argv!r}): a command is a list of words, such as ['sh', '-c', 'true']")
-    return [os.fsdecode(word) for word in argv]
+    try:
+        words = [] if isinstance(argv, (str, bytes)) else [os.fsdecode(word) for word in argv]
+    except TypeError:
+        words = []
+    if not words:
+        raise SkepError(f"{caller}({argv!r}): a command is a list of words, such as ['sh', '-c', 'true']")
+    return words
 
 
 def file_numbers(*files: File) -> tuple[int, ...]:
     """fds of open files; -1 for None."""
-    return tuple(-1 if file is None else file if isinstance(file, int) else file.fileno() for file in files)
+    found = []
+    for file in files:
+        if file is not None and not isinstance(file, int) and not hasattr(file, "fileno"):
+            raise SkepError(
+                f"trace_command(): stdin, stdout and stderr are open files or fds, not {type(file).__name__} {file!r}"
+            )
+        found.append(-1 if file is None else file if isinstance(file, int) else file.fileno())
+    return tuple(found)
 
 
 def spawn(argv: Sequence[str], files: Sequence[int], user: int | None) -> Command:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.arguments import as_text
+from skep.arguments import as_pid, as_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ class Introspection:
         """The path of a library by its name without "lib", as a process (0: this one) sees it; a path is itself."""
         from skep.symbols.libraries import find_library
 
-        return _encoded(find_library(as_text(libname), pid))
+        return _encoded(find_library(as_text(libname, "libname"), as_pid(pid)))
 
     @staticmethod
     def find_exe(bin_path: Text) -> bytes | None:

@@ -9,8 +9,10 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import numpy
 import pytest
 
+from skep.arguments import as_address
 from skep.errors import PrivilegeError, SkepError
 from skep.symbols.binary import Binary
 from skep.symbols.kallsyms import KernelSymbols, address_of
@@ -86,6 +88,16 @@ def test_cpp_names_are_shown_as_written() -> None:
     assert demangled("_Znonsense") == "_Znonsense"
 
 
+def test_an_address_may_be_of_ctypes_or_numpy_or_have_a_sign() -> None:
+    address = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p).value
+    assert address
+    name = SymbolNames.sym(address, os.getpid())
+    assert b"getpid" in name
+    for given in (ctypes.c_uint64(address), ctypes.c_void_p(address), numpy.uint64(address)):
+        assert SymbolNames.sym(given, numpy.int32(os.getpid())) == name
+    assert as_address(-(2**62)) == 2**64 - 2**62
+
+
 def test_the_kernels_symbols_or_why_they_are_hidden(tmp_path: Path) -> None:
     hidden = Path("/proc/kallsyms").read_text().startswith("0000000000000000 ")
     if hidden:
@@ -100,6 +112,7 @@ def test_the_kernels_symbols_or_why_they_are_hidden(tmp_path: Path) -> None:
     assert symbols.resolve(0x1801) == ("between", 1, "kernel")
     assert symbols.resolve(0x2010) == ("second", 16, "overlay")
     assert symbols.resolve(0xFFF) is None
+    assert symbols.resolve(2**64 - 14) is None  # -EFAULT
     assert symbols.address("second") == 0x2000
     file.write_text("0000000000000000 T first\n")
     with pytest.raises(PrivilegeError):

@@ -6,6 +6,9 @@ import os
 import sys
 from select import select
 
+from skep.commands import words_of
+from skep.errors import SkepError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,12 +32,14 @@ class _Command:
 
 def run_cmd(args: Sequence[str]) -> int:
     """Fork a child that runs a command once `cmd_ready` is called; its pid."""
-    _running[:] = [_Command(args)]
+    _running[:] = [_Command(words_of(args, "run_cmd"))]
     return _running[0].pid
 
 
 def cmd_ready() -> None:
     """Let the command start."""
+    if not _running:
+        raise SkepError("cmd_ready(): there is no command; run_cmd([...]) comes first")
     os.close(_running[0].gate)
 
 

@@ -13,6 +13,8 @@ class lib:
     @staticmethod
     def bpf_table_fd(module: BPF, name: bytes) -> int:
         """The fd of a map of `bpf.module`."""
+        if not hasattr(module, "get_table"):
+            raise TypeError(f"bpf_table_fd() takes the module of a BPF object, not {module!r}")
         fd: int = module[name].get_fd()
         return fd
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 
+from skep.arguments import as_number, as_pid
 from skep.errors import AttachError
 
 TYPE_CHECKING = False
@@ -71,6 +72,8 @@ class Perf:
     @staticmethod
     def perf_event_open(tpoint_id: int, pid: int = -1, ptype: int = PERF_TYPE_TRACEPOINT, freq: int = 0) -> None:
         """Open the event `tpoint_id` of a type on every CPU, for process `pid` or all."""
+        tpoint_id = as_number(tpoint_id, "tpoint_id", most=(1 << 64) - 1)
+        ptype, freq = as_number(ptype, "ptype"), as_number(freq, "freq", most=(1 << 64) - 1)
         attr = perf_event_attr(type=ptype, config=tpoint_id, sample_type=Perf.PERF_SAMPLE_RAW, freq=freq > 0)
         attr.sample_period = freq or 1
         Perf.perf_custom_event_open(attr, pid)
@@ -82,6 +85,9 @@ class Perf:
         from skep.engine.errnos import errno_text
         from skep.engine.kernel import syscall
 
+        if not isinstance(attr, ctypes.Structure) or not hasattr(attr, "config"):
+            raise TypeError(f"perf_custom_event_open() takes a Perf.perf_event_attr(), not {attr!r}")
+        pid = as_pid(pid)
         for cpu in read_cpus("online"):
             fd = syscall.perf_event_open_attr(bytes(attr), pid=pid, cpu=cpu)
             if fd < 0:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skep.arguments import as_text
+from skep.arguments import as_address, as_text
 from skep.symbols.names import demangled, symbols_of
 
 TYPE_CHECKING = False
@@ -18,7 +18,7 @@ class SymbolCache:
 
     def resolve(self, addr: int, demangle: bool) -> tuple[bytes | None, int, bytes | None]:
         """(function, bytes from its start, file); (None, bytes from the file's start, file), or (None, addr, None)."""
-        found = self._symbols.resolve(addr)
+        found = self._symbols.resolve(as_address(addr))
         if found is None:
             return None, addr, None
         name, offset, module = found
@@ -32,5 +32,5 @@ class SymbolCache:
 
     def resolve_name(self, module: Text, name: Text) -> int:
         """The address of a function of a file that the process has mapped, or -1."""
-        address = self._symbols.address(as_text(name), as_text(module))
+        address = self._symbols.address(as_text(name), as_text(module, "module"))
         return -1 if address is None else address

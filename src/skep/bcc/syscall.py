@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 
+from skep.arguments import as_number
+
 # arch/x86/entry/syscalls/syscall_64.tbl, Linux 6.18: from number 0 without a gap, and from 424 (the numbers that all
 # machines share)
 _X86_64 = """
@@ -52,4 +54,5 @@ if os.uname().machine == "x86_64":
 
 def syscall_name(syscall_num: int) -> bytes:
     """The name of a system call, or b"[unknown: N]"."""
+    syscall_num = as_number(syscall_num, "the number of a system call", -(1 << 63), (1 << 64) - 1)
     return syscalls.get(syscall_num) or b"[unknown: %d]" % syscall_num

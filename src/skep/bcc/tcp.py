@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skep.arguments import as_number
+
 # include/net/tcp_states.h, from 1
 _STATES = (
     "ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT1 FIN_WAIT2 TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN CLOSING NEW_SYN_RECV"
@@ -14,9 +16,10 @@ TCPHDR_FIN, TCPHDR_SYN, TCPHDR_RST, TCPHDR_PSH, TCPHDR_ACK, TCPHDR_URG, TCPHDR_E
 
 def state2str(state: int) -> str:
     """The name of a state, or its number as text."""
-    return tcpstate.get(state) or str(state)
+    return tcpstate.get(as_number(state, "a state of TCP", -(1 << 31))) or str(state)
 
 
 def flags2str(flags: int) -> str:
     """The flags of a TCP header's 13th byte: "SYN|ACK"."""
-    return "|".join(name for bit, name in enumerate(_FLAGS) if flags >> bit & 1)
+    given = as_number(flags, "a TCP header's byte of flags")
+    return "|".join(name for bit, name in enumerate(_FLAGS) if given >> bit & 1)

@@ -35,8 +35,11 @@ def type_of(btf: Btf | None, type_id: int, size: int) -> Any:
 
 
 def is_ctype(given: Any) -> bool:
-    """Whether this is a class of ctypes."""
-    return isinstance(given, type) and issubclass(given, _DATA)
+    """Whether this is a class of ctypes whose instances have a size: not ctypes.Structure itself."""
+    try:
+        return isinstance(given, type) and issubclass(given, _DATA) and ctypes.sizeof(given) >= 0
+    except TypeError:
+        return False
 
 
 class Codec:
@@ -46,7 +49,9 @@ class Codec:
 
     def __init__(self, ctype: Any, size: int, map_name: str, side: str) -> None:
         if not is_ctype(ctype):
-            raise MapError(f"the {side} type of map {map_name!r} must be a class of ctypes, not {ctype!r}", map_name=map_name)
+            raise MapError(
+                f"the {side} type of map {map_name!r} must be a class of ctypes with a size, not {ctype!r}", map_name=map_name
+            )
         if getattr(ctype, "_type_", "") in ADDRESSES:
             raise MapError(
                 f"the {side} type of map {map_name!r} cannot be {ctype.__name__}: ctypes would follow the kernel's numbers as "

@@ -49,7 +49,9 @@ class Table(View, _Mapping):
         super().__init__(handle, bpf, leaf_type=leaf_type)
         spec = handle.spec
         btf = bpf.object.btf
-        self._keys = Codec(key_type or type_of(btf, spec.key_type, spec.key_size), spec.key_size, spec.name, "key")
+        self._keys = Codec(
+            type_of(btf, spec.key_type, spec.key_size) if key_type is None else key_type, spec.key_size, spec.name, "key"
+        )
         self.Key = self._keys.ctype
 
     def __repr__(self) -> str:

@@ -43,7 +43,7 @@ class View:
         btf = bpf.object.btf
         # a value with a bpf_spin_lock is copied under its lock (5.1), so it is never torn
         self.lock = BPF_F_LOCK if btf is not None and spec.value_type and _has_lock(btf, spec.value_type) else 0
-        self._leaves = self._leaf_codec(leaf_type or type_of(btf, spec.value_type, spec.value_size))
+        self._leaves = self._leaf_codec(type_of(btf, spec.value_type, spec.value_size) if leaf_type is None else leaf_type)
         self.Leaf = self._leaves.ctype
 
     def _leaf_codec(self, leaf_type: Any) -> Codec:

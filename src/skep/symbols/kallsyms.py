@@ -7,13 +7,14 @@ from bisect import bisect_right
 from skep.errors import PrivilegeError
 
 PATH = "/proc/kallsyms"
+_ERRORS = (1 << 64) - 4095  # from here on a pointer is an errno (MAX_ERRNO, include/linux/err.h)
 
 
 def address_of(name: str) -> int | None:
     """The address of the first symbol of this name (in the kernel itself, then its modules); None when there is none."""
     with open(PATH, "rb") as file:
         data = file.read()
-    wanted = b" " + name.encode()
+    wanted = b" " + name.encode("utf-8", "surrogatepass")
     found = [at for end in (b"\n", b"\t") if (at := data.find(wanted + end)) >= 0]
     if not found:
         return None
@@ -41,7 +42,7 @@ class KernelSymbols:
 
     def resolve(self, address: int) -> tuple[str, int, str] | None:
         index = bisect_right(self._addresses, address) - 1
-        if index < 0 or not self._addresses[index]:
+        if index < 0 or not self._addresses[index] or address >= _ERRORS:
             return None
         fields = self._lines[index].split()
         module = fields[3][1:-1].decode() if len(fields) > 3 else "kernel"
@@ -49,7 +50,7 @@ class KernelSymbols:
 
     def address(self, name: str, _file: str = "") -> int | None:
         """The address of a symbol, or None."""
-        wanted = name.encode()
+        wanted = name.encode("utf-8", "surrogatepass")
         ending = b" " + wanted
         for address, line in zip(self._addresses, self._lines, strict=True):
             if line.endswith(ending) or (b"\t" in line and line.split()[2] == wanted):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from skep.arguments import as_text
+from skep.arguments import as_address, as_number, as_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,12 +28,12 @@ class SymbolNames:
 
         A frame of a stack with build ids is looked for in the files that `add_module` was given.
         """
-        if isinstance(addr, int):
-            found = symbols_of(pid).resolve(addr)
-        else:
+        if hasattr(addr, "build_id"):
             from skep.symbols.build_ids import resolve
 
-            found = resolve(addr)
+            found = resolve(addr)  # type: ignore[arg-type]
+        else:
+            found = symbols_of(pid).resolve(as_address(addr))
         name, offset, module = found if found is not None else (None, 0, None)
         if name is None:
             text = b"[unknown]"
@@ -55,7 +55,7 @@ class SymbolNames:
         """The address of a symbol of the kernel's, or -1."""
         from skep.symbols.kallsyms import address_of
 
-        address = address_of(as_text(name))
+        address = address_of(as_text(name, "a symbol's name"))
         return -1 if address is None else address
 
 
@@ -64,8 +64,9 @@ _known: dict[int, KernelSymbols | ProcessSymbols] = {}
 
 def symbols_of(pid: int) -> KernelSymbols | ProcessSymbols:
     """The symbols of a process, or of the kernel for a negative pid; read once."""
-    found = _known.get(pid)
+    found = _known.get(pid) if type(pid) is int else None
     if found is None:
+        pid = as_number(pid, "pid", -(1 << 31), (1 << 31) - 1)
         if pid < 0:
             from skep.symbols.kallsyms import KernelSymbols
 
