@@ -106,7 +106,7 @@ WRONG: list[tuple[Callable[[BPF], object], str]] = [
     (lambda b: b["table"].items_delete_batch(2.5), "'table': many keys are a ctypes array, .*, not float 2.5"),
     (lambda b: b["table"][numpy.arange(3)], r"the key of map 'table' is c_uint \(4 bytes\); got ndarray"),
     (lambda b: b["table"].key_scanf(2**40), "the key of map 'table' is read from str or bytes, not from int 1099511627776"),
-    (lambda b: b["table"].key_scanf("\ud800"), "has no a number at byte"),
+    (lambda b: b["table"].key_scanf("\ud800"), "has b'.' at byte 0, where a number: 42, 0x2a or 052 should be"),
     (lambda b: b["table"].pin("\ud800"), "what map 'table' is pinned as is a path"),
     (lambda b: b["pairs"].print_log2_hist(), "the values of map 'pairs' are key: a histogram counts in integers"),
     (lambda b: sections(b, bucket_fn=5), "bucket_fn of a histogram is a function of the bucket, not int 5"),

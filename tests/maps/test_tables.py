@@ -189,9 +189,42 @@ def test_keys_and_values_as_texts_in_bccs_form(bpf: BPF) -> None:
     assert (table.key_scanf(b"010").value, table.key_scanf(" 7 ").value) == (8, 7)
     gaps = bpf["gaps"]
     assert gaps.leaf_sprintf((1, 2, [(b"a", 3), (b"b", 4)])) == b"{ 0x1 0x2 [ { 0x61 0x3 } { 0x62 0x4 } ] }"
-    for text, message in (("zz", "no a number"), ("{ 1 2", "{"), ("0x100000000", "does not fit into 4 bytes")):
-        with pytest.raises(MapError, match=message):
-            table.key_scanf(text) if "2" not in text else table.leaf_scanf(text)
+    assert table.key_scanf(b"\t7 \n").value == 7
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("zz", "b'zz' has b'zz' at byte 0, where a number"),
+        ("", "b'' has the end at byte 0, where a number"),
+        ("1x", "b'1x' has b'1x' at byte 0, where a number"),
+        ("1_0", "b'1_0' has b'1_0' at byte 0, where a number"),
+        ("0b1", "b'0b1' has b'0b1' at byte 0, where a number: 42, 0x2a or 052 should be"),
+        ("1 2", "b'1 2' has b'2' at byte 2, where the end should be"),
+        ("1 }", "b'1 }' has b'}' at byte 2, where the end should be"),
+        ("0x100000000", "4294967296 does not fit into 4 bytes"),
+    ],
+)
+def test_a_text_that_is_no_key_is_told_with_its_place(bpf: BPF, text: str, error: str) -> None:
+    with pytest.raises(MapError) as caught:
+        bpf["lru"].key_scanf(text)
+    assert str(caught.value).startswith(f"the key of map 'lru': {error}")
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("{ 1 2", "has b'1 2' at byte 2, where { should be"),
+        ('{{1 2} "a" [1 2]} x', "has b'x' at byte 18, where the end should be"),
+        ('{{1 2} "a" [1 2 3]}', "has b'3]}' at byte 16, where ] should be"),
+        ('{{1 2} "a [1 2 3]}', 'has the end at byte 18, where a closing " should be'),
+        ('{{1 2} "a" [1, 2]}', "has b'1, 2]}' at byte 12, where a number: 42, 0x2a or 052 should be"),
+    ],
+)
+def test_a_text_that_is_no_value_is_told_with_its_place(bpf: BPF, text: str, error: str) -> None:
+    with pytest.raises(MapError) as caught:
+        bpf["lru"].leaf_scanf(text)
+    assert str(caught.value) == f"the value of map 'lru': {text.encode()!r} {error}"
 
 
 # Histograms: the layout of python3-bpfcc's table.py, byte for byte; the expected texts were printed by it

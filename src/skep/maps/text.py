@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _SPACE = b" \t\n\r\v\f"
+_NOT_CS = (b"b", b"B", b"o", b"O")
 
 
 def print_value(ctype: Any, data: bytes) -> bytes:
@@ -44,7 +45,7 @@ def scan_value(ctype: Any, text: str | bytes, what: str) -> bytes:
         text = text.encode("utf-8", "replace")  # what UTF-8 has no bytes for is no number either
     elif not isinstance(text, (bytes, bytearray, memoryview)):
         raise MapError(f"{what} is read from str or bytes, not from {type(text).__name__} {text!r}")
-    return _Scanner(bytes(text), what).value(ctype)
+    return _Scanner(bytes(text), what).whole(ctype)
 
 
 class _Scanner:
@@ -54,6 +55,14 @@ class _Scanner:
         self._text = text
         self._what = what
         self._at = 0
+
+    def whole(self, ctype: Any) -> bytes:
+        """The value, behind which there is nothing but space."""
+        data = self.value(ctype)
+        self._skip()
+        if self._at < len(self._text):
+            raise self._wrong("the end")
+        return data
 
     def value(self, ctype: Any) -> bytes:
         size = ctypes.sizeof(ctype)
@@ -77,8 +86,15 @@ class _Scanner:
             self._expect(b"]")
             return items
         if ctype._type_ in "fdg":
-            return bytes(ctype(float(self._word())))
+            return self._float(ctype)
         return self._integer(size)
+
+    def _float(self, ctype: Any) -> bytes:
+        word = self._word()
+        try:
+            return bytes(ctype(float(word)))
+        except ValueError:
+            raise self._wrong("a number", word) from None
 
     def _integer(self, size: int) -> bytes:
         word = self._word()
@@ -86,9 +102,11 @@ class _Scanner:
         # as C's %i: a leading 0 means octal, which Python writes 0o
         octal = len(digits) > 1 and digits[:1] == b"0" and digits[1:].isdigit()
         try:
+            if digits[1:2] in _NOT_CS or b"_" in digits:  # 0b1, 0o1 and 1_0 are Python's
+                raise ValueError
             number = int(word, 8 if octal else 0)
         except ValueError:
-            raise self._wrong("a number") from None
+            raise self._wrong("a number: 42, 0x2a or 052", word) from None
         if not -(1 << 8 * size - 1) <= number < 1 << 8 * size:
             raise MapError(f"{self._what}: {number} does not fit into {size} bytes")
         return (number & (1 << 8 * size) - 1).to_bytes(size, sys.byteorder)
@@ -97,6 +115,7 @@ class _Scanner:
         self._expect(b'"')
         end = self._text.find(b'"', self._at)
         if end < 0:
+            self._at = len(self._text)
             raise self._wrong('a closing "')
         content, self._at = self._text[self._at : end], end + 1
         if len(content) > size:
@@ -104,7 +123,7 @@ class _Scanner:
         return content.ljust(size, b"\0")
 
     def _skip(self) -> None:
-        while self._text[self._at : self._at + 1] in (b" ", b"\t", b"\n", b"\r"):
+        while self._at < len(self._text) and self._text[self._at] in _SPACE:
             self._at += 1
 
     def _word(self) -> bytes:
@@ -120,8 +139,11 @@ class _Scanner:
             raise self._wrong(mark.decode())
         self._at += 1
 
-    def _wrong(self, wanted: str) -> MapError:
-        return MapError(f"{self._what}: {self._text!r} has no {wanted} at byte {self._at}")
+    def _wrong(self, wanted: str, word: bytes = b"") -> MapError:
+        """At the place that was reached, or where the word before it begins."""
+        at = self._at - len(word)
+        found = repr(self._text[at:]) if at < len(self._text) else "the end"
+        return MapError(f"{self._what}: {self._text!r} has {found} at byte {at}, where {wanted} should be")
 
 
 def _members(struct: Any) -> Iterator[tuple[int, Any]]:
