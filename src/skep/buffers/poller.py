@@ -54,7 +54,8 @@ class Poller:
     @property
     def fd(self) -> int:
         """The epoll's fd, -1 when nothing is watched."""
-        return -1 if self._epoll is None else self._epoll.fileno()
+        epoll = self._epoll
+        return -1 if epoll is None else epoll.fileno()
 
     def watch(self, fd: int, acknowledge: Callable[[], None] | None = None) -> None:
         """Wait for this ring as well; `acknowledge` is called before each look at it, so that what comes later wakes again."""
@@ -71,16 +72,24 @@ class Poller:
 
     def forget(self, fd: int) -> None:
         """Wait for this ring no more; its fd must still be open."""
-        if self._epoll is not None and fd in self._fds:
+        epoll = self._epoll
+        try:
             self._fds.remove(fd)
-            self._acknowledge.pop(fd, None)
-            if not self.inherited:  # a forked child shares the epoll with its parent
-                self._epoll.unregister(fd)
-            self._close_unused()
+        except ValueError:  # not here, or another thread forgets it just now
+            return
+        self._acknowledge.pop(fd, None)
+        if epoll is not None and not self.inherited:  # a forked child shares the epoll with its parent
+            try:
+                epoll.unregister(fd)
+            except (ValueError, OSError):  # another thread has forgotten the others, and closed it
+                if not epoll.closed:
+                    raise
+        self._close_unused()
 
     def _close_unused(self) -> None:
-        if self._epoll is not None and not self._fds:
-            self._epoll.close()
+        epoll = self._epoll
+        if epoll is not None and not self._fds:
+            epoll.close()
             self._epoll = None
 
     def close(self) -> None:
@@ -161,10 +170,11 @@ class Poller:
 
     def require(self) -> select.epoll:
         """The epoll, if rings are open in this process."""
-        if self._epoll is None:
+        epoll = self._epoll  # once: another thread may close it just now
+        if epoll is None:
             raise MapError(f"no {self.what} is open to poll: call {self._open_call} first")
         if self.inherited:  # the kernel does not copy perf rings into a child (VM_DONTCOPY)
             raise SkepError(
                 f"this {self.what} is the parent process's: after a fork the child must open its own, with its own BPF object"
             )
-        return self._epoll
+        return epoll

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from _collections import deque  # type: ignore[import-not-found]  # `collections` costs 1.8 ms at start-up
+from _thread import allocate_lock
 from ctypes import addressof, create_string_buffer, memmove, string_at
 from time import monotonic
 
@@ -54,6 +55,7 @@ class Reader:
         self.options = options  # what the rings were opened with
         self.cursors: list[AnyCursor] = []
         self.closed = False
+        self._closing = allocate_lock()
         self.waiters: list[Callable[[], object]] = []  # to be told of the end
         self.least = least
         self.taken = Taken(None, 0, 0, 0, ())
@@ -274,7 +276,7 @@ class Reader:
 
     def close(self) -> None:
         """Close all rings; from the callback of one, that one after the callback's return."""
-        if self.closed:
+        if self.closed or not self._closing.acquire(False):  # another thread closes it
             return
         self.closed = True
         unread = 0
@@ -288,7 +290,7 @@ class Reader:
             self._close(cursor)
             unread += cursor.unread
         if self._registry.get(self.name) is self:
-            del self._registry[self.name]
+            self._registry.pop(self.name, None)
         for waiter in tuple(self.waiters):
             waiter()
         if isinstance(self._report, LostReport) and not self.poller.inherited:

@@ -9,10 +9,11 @@ import signal
 import sys
 import threading
 import time
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from waiting import PATIENCE
+from waiting import PATIENCE, eventually
 
 from skep import BPF
 from skep.bytecode.assembler import assemble
@@ -320,6 +321,87 @@ def test_two_threads_close_the_same() -> None:
             lambda b=b: b.ring_buffer_poll(1), lambda b=b: b.perf_buffer_poll(1), lambda b=b: b["counts"].items(),
             closes(b), closes(b), closes(b._opened_engine),
         )  # fmt: skip
+
+
+def meets_at_each_line(
+    functions: str, call: Callable[[BPF], object], other: Callable[[BPF], object], make: Callable[[], BPF] = opened
+) -> int:
+    """Call it again and again, and have another thread do the other at the first line of these functions that it comes to, at the
+    second and so on; how many there are. Only a SkepError may come out of either."""
+    code = set(functions.split())
+    for number in count():
+        b = make()
+        left = number
+        wrong: list[BaseException] = []
+
+        def run(what: Callable[[BPF], object], b: BPF = b, wrong: list[BaseException] = wrong) -> None:
+            try:
+                what(b)
+            except SkepError:
+                pass
+            except BaseException as error:
+                wrong.append(error)
+
+        thread = threading.Thread(target=run, args=(other,))
+
+        def trace(frame: Any, event: str, _: object, thread: threading.Thread = thread) -> Any:
+            nonlocal left
+            if frame.f_code.co_name not in code or "skep" not in frame.f_code.co_filename:
+                return None
+            if event == "line":
+                left -= 1
+                if left < 0 and thread.ident is None:
+                    thread.start()
+                    thread.join(0.02)  # it may wait for a lock that is held here
+            return trace
+
+        sys.settrace(trace)
+        try:
+            run(call)
+        finally:
+            sys.settrace(None)
+        came = thread.ident is not None
+        if came:
+            thread.join()
+        b.cleanup()
+        assert not wrong, (number, wrong)
+        if not came:
+            return number
+    raise AssertionError
+
+
+def end_tracer(b: BPF) -> None:
+    engine = b._opened_engine
+    if engine is not None:
+        engine.close()
+
+
+def detach(b: BPF) -> None:
+    b.detach_raw_tracepoint("sys_enter")
+
+
+def test_a_poll_meets_a_close_at_each_line() -> None:
+    assert meets_at_each_line("until require take", lambda b: b.perf_buffer_poll(1), BPF.cleanup) > 10
+
+
+def test_a_close_meets_a_close_at_each_line() -> None:
+    assert meets_at_each_line("forget _close_unused detach_program", BPF.cleanup, BPF.cleanup) > 15
+
+
+def opened_and_killed() -> BPF:
+    b = opened()
+    tracer = b._opened_engine.session.tracer
+    os.kill(tracer._state.keeper, signal.SIGKILL)
+    eventually(lambda: tracer._ended is not None)
+    return b
+
+
+def test_a_detachment_meets_the_end_of_a_killed_tracer_at_each_line() -> None:
+    assert meets_at_each_line("_request _poll", detach, end_tracer, opened_and_killed) > 10
+
+
+def test_a_start_meets_the_end_of_the_tracer_at_each_line() -> None:
+    assert meets_at_each_line("_poll", lambda b: b.trace_command(["true"]), end_tracer) > 8
 
 
 def test_a_tracer_that_was_killed_is_told_and_all_goes_on(capfd: pytest.CaptureFixture[str]) -> None:

@@ -256,7 +256,11 @@ class Tracer:
         with self._closing:
             if self._closed:
                 return
-            if os.getpid() == self._process and self._ended is None:
+            if os.getpid() != self._process:  # a fork: a lock may be held for ever here, and no other thread runs
+                self._closed = True
+                self._close_fds()
+                return
+            if self._ended is None:
                 try:
                     self._end_owned()
                 except SkepError:
@@ -265,8 +269,9 @@ class Tracer:
                 self._request(layout.CLOSE)
                 with self._joined:
                     pass
-            self._closed = True
-            self._close_fds()
+            with self._news, self._lock:  # no other thread is using an fd
+                self._closed = True
+                self._close_fds()
 
     def abandoned(self) -> list[int]:
         """Commands that had not ended when the keeper ended by itself: they were killed with it."""
@@ -310,8 +315,7 @@ class Tracer:
         """Have the keeper do something: its result."""
         state = self._state
         with self._lock:
-            if self._closed or os.getpid() != self._process:
-                raise SkepError("this tracer is closed, or belongs to the process that this one was forked from")
+            self._require_open()
             state.arguments[:] = (*arguments, 0, 0)[:2]
             state.request = kind
             os.eventfd_write(self._idle, 1)
@@ -329,13 +333,20 @@ class Tracer:
                     os.eventfd_read(self._answer)
                     return int(state.result)
 
+    def _require_open(self) -> None:
+        if self._closed or os.getpid() != self._process:
+            raise SkepError("this tracer is closed, or belongs to the process that this one was forked from")
+
     def _poll(self, fd: int, timeout: float | None) -> bool:
         """Whether an eventfd became readable in time; SkepError when the keeper has ended."""
+        keeper = self._keeper
+        if fd < 0 or keeper < 0:  # another thread closed it just now
+            self._require_open()
         poll = select.poll()
         poll.register(fd, select.POLLIN)
-        poll.register(self._keeper, select.POLLIN)
+        poll.register(keeper, select.POLLIN)
         ready = {number for number, _ in poll.poll(None if timeout is None else timeout * 1000)}
-        if ready == {self._keeper}:
+        if ready == {keeper}:
             with self._joined:
                 pass
             raise SkepError(f"the tracer's process ended: {_ending(self._ended or 0)}; what it traced goes on or ended with it")
@@ -345,6 +356,7 @@ class Tracer:
         """Take over what the keeper has written down."""
         state = self._state
         with self._news:
+            self._require_open()
             try:
                 os.eventfd_read(self.fd)
             except BlockingIOError:
@@ -397,7 +409,7 @@ class Tracer:
             except ProcessLookupError:
                 pass
         while self._owned and time.monotonic() < deadline:
-            self._poll(self.fd, deadline - time.monotonic())
+            self._poll(self.fd, _LOOK)  # another thread's wait() may take the news
             self._collect()
         self._request(layout.SIGNAL, SIGKILL)
         while self._owned:
