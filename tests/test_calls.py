@@ -62,6 +62,11 @@ static __attribute__((noinline)) int jump(struct __sk_buff *skb, u32 index) { st
 
 int from_program(struct __sk_buff *skb) { steps.call(skb, 1); return 11; }
 int from_subprogram(struct __sk_buff *skb) { int r = jump(skb, 1); return r + 1; }
+static __attribute__((noinline)) int jump_or_7(struct __sk_buff *skb) { steps.call(skb, 1); return 7; }
+int from_constant(struct __sk_buff *skb) { return jump_or_7(skb) + 1; }
+static void inlined(struct __sk_buff *skb) { steps.call(skb, 1); }
+static __attribute__((noinline)) u64 jump_or_8(struct __sk_buff *skb) { inlined(skb); return 8; }
+int from_inlined(struct __sk_buff *skb) { return jump_or_8(skb) + 1; }
 static __attribute__((noinline)) int helper(u32 x) { return x * 2; }
 int target(struct __sk_buff *skb) { return helper(21); }
 int other(struct __sk_buff *skb) { return 5; }
@@ -107,15 +112,15 @@ def test_a_callback_sees_every_entry_of_a_map(calls: BPF) -> None:
     assert run(calls, "each") == 7 * 1000 + 16
 
 
-@pytest.mark.parametrize("start", ["from_program", "from_subprogram"])
+@pytest.mark.parametrize("start", ["from_program", "from_subprogram", "from_constant", "from_inlined"])
 def test_a_tail_call_ends_the_program_that_makes_it(tails: BPF, start: str) -> None:
-    missed = {"from_program": 11, "from_subprogram": len(PACKET) + 1}[start]
+    missed = {"from_program": 11, "from_subprogram": len(PACKET) + 1, "from_constant": 8, "from_inlined": 9}[start]
     assert run(tails, start) == missed
     tails["steps"][1] = tails.load_func("target", BPF.SCHED_CLS)
     # from a subprogram the target's result is the subprogram's: its caller goes on
-    assert run(tails, start) == {"from_program": 42, "from_subprogram": 43}[start]
+    assert run(tails, start) == (42 if start == "from_program" else 43)
     tails["steps"][1] = tails.load_func("other", BPF.SCHED_CLS).fd
-    assert run(tails, start) == {"from_program": 5, "from_subprogram": 6}[start]
+    assert run(tails, start) == (5 if start == "from_program" else 6)
     del tails["steps"][1]
     assert run(tails, start) == missed
 
