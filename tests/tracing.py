@@ -1,10 +1,13 @@
-"""What tests of the tracer are made of: a program that logs the events it gets, and a tracer that runs it."""
+"""What tests of the tracer are made of: a program that logs its events, a tracer that runs it, processes to trace."""
 
 from __future__ import annotations
 
 import ctypes
 import functools
+import mmap
 import os
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,6 +21,21 @@ from skep.engine.user.syscalls_x86_64 import system_calls
 from skep.engine.user.tracer import Tracer
 from skep.native import NativeCode, compile_file
 
+PYTHON = (sys.executable, "-S", "-c")
+GETPPID = "tracepoint/syscalls:sys_enter_getppid"
+# a process that makes a system call all the time, in two threads, and counts its rounds and signals in a file
+BUSY = """
+import mmap, os, signal, sys, threading, time
+memory = memoryview(mmap.mmap(int(sys.argv[1]), 16)).cast("Q")
+def count(*_): memory[1] += 1
+signal.signal(signal.SIGUSR1, count)
+def work():
+    while True: os.getppid(); time.sleep(0.0005)
+threading.Thread(target=work, daemon=True).start()
+parent = os.getppid()
+while os.getppid() == parent:
+    memory[0] += 1
+"""
 RUNTIME = Path(__file__).resolve().parents[1] / "src/skep/engine/user/runtime"
 ENTRIES = 8
 ROWS = 1 << 16
@@ -178,3 +196,48 @@ def tracer_of(pid):
 
 def exit_status(status):
     return os.waitstatus_to_exitcode(status)
+
+
+def children_of(pid):
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+class Busy:
+    """A process that is not the tracer's own."""
+
+    def __init__(self):
+        with tempfile.TemporaryFile() as file:
+            file.truncate(16)
+            self.memory = memoryview(mmap.mmap(file.fileno(), 16)).cast("Q")
+            self.process = subprocess.Popen([*PYTHON, BUSY, str(file.fileno())], pass_fds=[file.fileno()])
+        self.pid = self.process.pid
+        self.assert_running()
+
+    @property
+    def signals(self):
+        return self.memory[1]
+
+    def assert_running(self):
+        before = self.memory[0]
+        eventually(lambda: self.memory[0] > before + 20)
+
+    def assert_untouched(self):
+        self.assert_running()
+        assert tracer_of(self.pid) == 0
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+
+class open_pipe:
+    def __enter__(self):
+        self.ends = os.pipe()
+        return self.ends
+
+    def __exit__(self, *_):
+        for fd in self.ends:
+            os.close(fd)
