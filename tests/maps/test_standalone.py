@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from support import ROOT
 
 from skep import maps
+from skep.errors import MapError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 KINDS = ["'hash', key=4, value=8, max_entries=4", "'ringbuf', max_entries=4096", "'perf_event_array'"]
 
@@ -49,3 +55,38 @@ def test_every_view_has_html(engine: str, kind: str, options: dict[str, object],
         assert f"<caption>{title}" in html
         assert "more" not in html
         assert kind != "queue" or view.pop().value == 5
+
+
+U64 = {"value": ctypes.c_uint64}
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("kind", "options", "call", "said"),
+    [
+        ("xskmap", {"max_entries": 2}, lambda table: table[0], r"slots can be set and deleted, not read: ENOTSUP"),
+        ("cgroup_array", {"max_entries": 2}, lambda table: table[0], r"slots can be set and deleted, not read: ENOTSUPP"),
+        ("cgroup_array", {"max_entries": 2}, lambda table: table.update({0: "/"}), r"no directory of a cgroup2 hierarchy: EBADF"),
+        ("cgrp_storage", U64, lambda table: table["/"], r"no directory of a cgroup2 hierarchy: EBADF"),
+        ("sk_storage", U64, lambda table: table[1 << 20], r"the key is no fd of what has values here: EBADF"),
+        ("task_storage", U64, lambda table: table.popitem(), r"cannot be listed: ask for the value of one object"),
+        ("queue", U64 | {"max_entries": 1}, lambda table: [table.push(n) for n in range(2)], r"larger or push with BPF_EXIST"),
+    ],
+)
+def test_what_a_kind_cannot_do_is_said(kind: str, options: dict[str, Any], call: Callable[[Any], object], said: str) -> None:
+    with maps.create(kind, **options) as view, pytest.raises(MapError, match=said):
+        call(view)
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("kind", ["sockmap", "sockhash"])
+def test_a_map_of_sockets_without_room_for_cookies_says_so(kind: str) -> None:
+    key = {"key": ctypes.c_uint32} if kind == "sockhash" else {}
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as connected:
+        with maps.create(kind, max_entries=2, **key) as table:
+            table[1] = connected
+            with pytest.raises(MapError, match=r"no room for a socket's cookie: make the map with 8: ENOSPC"):
+                table[1]
+        with maps.create(kind, max_entries=2, **key, **U64) as table:
+            table[1] = connected
+            assert table[1].value > 0

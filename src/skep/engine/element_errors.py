@@ -21,6 +21,15 @@ DENIED = {
     "write-only": "the map was opened with BPF_F_WRONLY (16), so it may only be written from here, by keys that are known: make "
     "it without this flag, or, if only programs shall not read it, with BPF_F_WRONLY_PROG (256)",
 }
+# Reasons that only some kinds have: (kinds, operations, errnos, reason); 524 is the kernel's ENOTSUPP
+_SOCKETS, _QUEUES = map_types("sockmap sockhash reuseport_sockarray"), map_types("queue stack")
+_OBJECTS = map_types("sk_storage inode_storage task_storage")
+_OF_KINDS = (
+    (_SOCKETS, "lookup", (errno.ENOSPC,), "values of 4 bytes have no room for a socket's cookie: make the map with 8"),
+    (map_types("xskmap cgroup_array"), "lookup", (errno.ENOTSUP, 524), "slots can be set and deleted, not read"),
+    (map_types("cgroup_array cgrp_storage"), "lookup update delete", (errno.EBADF,), "it is no directory of a cgroup2 hierarchy"),
+    (_OBJECTS, "lookup update delete", (errno.EBADF,), "the key is no fd of what has values here"),
+)  # fmt: skip
 
 
 def element_error(name: str, type: int, max_entries: int, operation: str, number: int, key: bytes, denied: str = "") -> MapError:
@@ -32,8 +41,9 @@ def element_error(name: str, type: int, max_entries: int, operation: str, number
             return MapIndexError(
                 f"{what}: index {index} is out of range, max_entries is {max_entries}", errno=number, map_name=name
             )
+        instead = "push with BPF_EXIST (2), which drops the oldest" if type in _QUEUES else "use an LRU hash"
         return MapError(
-            f"{what}: the map is full, max_entries is {max_entries} (E2BIG); make it larger or use an LRU hash",
+            f"{what}: the map is full, max_entries is {max_entries} (E2BIG); make it larger or {instead}",
             errno=number,
             map_name=name,
         )
@@ -64,6 +74,13 @@ def element_error(name: str, type: int, max_entries: int, operation: str, number
     }
     if denied:
         return MapError(f"{what}: {errno_text(number)}; {DENIED[denied]}", errno=number, map_name=name)
-    reason = reasons.get((operation, number), "")
+    reason = next(
+        (
+            text
+            for kinds, operations, numbers, text in _OF_KINDS
+            if type in kinds and operation in operations and number in numbers
+        ),
+        reasons.get((operation, number), ""),
+    )
     text = f"{what}: {reason + ': ' if reason else ''}{errno_text(number)}"
     return MapError(text, errno=number, map_name=name)

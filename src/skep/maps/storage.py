@@ -51,7 +51,7 @@ class Storage(Table):
             map_name=self.name,
         )
 
-    _read = _walk = next = _refuse
+    _read = _walk = next = popitem = _refuse
     clear = items_delete_batch = items_lookup_and_delete_batch = _refuse
 
     def _open(self, key: Any) -> tuple[int, bool]:
