@@ -141,7 +141,7 @@ def test_an_extern_table_is_known_by_name_only() -> None:
     assert skep.compile(OWNER).maps["shared"].sharing == "public"
     with pytest.raises(CompileError, match="a table of another BPF object cannot be made public here"):
         skep.compile('BPF_TABLE_PUBLIC("extern", int, int, shared, 10);')
-    with pytest.raises(CompileError, match="map m: the definition says no type"):
+    with pytest.raises(CompileError, match="map 'm': the definition says no type"):
         skep.compile('struct { __uint(max_entries, 1); } m SEC(".maps"); int f(void *c) { return bpf_map_delete_elem(&m, c); }')
 
 

@@ -367,6 +367,10 @@ class Checker:
             var.tentative = True
         elif self.bpf and var.section == ".kconfig":
             self._kernel_setting(var, token)
+        if self.bpf and var.section == ".maps" and specifiers.storage != "extern":
+            from skep.compiler.map_definitions import check_map
+
+            check_map(self, var)
 
     @staticmethod
     def _helper_number(var: tree.Variable) -> int:

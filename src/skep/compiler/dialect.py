@@ -336,6 +336,7 @@ MACROS: dict[str, str] = {
     "__maybe_unused": " __attribute__((unused))", "__packed": " __attribute__((packed))", "__weak": " __attribute__((weak))",
     "__aligned": "(n) __attribute__((aligned(n)))", "SEC": "(n) __attribute__((section(n), used))",
     "__uint": "(name, val) int (*name)[val]", "__type": "(name, val) typeof(val) *name",
+    "__ulong": "(name, val) enum { ___cat2(__unique_value_, __COUNTER__) = (val) } name",
     "__array": "(name, val) typeof(val) *name[]",
     "barrier": '() asm volatile("" ::: "memory")', "READ_ONCE": "(x) (*(const volatile typeof(x) *)&(x))",
     "WRITE_ONCE": "(x, v) (*(volatile typeof(x) *)&(x) = (v))",

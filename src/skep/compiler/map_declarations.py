@@ -44,8 +44,8 @@ class MapDeclarations:
             size = 0  # one slot per possible CPU, known when the map is made
         elif kind in dialect.STORAGES:
             size = 0
-        elif kind == "stack_trace":
-            size = 1 << max(size - 1, 0).bit_length()
+        elif kind == "stack_trace" and size > 0:
+            size = 1 << (size - 1).bit_length()
         if kind in dialect.KEYLESS:
             key = None
         if kind in dialect.VALUELESS:
