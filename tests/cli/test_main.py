@@ -93,3 +93,14 @@ def test_folder_that_is_gone_is_no_fault(skep: Skep, tmp_path: Path) -> None:
         check=False,
     )
     assert (done.stdout, done.stderr, done.returncode) == ("ran\n", "", 0)
+
+
+@pytest.mark.parametrize("words", [("--help",), ("--version",), ("rnu",), (), ("disasm",)])
+def test_the_package_run_as_a_module_is_the_command(skep: Skep, words: tuple[str, ...]) -> None:
+    expected = skep(*words)
+    done = subprocess.run(
+        [sys.executable, "-m", "skep", *words], env=skep.environment, capture_output=True, text=True, check=False
+    )
+    assert (done.stdout, done.stderr, done.returncode) == (expected.stdout, expected.stderr, expected.returncode)
+    if words == ("--help",):
+        assert (done.stdout[:22], done.returncode) == ("usage: skep COMMAND ..", 0)
