@@ -43,3 +43,13 @@ def test_an_engine_knows_no_compiler_on_a_warm_start() -> None:
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("skep.compiler")
     ]
     assert not found
+
+
+def test_the_errno_that_libc_has_no_name_for_is_named_once() -> None:
+    found = [
+        path.relative_to(ROOT / "src" / "skep").as_posix()
+        for path in sorted((ROOT / "src" / "skep").rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant) and node.value == 524
+    ]
+    assert found == ["engine/errnos.py"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 
-from skep.engine.errnos import errno_text
+from skep.engine.errnos import ENOTSUPP, errno_text
 from skep.errors import MapError, MapIndexError, MapKeyError
 from skep.object.kinds import MAP_TYPES, map_type_name, map_types
 
@@ -21,12 +21,12 @@ DENIED = {
     "write-only": "the map was opened with BPF_F_WRONLY (16), so it may only be written from here, by keys that are known: make "
     "it without this flag, or, if only programs shall not read it, with BPF_F_WRONLY_PROG (256)",
 }
-# Reasons that only some kinds have: (kinds, operations, errnos, reason); 524 is the kernel's ENOTSUPP
+# Reasons that only some kinds have: (kinds, operations, errnos, reason)
 _SOCKETS, _QUEUES = map_types("sockmap sockhash reuseport_sockarray"), map_types("queue stack")
 _OBJECTS = map_types("sk_storage inode_storage task_storage")
 _OF_KINDS = (
     (_SOCKETS, "lookup", (errno.ENOSPC,), "values of 4 bytes have no room for a socket's cookie: make the map with 8"),
-    (map_types("xskmap cgroup_array"), "lookup", (errno.ENOTSUP, 524), "slots can be set and deleted, not read"),
+    (map_types("xskmap cgroup_array"), "lookup", (errno.ENOTSUP, ENOTSUPP), "slots can be set and deleted, not read"),
     (map_types("cgroup_array cgrp_storage"), "lookup update delete", (errno.EBADF,), "it is no directory of a cgroup2 hierarchy"),
     (_OBJECTS, "lookup update delete", (errno.EBADF,), "the key is no fd of what has values here"),
 )  # fmt: skip

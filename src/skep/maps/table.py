@@ -12,6 +12,7 @@ import gc
 # `collections.abc` pulls in `collections` (1.8 ms); the same class is already loaded from here by `os`
 from _collections_abc import MutableMapping
 
+from skep.engine.errnos import ENOTSUPP
 from skep.errors import MapError, MapKeyError
 from skep.maps.codec import Codec, type_of
 from skep.maps.view import View
@@ -33,8 +34,8 @@ else:
     _Mapping = MutableMapping
 
 _MISSING = object()
-# hash kinds have the call since 5.14; before that, and for other kinds, the kernel says one of these (524: its ENOTSUPP)
-_NO_LOOKUP_AND_DELETE = (errno.EINVAL, errno.EOPNOTSUPP, 524)
+# hash kinds have the call since 5.14; before that, and for other kinds, the kernel says one of these
+_NO_LOOKUP_AND_DELETE = (errno.EINVAL, errno.EOPNOTSUPP, ENOTSUPP)
 
 
 class Table(View, _Mapping):

@@ -9,13 +9,14 @@ import errno
 import struct
 from ctypes import addressof, c_char, create_string_buffer
 
+from skep.engine.errnos import ENOTSUPP
 from skep.engine.kernel import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.engine import Data, Part
 
-NO_BATCH = (-syscall.ENOTSUPP, -errno.EOPNOTSUPP, -errno.EINVAL)
+NO_BATCH = (-ENOTSUPP, -errno.EOPNOTSUPP, -errno.EINVAL)
 _ELEMENTS = 1 << 17  # of one call at most: a signal's handler runs between two
 _ROOM = 1 << 21  # bytes of one call, unless a hash's bucket has more: as much as the processor's caches hold
 _ATTR = struct.Struct("=QQQQIIQQ")

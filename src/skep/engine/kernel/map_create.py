@@ -10,7 +10,7 @@ import os
 import struct
 from ctypes import create_string_buffer
 
-from skep.engine.errnos import errno_text
+from skep.engine.errnos import ENOTSUPP, errno_text
 from skep.engine.kernel import map_info, syscall
 from skep.engine.kernel.maps import F_MMAPABLE, KernelMap, kernel_name, ring_size
 from skep.errors import MapError
@@ -105,7 +105,7 @@ def _create_fd(spec: MapSpec, max_entries: int, btf_fd: int, possible_cpus: int)
             fd = syscall.bpf(syscall.MAP_CREATE, attr)
             if fd >= 0:
                 return fd, bool(flags & F_MMAPABLE)
-            if fd not in (-errno.EINVAL, -syscall.ENOTSUPP):
+            if fd not in (-errno.EINVAL, -ENOTSUPP):
                 break
         from skep.engine.kernel.map_errors import create_error
 

@@ -10,7 +10,7 @@ import os
 import struct
 from ctypes import addressof, c_char, c_void_p, create_string_buffer, memmove
 
-from skep.engine.errnos import errno_text
+from skep.engine.errnos import ENOTSUPP, errno_text
 from skep.engine.kernel import batch, syscall
 from skep.engine.kernel.syscall import last_errno
 from skep.errors import MapError, SkepError
@@ -344,7 +344,7 @@ class KernelMap:
 
                 refused = memory_error(self, error.errno)
                 raise PermissionError(error.errno, str(refused)) if writable else refused from None
-            if error.errno in (syscall.ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL):  # values with a lock, a timer or a kptr
+            if error.errno in (ENOTSUPP, errno.EOPNOTSUPP, errno.EINVAL):  # values with a lock, a timer or a kptr
                 return None
             raise MapError(
                 f"cannot map the memory of {self.name!r}: {errno_text(error.errno or 0)}",

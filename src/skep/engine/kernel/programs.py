@@ -10,7 +10,7 @@ import os
 import struct
 from ctypes import addressof, c_char, create_string_buffer
 
-from skep.engine.errnos import errno_text
+from skep.engine.errnos import ENOTSUPP, errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.maps import kernel_name
 from skep.engine.kernel.relocations import Relocated, Target
@@ -92,7 +92,7 @@ class KernelProgram:
         result = syscall.bpf(syscall.PROG_TEST_RUN, attr)
         if result < 0:
             hint = {
-                -syscall.ENOTSUPP: "; this program type cannot be run by hand",
+                -ENOTSUPP: "; this program type cannot be run by hand",
                 -errno.EINVAL: "; packet programs want 14 bytes of data or more, raw tracepoint programs a context and no repeat",
             }.get(result, "")
             raise SkepError(f"test run of program {self.name!r} ({self.kind.name}): {errno_text(result)}{hint}")
@@ -244,7 +244,7 @@ def _refusal(spec: ProgramSpec, kind: ProgramKind, owner: Object, number: int, l
             "capability is missing: it was built or is run without what this type needs",
             needs="a kernel that allows this program type; another hook for the same purpose may work",
         )
-    if not log.strip() and number in (errno.EINVAL, syscall.ENOTSUPP, errno.E2BIG):
+    if not log.strip() and number in (errno.EINVAL, ENOTSUPP, errno.E2BIG):
         text = f"the kernel does not take program {spec.name!r} as {type_name} ({kind.name}): {errno_text(number)}"
         if number != errno.E2BIG:
             text += "; it does not know this program type, or the type does not fit its attach type"

@@ -11,7 +11,7 @@ import struct
 from ctypes import addressof, create_string_buffer
 
 from skep.btf.types import Pointer, Struct
-from skep.engine.errnos import errno_text
+from skep.engine.errnos import ENOTSUPP, errno_text
 from skep.engine.kernel import syscall
 from skep.engine.kernel.ladder import KernelLink
 from skep.engine.kernel.maps import KernelMap, kernel_name
@@ -32,7 +32,7 @@ _INIT = 0  # enum bpf_struct_ops_state; the values begin with a reference count 
 _REASONS = {
     errno.EEXIST: "the kernel has one of this name already: ",
     errno.EINVAL: "the kernel does not take these functions and values (is one missing, or not to be set by programs?): ",
-    syscall.ENOTSUPP: "this kernel does not let programs register it: ",
+    ENOTSUPP: "this kernel does not let programs register it: ",
     errno.EOPNOTSUPP: "this kernel does not let programs register it: ",
 }
 
@@ -156,7 +156,7 @@ def create(spec: MapSpec, possible_cpus: int, btf_fd: int) -> StructOpsMap:
         if fd >= 0:
             layout.linked = bool(flags)
             return StructOpsMap(spec, fd, possible_cpus, layout)
-        if fd not in (-errno.EINVAL, -syscall.ENOTSUPP, -errno.EOPNOTSUPP):
+        if fd not in (-errno.EINVAL, -ENOTSUPP, -errno.EOPNOTSUPP):
             break
     from skep.engine.kernel.map_errors import create_error
 

@@ -38,8 +38,6 @@ COMMAND_NAMES = {
     MAP_LOOKUP_AND_DELETE_BATCH: "batch lookup and delete", MAP_DELETE_BATCH: "batch delete",
 }  # fmt: skip
 
-ENOTSUPP = 524  # kernel-internal, escapes through bpf(2); libc has no name for it
-
 # commands whose result is a new fd
 _MAKES_FD = frozenset(
     (
