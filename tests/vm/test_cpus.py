@@ -5,6 +5,7 @@ VM_ENV=SKEP_MAY_STOP_CPUS SKEP_MAY_STOP_CPUS=1 run-vm.sh 6.12 'PYTHONPATH=src:te
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from pathlib import Path
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from sample import attach, open_sample
+
+from skep import BPF
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,3 +67,27 @@ def test_a_cpu_that_comes_after_the_buffer_was_opened_is_read() -> None:
         call(3)
         bpf.perf_buffer_poll(0)
         assert seen == [1, 1, 1]
+
+
+@pytest.mark.parametrize(("opened_while", "result"), [("0", -errno.ENOENT), ("1", -errno.EOPNOTSUPP)])
+def test_the_program_is_told_that_nobody_reads_a_cpu_yet(opened_while: str, result: int) -> None:
+    text = f"""
+BPF_PERF_OUTPUT(events);
+BPF_HASH(results, int, u64);
+RAW_TRACEPOINT_PROBE(sys_enter) {{
+    if (bpf_get_current_pid_tgid() >> 32 == {os.getpid()} && ctx->args[1] == 110) {{
+        u32 number = 1;
+        results.increment(events.perf_submit(ctx, &number, sizeof(number)));
+    }}
+    return 0;
+}}"""
+    with BPF(text=text) as bpf:
+        SWITCH.write_text(opened_while)
+        bpf["events"].open_perf_buffer(lambda *_: None)
+        if opened_while == "1":
+            SWITCH.write_text("0")
+        SWITCH.write_text("1")
+        os.sched_setaffinity(0, {1})
+        os.getppid()
+        found = {key.value: value.value for key, value in bpf["results"].items()}
+        assert found == {result: 1}
