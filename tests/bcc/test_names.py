@@ -50,6 +50,25 @@ def test_printb_keeps_bytes_and_order() -> None:
     assert run(script).stdout == b"a \xffb\nc\n"
 
 
+def test_names_of_kinds_and_a_histograms_dictionary() -> None:
+    import skep.bcc.table as table
+
+    assert (table.get_table_type_name(5), table.get_table_type_name(999)) == ("PERCPU_HASH", "<unknown>")
+    assert table.map_type_name[vars(table)["BPF_MAP_TYPE_RINGBUF"]] == "RINGBUF"
+    assert (table.stars_max, table.log2_index_max, table.linear_index_max) == (40, 65, 1025)
+    histogram = table.get_json_hist([0, 2, 0, 5, 0], "usecs", ("disk", "sda"))
+    del histogram["ts"]
+    assert histogram == {
+        "val_type": "usecs",
+        "data": [
+            {"interval-start": 0, "interval-end": 1, "count": 2},
+            {"interval-start": 2, "interval-end": 3, "count": 0},
+            {"interval-start": 4, "interval-end": 7, "count": 5},
+        ],
+        "disk": "sda",
+    }
+
+
 def test_syscall_names() -> None:
     assert (syscall_name(-1), syscall_name(9999)) == (b"[unknown: -1]", b"[unknown: 9999]")
     if os.uname().machine == "x86_64":

@@ -107,7 +107,7 @@ _LATER = {
     "USDT": "skep.usdt", "USDTException": "skep.usdt", "ArgString": "skep.bcc.utils", "StrcmpRewrite": "skep.bcc.utils",
     "Perf": "skep.bcc.perf", "SymbolCache": "skep.bcc.symbols", "lib": "skep.bcc.libbcc",
 }  # fmt: skip
-_MODULES = ("containers", "disassembler", "exec", "libbcc", "perf", "syscall", "tcp", "utils")
+_MODULES = ("containers", "disassembler", "exec", "libbcc", "perf", "syscall", "table", "tcp", "utils")
 
 
 def __getattr__(name: str) -> object:

@@ -28,6 +28,7 @@ _OF_KINDS = (
     (_SOCKETS, "lookup", (errno.ENOSPC,), "values of 4 bytes have no room for a socket's cookie: make the map with 8"),
     (map_types("xskmap cgroup_array"), "lookup", (errno.ENOTSUP, ENOTSUPP), "slots can be set and deleted, not read"),
     (map_types("cgroup_array cgrp_storage"), "lookup update delete", (errno.EBADF,), "it is no directory of a cgroup2 hierarchy"),
+    (map_types("array"), "BPF_MAP_FREEZE", (errno.EBUSY,), "its memory is mapped for writing: delete what live() gave, first"),
     (_OBJECTS, "lookup update delete", (errno.EBADF,), "the key is no fd of what has values here"),
 )  # fmt: skip
 

@@ -11,13 +11,13 @@ from skep.errors import MapError, MapIndexError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from typing import Any
 
     from skep.maps.table import Table
 
-_STARS = 40
-_LOG2_SLOTS, _LINEAR_SLOTS = 65, 1025  # as many as BCC takes: 64 bits and zero; 0 to 1024
+STARS = 40
+LOG2_SLOTS, LINEAR_SLOTS = 65, 1025  # as many as BCC takes: 64 bits and zero; 0 to 1024
 _NARROW_SLOTS = 32  # up to here the limits of the slots have ten digits
 
 
@@ -98,7 +98,7 @@ def _count(table: Table, leaf: Any) -> int:
 
 def _slot(table: Table, slot: int, slots: int) -> int:
     if not 0 <= slot < slots:
-        kind = "print_linear_hist" if slots == _LINEAR_SLOTS else "print_log2_hist"
+        kind = "print_linear_hist" if slots == LINEAR_SLOTS else "print_log2_hist"
         raise MapIndexError(f"Index in {kind}() of {slot} exceeds max of {slots}.", map_name=table.name)
     return slot
 
@@ -109,7 +109,7 @@ def log2_lines(counts: list[int], val_type: str, strip_leading_zero: object) -> 
     if last < 1:
         return []
     narrow = last <= _NARROW_SLOTS
-    number, stars = (10, _STARS) if narrow else (20, _STARS // 2)
+    number, stars = (10, STARS) if narrow else (20, STARS // 2)
     indent, title = (5, 19) if narrow else (15, 29)
     lines = [f"{'':{indent}}{val_type!s:<{title}} : count     distribution"]
     highest = max(counts)
@@ -129,7 +129,7 @@ def linear_lines(counts: list[int], val_type: str, strip_leading_zero: object) -
     lines = [f"     {val_type!s:<13} : count     distribution"]
     highest = max(counts)
     for slot in range(_first(counts, strip_leading_zero, 0), last + 1):
-        lines.append(f"        {slot:<10} : {counts[slot]:<8} |{_bar(counts[slot], highest, _STARS)}|")
+        lines.append(f"        {slot:<10} : {counts[slot]:<8} |{_bar(counts[slot], highest, STARS)}|")
     return lines
 
 
@@ -151,7 +151,7 @@ def print_sections(
     strip_leading_zero: object,
 ) -> None:
     """Print each histogram of the map, with the section's name before it where the map has sections."""
-    slots = _LINEAR_SLOTS if lines is linear_lines else _LOG2_SLOTS
+    slots = LINEAR_SLOTS if lines is linear_lines else LOG2_SLOTS
     for histogram in read(table, slots, sections):
         if issubclass(table.Key, ctypes.Structure):
             name = repr(histogram.bucket) if sections.print_fn is None else sections.print_fn(histogram.bucket)
@@ -161,19 +161,23 @@ def print_sections(
 
 
 def dictionaries(table: Table, val_type: str, sections: Sections) -> list[dict[str, Any]]:
-    """The histograms as BCC's print_json_hist shows them: slots as intervals, up to the last that is not empty."""
-    from time import strftime
-
+    """The histograms as BCC's print_json_hist shows them."""
     found = []
-    for histogram in read(table, _LOG2_SLOTS, sections):
-        counts = histogram.counts
-        last = max((slot for slot, count in enumerate(counts) if count), default=0)
-        data = [
-            {"interval-start": 1 << slot - 1 if slot > 1 else 0, "interval-end": (1 << slot) - 1, "count": int(counts[slot])}
-            for slot in range(1, last + 1)
-        ]
-        entry: dict[str, Any] = {"ts": strftime("%Y-%m-%d %H:%M:%S"), "val_type": val_type, "data": data}
+    for histogram in read(table, LOG2_SLOTS, sections):
+        entry = dictionary(histogram.counts, val_type)
         if issubclass(table.Key, ctypes.Structure):
             entry[sections.header] = histogram.bucket if sections.print_fn is None else sections.print_fn(histogram.bucket)
         found.append(entry)
     return found
+
+
+def dictionary(counts: Sequence[int], val_type: str) -> dict[str, Any]:
+    """Slots as intervals, up to the last that is not empty."""
+    from time import strftime
+
+    last = max((slot for slot, count in enumerate(counts) if count), default=0)
+    data = [
+        {"interval-start": 1 << slot - 1 if slot > 1 else 0, "interval-end": (1 << slot) - 1, "count": int(counts[slot])}
+        for slot in range(1, last + 1)
+    ]
+    return {"ts": strftime("%Y-%m-%d %H:%M:%S"), "val_type": val_type, "data": data}
