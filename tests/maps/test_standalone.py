@@ -14,7 +14,7 @@ import pytest
 from support import ROOT
 
 from skep import maps
-from skep.errors import MapError
+from skep.errors import MapError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,12 @@ def test_every_view_has_html(engine: str, kind: str, options: dict[str, object],
         assert f"<caption>{title}" in html
         assert "more" not in html
         assert kind != "queue" or view.pop().value == 5
+
+
+def test_the_user_engine_says_that_it_has_no_counters() -> None:
+    with maps.create("perf_event_array", engine="user") as table:
+        with pytest.raises(UnsupportedError, match=r"perf counter 1:0: the user engine has no counters"):
+            table.open_perf_event(1, 0)
 
 
 U64 = {"value": ctypes.c_uint64}

@@ -285,6 +285,12 @@ class UserEngine:
             raise MapError(f"map {map.spec.name!r} is no ring buffer of the user engine", map_name=map.spec.name)
         return map.ring
 
+    def open_counter(self, type: int, config: int, pid: int, cpu: int) -> int:
+        raise UnsupportedError(
+            f"perf counter {type}:{config}: the user engine has no counters for programs to read",
+            needs="engine='kernel' (as root)",
+        )
+
     def map_user_ring(self, map: MapHandle) -> ProducerRing:
         """A user ring buffer's memory."""
         if not isinstance(map, RingMap) or map.type == MAP_TYPES["ringbuf"]:
