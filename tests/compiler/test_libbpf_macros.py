@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+import skep
 from skep.compiler import compile_source
 from skep.errors import CompileError
 
@@ -47,6 +48,10 @@ LOADED = {
     'SEC("tp_btf/sys_enter") int BPF_PROG(f) { u32 k = 0; typeof(*m.value) *v = bpf_map_lookup_elem(&m, &k);'
     " struct task_struct *t = bpf_task_acquire(bpf_get_current_task_btf()), *old; if (!t) return 0;"
     " if (!v) { bpf_task_release(t); return 0; } old = bpf_kptr_xchg(&v->t, t); if (old) bpf_task_release(old); return 0; }",
+    "bpf_core_type_id_local": "struct mine { u64 a, b; }; void *bpf_obj_new_impl(u64 local_type_id, void *meta) __ksym;"
+    ' void bpf_obj_drop_impl(void *object, void *meta) __ksym; SEC("tp_btf/sys_enter") int BPF_PROG(f) {'
+    " struct mine *mine = bpf_obj_new_impl(bpf_core_type_id_local(struct mine), NULL); if (!mine) return 0;"
+    " mine->b = 5; bpf_obj_drop_impl(mine, NULL); return 0; }",
     "bpf_core_cast": 'SEC("tp_btf/sys_enter") int BPF_PROG(f) { return bpf_core_cast((void *)1, struct task_struct)->pid; }',
     "BPF_PROG2": 'SEC("tp_btf/sys_enter") int BPF_PROG2(f, struct pt_regs *, regs, long, id) { return id + regs->di; }',
     "BPF_SEQ_PRINTF": 'SEC("iter/task") int f(struct bpf_iter__task *c) { struct task_struct *t = c->task; if (!t) return 0;'
@@ -94,13 +99,23 @@ def test_a_text_is_formatted_into_a_buffer() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("bpf_core_type_id_local(struct task_struct)", "only types of the kernel have a number here"),
+        ("bpf_core_type_id_local(void)", "'void' has no number"),
         ("bpf_core_type_id_kernel(struct no_such___x)", "this kernel's BTF has no 'struct no_such___x'"),
     ],
 )
 def test_type_numbers_that_are_not_known(text: str, said: str) -> None:
     with pytest.raises(CompileError, match=re.escape(said)):
         compile_source(f"{HEADERS} struct no_such___x {{ int a; }}; int f(void *c) {{ return {text}; }}")
+
+
+@pytest.mark.parametrize("type", ["struct mine", "enum own", "number_t", "int *", "struct task_struct"])
+def test_a_type_of_the_programs_own_has_its_number_in_the_object(type: str) -> None:
+    text = "struct mine { int a; }; enum own { A }; typedef u64 number_t;"
+    made = skep.compile(f"{text} int f(void *ctx) {{ return bpf_core_type_id_local({type}); }}")
+    instructions = made.programs["f"].instructions
+    assert made.btf is not None
+    found = made.btf.type(int.from_bytes(instructions[4:8], "little"))
+    assert f"{found.kind} {found.name}".strip() in (type, f"typedef {type}", "ptr")
 
 
 def test_copies_of_the_kernels_types_and_of_libbpfs_headers_are_not_read(tmp_path: Path) -> None:

@@ -282,11 +282,19 @@ class BuiltinValues:
         f.emit(f"store ptr {f.value(f'getelementptr inbounds i8, ptr {place}, i64 {size}')}, ptr {overflow}, align 8")
         return place
 
+    def _type_id(self, node: tree.CallBuiltin) -> str:
+        """LLVM's back end writes the number of the type in the place of the load."""
+        m, f = self.m, self.f
+        symbol = m.type_id(node.args[0].type.to)
+        hide = m.intrinsic("llvm.bpf.passthrough.i64.i64", "i64 {}(i32, i64)")
+        loaded = f.value(f"load i64, ptr {symbol}, align 8")
+        return f.value(f"trunc i64 {f.value(f'call i64 {hide}(i32 0, i64 {loaded})')} to i32")
+
     _methods: dict[str, Any] = {  # noqa: RUF012
         "memcpy": _bytes, "memmove": _bytes, "memset": _bytes, "memcmp": _memcmp, "expect": _expect, "constant_p": _constant_p,
         "unreachable": _stop, "trap": _stop, "alloca": _alloca, "packet_load": _packet_load, "fence": _fence,
         "atomic_old": _update, "atomic_new": _update, "atomic_load": _atomic_load, "atomic_store": _atomic_store,
         "cmpxchg": _compare_exchange, "compare_exchange": _compare_exchange,
         "va_start": _variadic, "va_end": _variadic, "va_copy": _variadic, "va_arg": _va_arg,
-        **dict.fromkeys(BITS, _bits),
+        "btf_type_id": _type_id, **dict.fromkeys(BITS, _bits),
     }  # fmt: skip

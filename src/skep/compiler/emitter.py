@@ -160,6 +160,15 @@ class Emitter:
         self.declared.setdefault(name, f"declare {signature.format('@' + name)}")
         return "@" + name
 
+    def type_id(self, type: ct.Type) -> str:
+        """The symbol whose value is a type's number in the object's BTF: 6 is BPF_CORE_TYPE_ID_LOCAL."""
+        node = self.debug.type(type)
+        name = f'@"llvm.btf_type_id.{node[1:]}$6"'
+        line = f'{name} = external global i64, !llvm.preserve.access.index {node} "btf_type_id"'
+        if line not in self.head:
+            self.head.append(line)
+        return name
+
     def wide(self, operation: str) -> str:
         """The symbol of a function that works on 128-bit numbers."""
         from skep.compiler.function_emitter import BPF_ATTRIBUTES

@@ -140,12 +140,16 @@ def _enum_value(calls: Calls, node: ast.Call, name: str) -> tree.Node:
 
 
 def _type_id(calls: Calls, node: ast.Call, name: str) -> tree.Node:
-    """The number of a type in the kernel's BTF; clang's 0, its number in the program's own, is not known here."""
-    if _kind(calls, node, 2) != 1:
-        if calls.c.bpf and len(node.args) == 2:
-            calls.c.error("only types of the kernel have a number here: use bpf_core_type_id_kernel()", node, code="builtin")
+    """The number of a type in the kernel's BTF (clang's 1), or in the program's own (0), which LLVM gives it later."""
+    asked = _kind(calls, node, 2)
+    if asked is None:
         return poison(node)
     type = calls.e.check(node.args[0]).type
+    if asked == 0 and isinstance(type, ct.VoidType):
+        calls.c.error("'void' has no number", node, code="builtin")
+        return poison(node)
+    if asked == 0:
+        return tree.CallBuiltin(node.first, node.last, ct.UINT, "btf_type_id", [number(node, 0, PointerType(type.unqualified()))])
     kind, tag = "typedef", type.alias
     if isinstance(type, RecordType):
         kind, tag = type.record.kind, type.record.tag

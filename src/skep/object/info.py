@@ -22,6 +22,7 @@ _EXT_HEADER = Struct("<HBBIIIII")
 _CORE_HEADER = Struct("<II")
 _PAIR = Struct("<II")
 _QUAD = Struct("<IIII")
+_TYPE_ID_LOCAL = 6  # of enum bpf_core_relo_kind: the number in this object's BTF, which is in its place already
 _STRUCT, _TYPEDEF = 4 << 24, 8 << 24
 _STRUCT_ONE_MEMBER = _STRUCT | 1
 _KSYMS = ".ksyms"
@@ -175,8 +176,11 @@ class Extension:
                 lines.extend(_QUAD.iter_unpack(memoryview(data)[at : at + record * count]))
             else:
                 lines.extend(_QUAD.unpack_from(data, place) for place in range(at, at + record * count, record))
-        for name, _, at, _ in _groups(data, header + core_at, core_size, 16, btf):
-            self.core_relocations.append((name, int.from_bytes(data[at : at + 4], "little")))
+        for name, record, at, count in _groups(data, header + core_at, core_size, 16, btf):
+            for place in range(at, at + record * count, record):
+                offset, _, _, kind = _QUAD.unpack_from(data, place)
+                if kind != _TYPE_ID_LOCAL:
+                    self.core_relocations.append((name, offset))
 
 
 def _groups(data: bytes, at: int, size: int, least: int, btf: Btf) -> Iterator[tuple[str, int, int, int]]:
