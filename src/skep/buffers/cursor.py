@@ -6,6 +6,7 @@ In: an engine's ring memory. Out: runs of records where they lie, and how many n
 from __future__ import annotations
 
 import ctypes
+from _thread import RLock  # a signal's handler may close what is being closed
 
 from skep.errors import MapError
 
@@ -38,11 +39,13 @@ _STEPS = 16
 class Cursor:
     """Where a ring of either kind is read. `position` counts all bytes that were; `commit` gives their room back to the kernel.
 
+    Its memory is there from `begin` to `idle`, also when another thread closes it meanwhile; so are `head` and `tail`.
     x86-64 orders plain loads and stores as the protocols want them; `drain.c` says it for every machine.
     """
 
     __slots__ = (
         "_closed",
+        "_lock",
         "_ring",
         "acknowledge",
         "busy",
@@ -67,6 +70,7 @@ class Cursor:
         self.lost = 0  # of what the ring itself tells
         self.unread = 0  # that were in it when it was closed, and are gone
         self.busy = self._closed = False
+        self._lock = RLock()
         self._ring = ring
         self.head = ctypes.c_uint64.from_address(head)
         self.tail = ctypes.c_uint64.from_address(tail)
@@ -93,19 +97,52 @@ class Cursor:
         """Records that nobody will get: they found no room, or the ring was closed before they were read."""
         return self.lost
 
-    def close(self) -> None:
-        """Unmap and close; while a run of this cursor is being read (`busy`), afterwards."""
-        self._closed = True
-        self.idle()
+    def give_back(self, position: int) -> None:
+        """`commit`, of what was read in an earlier run."""
+        with self._lock:
+            if self._ring is not None:
+                self.commit(position)
+
+    def waiting(self) -> int:
+        """Bytes that are not read yet."""
+        with self._lock:
+            return self.head.value - self.tail.value
+
+    def is_at_end(self) -> bool:
+        """Whether nothing came behind `position`."""
+        with self._lock:
+            return self.position == self.head.value
+
+    def begin(self) -> bool:
+        """The begin of a run; False when it is closed. `idle` must follow."""
+        with self._lock:
+            self.busy = not self._closed
+            return self.busy
 
     def idle(self) -> None:
         """The end of a run: do what `close` had to put off."""
-        if self._closed and not self.busy and self._ring is not None:
-            ring, self._ring = self._ring, None
-            # no object may point into memory that is gone
-            self.head = self.tail = ctypes.c_uint64(self.position)
-            self.machine = None
-            ring.close()
+        with self._lock:
+            self.busy = False
+            if self._closed and self._ring is not None:
+                self._end()
+
+    def close(self) -> None:
+        """Unmap and close; while a run of this cursor is being read (`busy`), afterwards."""
+        with self._lock:
+            self._closed = True
+            if not self.busy and self._ring is not None:
+                self._end()
+
+    def unlock(self) -> None:
+        """In a child made by fork: a thread that is not there may hold the lock."""
+        self._lock = RLock()
+
+    def _end(self) -> None:
+        ring, self._ring = self._ring, None
+        # no object may point into memory that is gone
+        self.head = self.tail = ctypes.c_uint64(self.position)
+        self.machine = None
+        ring.close()
 
 
 class PerfCursor(Cursor):
@@ -168,27 +205,27 @@ class PerfCursor(Cursor):
 
     def install(self) -> None:
         """Have programs write into this ring, and no other of the CPU."""
-        if self._ring is not None:
-            self._ring.install()
+        with self._lock:
+            if self._ring is not None:
+                self._ring.install()
 
     def detached(self) -> bool:
         """Whether the CPU went offline, and its records come here no more; as it is since the last time that this was asked."""
-        return self._ring is not None and self._ring.detached()
+        with self._lock:
+            return self._ring is not None and self._ring.detached()
 
     def total_lost(self) -> int:
-        if self._ring is not None:
-            self._kernel_lost = self._ring.read_lost()
-        return max(self.lost, self._kernel_lost) + self.unread
+        with self._lock:
+            if self._ring is not None:
+                self._kernel_lost = self._ring.read_lost()
+            return max(self.lost, self._kernel_lost) + self.unread
 
-    def idle(self) -> None:
-        ring = self._ring
-        if self._closed and not self.busy and ring is not None:
-            if ring.stop():
-                self._count_unread()
-            self.total_lost()
-        super().idle()
-        if self._ring is None:
-            self._words = (ctypes.c_uint16 * 0)()
+    def _end(self) -> None:
+        if self._ring is not None and self._ring.stop():
+            self._count_unread()
+        self.total_lost()
+        super()._end()
+        self._words = (ctypes.c_uint16 * 0)()
 
     def _count_unread(self) -> None:
         self.position = self.tail.value
@@ -235,10 +272,9 @@ class RingCursor(Cursor):
             self.position += length
         return None
 
-    def idle(self) -> None:
-        super().idle()
-        if self._ring is None:
-            self._lengths = (ctypes.c_uint32 * 0)()
+    def _end(self) -> None:
+        super()._end()
+        self._lengths = (ctypes.c_uint32 * 0)()
 
 
 def _equal(numbers: list[int], number: int) -> int:

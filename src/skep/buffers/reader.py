@@ -134,8 +134,9 @@ class Reader:
         first = self._context if self._stops else cursor.cpu
         stops, stop = self._stops, False
         records = 0
-        cursor.busy = True
         try:
+            if not cursor.begin():
+                return 0
             end = cursor.head.value
             cursor.position = cursor.tail.value
             while not stop and cursor.position != end:
@@ -160,7 +161,6 @@ class Reader:
                     records += done
                     cursor.commit(cursor.position + done * cursor.length(size))
         finally:
-            cursor.busy = False
             cursor.idle()
         return records
 
@@ -193,8 +193,9 @@ class Reader:
         """
         self.put_back()
         for cursor in self._rings():
-            cursor.busy = True
             try:
+                if not cursor.begin():
+                    continue
                 cursor.position = cursor.tail.value
                 run = self._next_run(cursor, cursor.head.value)
                 if run is not None:
@@ -207,7 +208,6 @@ class Reader:
                     self.taken = Taken(cursor, cursor.position, cursor.length(size), count, decode(data, stride, size, count))
                     return True
             finally:
-                cursor.busy = False
                 cursor.idle()
         self._close_retired()
         return False
@@ -222,7 +222,7 @@ class Reader:
                     taken.queue.pop()
                     read -= 1
             except IndexError:
-                taken.cursor.commit(taken.position + read * taken.length)
+                taken.cursor.give_back(taken.position + read * taken.length)
             self.taken = Taken(None, 0, 0, 0, ())
 
     def copy(self, copier: Callable[[AnyCursor, Any, int, int], int], rows: Any, room: int) -> int:
@@ -235,8 +235,9 @@ class Reader:
             if count == room:
                 break
             lost = cursor.lost
-            cursor.busy = True
             try:
+                if not cursor.begin():
+                    continue
                 cursor.position = cursor.tail.value
                 count += copier(cursor, rows, count, room - count)
             except MapError as error:
@@ -245,7 +246,6 @@ class Reader:
                 self._failure = error, cursor.cpu
                 break
             finally:
-                cursor.busy = False
                 cursor.idle()
                 if cursor.lost != lost:
                     self.report_lost(cursor.lost - lost)
@@ -256,7 +256,7 @@ class Reader:
     def waiting(self) -> int:
         """Bytes in all rings that are not read yet; 0: there is nothing to copy."""
         self.put_back()
-        waiting = sum([cursor.head.value - cursor.tail.value for cursor in self._rings()])
+        waiting = sum([cursor.waiting() for cursor in self._rings()])
         return waiting or len(self._retired) or self._failure is not None
 
     # Lost records
@@ -298,12 +298,14 @@ class Reader:
 
     def _close_retired(self) -> None:
         for cursor in self._retired:
-            if cursor.position == cursor.head.value and not self.closed:
+            if cursor.is_at_end() and not self.closed:
                 self._retired = [other for other in self._retired if other is not cursor]
                 self._close(cursor)
 
     def _close(self, cursor: AnyCursor) -> None:
         self.poller.forget(cursor.fd)
+        if self.poller.inherited:
+            cursor.unlock()
         cursor.close()
         if cursor.busy:
             self._ending.append(cursor)

@@ -404,6 +404,79 @@ def test_a_start_meets_the_end_of_the_tracer_at_each_line() -> None:
     assert meets_at_each_line("_poll", lambda b: b.trace_command(["true"]), end_tracer) > 8
 
 
+def test_a_ring_is_not_read_after_it_was_closed() -> None:
+    """A run that has begun is read to its end; the memory goes afterwards, and no other run begins."""
+    with opened() as b:
+        (first, *_) = b.perf_buffers.readers["records"].cursors
+        assert first.begin()
+        b.perf_buffers.close()
+        assert first.head.value == first.tail.value  # still there
+        first.idle()
+        assert not first.begin()
+        assert first.is_at_end()
+        assert first.waiting() == 0
+
+
+def opened_with_a_record() -> BPF:
+    b = opened()
+    b.load_func("raw_tracepoint__sys_enter", BPF.RAW_TRACEPOINT).handle.test_run(b"", bytes(16))
+    return b
+
+
+def poll(b: BPF) -> None:
+    b.perf_buffer_poll(0)
+    b.ring_buffer_poll(0)
+
+
+def close_buffers(b: BPF) -> None:
+    b.perf_buffers.close()
+    b.ring_buffers.close()
+
+
+def test_a_drain_meets_a_close_at_each_line() -> None:
+    assert meets_at_each_line("_drain next_run begin idle", poll, close_buffers, opened_with_a_record) > 20
+
+
+def test_a_close_meets_a_run_that_is_about_to_begin_at_each_line() -> None:
+    kept: list[Any] = []
+
+    def make() -> BPF:
+        b = opened_with_a_record()
+        kept[:] = [(reader, cursor) for reader in b.perf_buffers.readers.values() for cursor in reader.cursors]
+        return b
+
+    def run(b: BPF) -> None:
+        for reader, cursor in kept:
+            reader._drain(cursor, reader.callback)
+
+    assert meets_at_each_line("idle close _end total_lost _count_unread", close_buffers, run, make) > 20
+
+
+def test_a_child_closes_what_a_thread_of_its_parent_was_reading() -> None:
+    with opened() as b:
+        (first, *_) = b.perf_buffers.readers["records"].cursors
+        held, enough = threading.Event(), threading.Event()
+
+        def read() -> None:
+            with first._lock:
+                held.set()
+                enough.wait()
+
+        thread = threading.Thread(target=read)
+        thread.start()
+        held.wait()
+        child = os.fork()
+        if not child:
+            try:
+                signal.alarm(int(PATIENCE))
+                b.cleanup()
+            finally:
+                os._exit(0)
+        enough.set()
+        thread.join()
+        assert os.waitpid(child, 0)[1] == 0
+
+
 def test_a_tracer_that_was_killed_is_told_and_all_goes_on(capfd: pytest.CaptureFixture[str]) -> None:
     with opened() as b:
         command = b.trace_command(["sleep", "600"])
