@@ -11,7 +11,6 @@ from skep.object.kinds import MAP_TYPES, map_type_name, map_types
 INDEXED = map_types(
     "array prog_array perf_event_array percpu_array cgroup_array array_of_maps devmap cpumap xskmap sockmap reuseport_sockarray"
 )
-F_RDONLY, F_WRONLY = 1 << 3, 1 << 4  # of a map's fd (4.15); programs are not concerned
 
 # Why an operation is not permitted, and what to do
 DENIED = {

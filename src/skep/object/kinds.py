@@ -15,6 +15,7 @@ def _numbered(names: str) -> dict[str, int]:
 
 
 BPF_F_SLEEPABLE, BPF_F_XDP_HAS_FRAGS = 1 << 4, 1 << 5
+BPF_F_RDONLY, BPF_F_WRONLY = 1 << 3, 1 << 4  # of a map's fd (4.15); programs are not concerned
 
 MAP_TYPES = _numbered(
     "unspec hash array prog_array perf_event_array percpu_hash percpu_array stack_trace cgroup_array lru_hash "

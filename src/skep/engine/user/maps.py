@@ -12,14 +12,13 @@ from _weakref import ref
 from ctypes import c_char_p, c_uint64, c_void_p
 from mmap import PAGESIZE, mmap
 
-from skep.engine.element_errors import F_RDONLY, F_WRONLY
 from skep.engine.errnos import ENOTSUPP
 from skep.engine.user import running
 from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader, Shape
 from skep.engine.user.session import settle
 from skep.errors import MapError, UnsupportedError
-from skep.object.kinds import MAP_TYPES, map_type_name, map_types
+from skep.object.kinds import BPF_F_RDONLY, BPF_F_WRONLY, MAP_TYPES, map_type_name, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -110,7 +109,9 @@ class UserMap:
         self.key_size = spec.key_size
         self.max_entries = spec.max_entries
         self._frozen = False
-        self._denied = (_WRITES if spec.flags & F_RDONLY else frozenset()) | (_READS if spec.flags & F_WRONLY else frozenset())
+        self._denied = (_WRITES if spec.flags & BPF_F_RDONLY else frozenset()) | (
+            _READS if spec.flags & BPF_F_WRONLY else frozenset()
+        )
         stride = values_size(spec, cpus)
         self.value_size = stride if spec.type in _PER_CPU else spec.value_size
         self.header = MapHeader(
@@ -306,7 +307,7 @@ class UserMap:
         denied = ""
         if number == errno.EPERM:
             frozen = "frozen" if self._frozen and operation in _WRITES else "write-only"
-            denied = "read-only" if self.spec.flags & F_RDONLY else frozen
+            denied = "read-only" if self.spec.flags & BPF_F_RDONLY else frozen
         return element_error(self.name, self.type, self.max_entries, operation, number, key, denied)
 
 
