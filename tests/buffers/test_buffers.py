@@ -5,11 +5,14 @@ from __future__ import annotations
 import ctypes
 import os
 import signal
+import subprocess
+import sys
 import time
 from typing import Any
 
 import pytest
 from sample import attach
+from support import ROOT
 
 from skep import BPF
 from skep.errors import MapError
@@ -392,3 +395,50 @@ def test_records_with_their_times_arrive_whole_in_callbacks_loops_and_arrays(eng
         assert [start, *times] == sorted([*times, start])
         assert times[-1] <= time.monotonic_ns()
         assert len(set(batch["cpu"].tolist())) == 1
+
+
+SENT = r"""
+struct sent { u64 length; };
+BPF_PERF_OUTPUT(perf);
+BPF_RINGBUF_OUTPUT(ring, 1);
+
+int send(struct __sk_buff *skb)
+{
+    struct sent sent = {skb->len};
+    perf.perf_submit(skb, &sent, sizeof(sent));
+    return ring.ringbuf_output(&sent, sizeof(sent), 0);
+}
+"""
+READER = """
+import ctypes, sys
+from skep import maps
+
+class Sent(ctypes.Structure):
+    _fields_ = [("length", ctypes.c_uint64)]
+
+found = []
+with maps.from_id(int(sys.argv[1])) as perf, maps.from_id(int(sys.argv[2])) as ring:
+    perf.record_type = ring.record_type = Sent
+    perf.open_perf_buffer(lambda _cpu, data, _size: found.append(perf.event(data).length))
+    print("open", flush=True)
+    sys.stdin.readline()
+    perf.bpf.perf_buffer_poll(0)
+    print(found, [event.length for event in ring.events(timeout=0)])
+"""
+
+
+@pytest.mark.usefixtures("one_cpu")
+def test_another_process_reads_events_by_the_ids_of_their_maps() -> None:
+    with BPF(text=SENT) as b:
+        program: Any = b.load_func("send", BPF.SCHED_CLS).handle
+        command = [sys.executable, "-c", READER, str(b["perf"].map_id), str(b["ring"].map_id)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT / "src")}
+        with subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as reader:
+            assert reader.stdin is not None
+            assert reader.stdout is not None
+            assert reader.stdout.readline() == "open\n"
+            for length in (60, 61, 62):
+                program.test_run(bytes(length))
+            reader.stdin.write("\n")
+            reader.stdin.flush()
+            assert reader.stdout.read() == "[60, 61, 62] [60, 61, 62]\n"
