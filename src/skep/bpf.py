@@ -359,11 +359,12 @@ class BPF(Attaching, Hooking, Introspection, SymbolNames):
 
     def trace_open(self, nonblocking: bool = False) -> Any:
         """The open trace_pipe. Reading it takes lines away from all other readers of the machine."""
-        if self._trace_pipe is None:
+        pipe = self._trace_pipe  # once: another thread may close it just now
+        if pipe is None:
             self._require_open()
             with Uninterrupted():
-                self._trace_pipe = self.engine.open_trace_pipe()
-        return self._trace_pipe
+                pipe = self._trace_pipe = self.engine.open_trace_pipe()
+        return pipe
 
     def trace_readline(self, nonblocking: bool = False) -> bytes | None:
         """The next line of trace_pipe; with `nonblocking` None when there is none."""

@@ -384,6 +384,14 @@ def test_a_poll_meets_a_close_at_each_line() -> None:
     assert meets_at_each_line("until require take", lambda b: b.perf_buffer_poll(1), BPF.cleanup) > 10
 
 
+def test_a_look_for_lines_meets_a_close_at_each_line() -> None:
+    def look(b: BPF) -> None:
+        b.trace_fields(nonblocking=True)
+        b.trace_fields(nonblocking=True)
+
+    assert meets_at_each_line("trace_open readline fileno", look, BPF.cleanup) > 10
+
+
 def test_a_close_meets_a_close_at_each_line() -> None:
     assert meets_at_each_line("forget _close_unused detach_program", BPF.cleanup, BPF.cleanup) > 15
 

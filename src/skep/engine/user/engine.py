@@ -158,6 +158,9 @@ class UserTracePipe:
                 waiting = poll()
                 waiting.register(self.fileno(), POLLIN)
                 waiting.poll(1000)
+            except OSError:
+                self.fileno()  # another thread closed it just now: an error says so
+                raise
 
     def close(self) -> None:
         """The lines are the session's."""
