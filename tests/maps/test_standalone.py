@@ -14,7 +14,7 @@ import pytest
 from support import ROOT
 
 from skep import maps
-from skep.errors import MapError, UnsupportedError
+from skep.errors import MapError, MapKeyError, UnsupportedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -55,6 +55,23 @@ def test_every_view_has_html(engine: str, kind: str, options: dict[str, object],
         assert f"<caption>{title}" in html
         assert "more" not in html
         assert kind != "queue" or view.pop().value == 5
+
+
+@pytest.mark.parametrize("engine", [pytest.param("kernel", marks=pytest.mark.kernel), "user"])
+def test_slots_can_be_emptied_by_pop(engine: str) -> None:
+    with (
+        maps.create("array", value=ctypes.c_uint64, max_entries=2, engine=engine) as inner,
+        maps.create("array_of_maps", max_entries=4, inner=inner, engine=engine) as slots,
+    ):
+        slots.update({1: inner, 3: inner})
+        assert slots.next(None).value == 0  # slots are there whether something is in them or not
+        taken = slots.pop(3).value
+        assert (taken, 3 in slots, slots.pop(3, "none")) == (slots[1].value, False, "none")
+        with pytest.raises(MapKeyError):
+            slots.pop(3)
+        assert [number.value for number in slots.popitem()] == [1, taken]
+        with pytest.raises(MapKeyError, match="is empty"):
+            slots.popitem()
 
 
 def test_the_user_engine_says_that_it_has_no_counters() -> None:

@@ -35,6 +35,16 @@ class Slots(Array):
     def __contains__(self, key: Any) -> bool:
         return Array.__contains__(self, key) and self.handle.lookup(self._pack_key(key)) is not None
 
+    def pop(self, key: Any, *default: Any) -> Any:
+        return Table.pop(self, key, *default)
+
+    def popitem(self) -> tuple[Any, Any]:
+        for key in self._walk():
+            value = self._take(key)
+            if value is not None:
+                return self._keys.unpack(key), self._leaves.unpack(value)
+        raise MapKeyError(f"map {self.name!r} is empty", map_name=self.name)
+
     def _walk(self) -> Iterator[bytes]:
         for key in Array._walk(self):
             if self.handle.lookup(key) is not None:

@@ -35,6 +35,8 @@ class _Slots(UserMap):
         return None if kept is None else int(kept.fd).to_bytes(4, "little")
 
     def next_key(self, key: bytes | None) -> bytes | None:
+        if self.type != MAP_TYPES["hash_of_maps"]:
+            return self._next_index(key)
         keys = list(self._kept)
         if key is None or key not in self._kept:
             return keys[0] if keys else None
