@@ -16,6 +16,7 @@ from sample import open_sample
 from support import ROOT
 
 from skep import BPF, maps
+from skep.engine.user import maps as user_maps
 from skep.errors import MapError, MapIndexError, MapKeyError
 
 if TYPE_CHECKING:
@@ -104,6 +105,22 @@ def test_numpy_gives_and_takes_structured_arrays(bpf: BPF) -> None:
     array["key"] += 1
     table.update_from(array)
     assert bytes(table[8]) == bytes(table[7])
+
+
+@pytest.mark.parametrize("believed", [4, 1000])
+def test_numpy_of_a_map_in_many_parts_has_the_types_of_one_part(monkeypatch: pytest.MonkeyPatch, believed: int) -> None:
+    class Value(ctypes.Structure):  # with a gap
+        _fields_ = (("letter", ctypes.c_uint8), ("number", ctypes.c_uint32.__ctype_be__))
+
+    monkeypatch.setattr(user_maps, "_CHUNK", 16)
+    with maps.create("hash", key=ctypes.c_uint32, value=Value, max_entries=1000, engine="user") as table:
+        empty = table.to_numpy()
+        table.update({number: (number % 7, number * 3) for number in range(300)})
+        table.max_entries = believed
+        array = table.to_numpy()
+        assert (len(empty), len(array), array.dtype) == (0, 300, empty.dtype)
+        assert array.dtype["value"].itemsize == ctypes.sizeof(Value)
+        assert {int(row["key"]): tuple(row["value"].tolist()) for row in array} == {n: (n % 7, n * 3) for n in range(300)}
 
 
 def test_numpy_of_per_cpu_values_has_a_column_for_each_cpu(bpf: BPF) -> None:

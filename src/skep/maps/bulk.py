@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from skep.maps.codec import Codec
     from skep.maps.table import Table
 
-_FIRST_ROOM = 1 << 26  # bytes of an array whose length is not known yet
-
 
 def entries_array(table: Table, parts: Iterable[tuple[Data | None, Data, int]], stride: int) -> NDArray[Any]:
     """(key, value) records of parts: packed keys (None: 0, 1, 2, ...), values that are `stride` bytes apart, how many."""
@@ -32,17 +30,27 @@ def entries_array(table: Table, parts: Iterable[tuple[Data | None, Data, int]], 
     leaves = table._leaves
     key_type, element = dtype_of(table.Key), _strided(leaves, stride)
     record = numpy.dtype([("key", key_type), ("value", _leaf_dtype(leaves))])
-    # memory that is not written to costs nothing
-    rows, total = numpy.empty(min(table.max_entries, _FIRST_ROOM // record.itemsize), record), 0
+    rows, total = numpy.empty(0, record), 0
     for keys, values, count in parts:
         if total + count > len(rows):
-            rows = numpy.concatenate([rows[:total], numpy.empty(total + 2 * count, record)])
+            rows = _grown(rows[:total], count, table.max_entries)
         part = rows[total : total + count]
         part["key"] = numpy.arange(count, dtype=key_type) if keys is None else numpy.frombuffer(keys, key_type, count)
         source = numpy.frombuffer(values, element, count)["element"]
         part["value"] = source["element"] if _is_padded(leaves) else source
         total += count
     return rows[:total] if 2 * total > len(rows) else rows[:total].copy()
+
+
+def _grown(rows: NDArray[Any], count: int, max_entries: int) -> NDArray[Any]:
+    """The rows with room for `count` more, and, unless these are the first, for some that may follow."""
+    import numpy
+
+    total = len(rows)
+    room = min(max_entries, 16 * (total + count)) if total else 0  # memory that is not written to costs nothing
+    grown = numpy.empty(max(room, total + count), rows.dtype)
+    grown[:total] = rows
+    return grown
 
 
 def _leaf_dtype(codec: Codec) -> numpy.dtype[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import random
+import signal
 import threading
 import time
 from collections import Counter
@@ -17,7 +18,7 @@ from waiting import PATIENCE
 from skep import BPF, maps
 from skep.engine.kernel import hash_walk, hash_walk_program, syscall
 from skep.engine.kernel.hash_walk import HashWalk
-from skep.errors import MapError, SkepError
+from skep.errors import MapError, SkepError, UnsupportedError
 
 if TYPE_CHECKING:
     from skep.engine.kernel import KernelMap
@@ -128,6 +129,66 @@ def test_what_a_walk_cannot_read_is_read_by_batch_calls(kind: str, monkeypatch: 
         assert sorted(int.from_bytes(key, "little") for key in table) == list(range(3000))
         assert len(runs) == 4
         assert len(handle._walks) == 1, "the walk was not given back"
+
+
+@pytest.mark.parametrize("kind", ["hash", "percpu_hash"])
+def test_a_map_with_hardly_an_entry_is_read_by_batch_calls_after_one_run(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, runs = HashWalk.read, []
+
+    def read(walk: HashWalk, bucket: int) -> object:
+        runs.append(bucket)
+        return real(walk, bucket)
+
+    monkeypatch.setattr(HashWalk, "read", read)
+    with maps.create(kind, key=ctypes.c_uint32, value=ctypes.c_uint64, max_entries=4 * LARGE) as table:
+        for number in range(100):
+            table.handle.update(number.to_bytes(4, "little"), bytes(table.handle.value_size))
+        assert sorted(key.value for key in table) == list(range(100))
+        assert runs == [0]
+        assert sorted(table.to_numpy()["key"].tolist()) == list(range(100))
+
+
+def without_walks(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise UnsupportedError("a kernel before 6.9", needs="Linux 6.9")
+
+    monkeypatch.setattr(HashWalk, "__init__", refused)
+
+
+def test_a_kernel_without_walks_and_batch_calls_is_asked_for_one_key_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_walks(monkeypatch)
+    for read in (len, lambda table: len(table.items()), lambda table: len(table.to_numpy()), lambda table: len(list(table))):
+        with maps.create("hash", key=ctypes.c_uint32, value=ctypes.c_uint64, max_entries=LARGE) as table:
+            table.handle._no_batch.add(syscall.MAP_LOOKUP_BATCH)
+            table.update({1: 10, 2: 20})
+            assert read(table) == 2
+
+
+class Interrupt(OSError):
+    """What a handler of a signal may raise: TimeoutError is such an OSError."""
+
+
+def test_an_interrupt_while_the_program_is_made_loses_no_fd_and_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = HashWalk.__init__
+
+    def interrupted(walk: HashWalk, map: KernelMap) -> None:
+        real(walk, map)
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    def handler(*_: object) -> None:
+        raise Interrupt
+
+    monkeypatch.setattr(HashWalk, "__init__", interrupted)
+    before = len(os.listdir("/proc/self/fd"))
+    previous = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with maps.create("hash", key=4, value=8, max_entries=LARGE) as table:
+            with pytest.raises(Interrupt):
+                table.items()
+            assert len(table.handle._walks) == 1
+    finally:
+        signal.signal(signal.SIGUSR1, previous)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_values_with_locks_or_timers_are_left_to_the_kernel() -> None:

@@ -131,6 +131,22 @@ def test_batch_grows_when_a_bucket_does_not_fit(engine: KernelEngine, monkeypatc
     assert read == {key: key for key in range(1_000)}
 
 
+def test_a_trie_whose_cursor_is_deleted_gives_no_entry_twice(engine: KernelEngine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "_ELEMENTS", 64)
+    with engine.create_map(MapSpec("t", 11, 8, 8, 200, flags=1)) as map:  # BPF_F_NO_PREALLOC
+        for number in range(150):
+            map.update(u32(32) + number.to_bytes(4, "big"), u64(number))
+        parts, read = map.parts(), []
+        assert parts is not None
+        for keys, values, count in parts:
+            numbers = struct.unpack(f"={count}Q", values)
+            assert [int.from_bytes(keys[at + 4 : at + 8], "big") for at in range(0, 8 * count, 8)] == list(numbers)
+            read += numbers
+            if len(read) == 64:
+                map.delete(bytes(keys[-8:]))
+        assert sorted(read) == list(range(150))
+
+
 def test_batch_delete_empties_the_map(engine: KernelEngine) -> None:
     with engine.create_map(MapSpec("h", 1, 4, 8, 100)) as map:
         for key in range(100):

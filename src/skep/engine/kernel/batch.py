@@ -14,6 +14,8 @@ from skep.engine.kernel import syscall
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from skep.engine import Data, Part
 
 NO_BATCH = (-ENOTSUPP, -errno.EOPNOTSUPP, -errno.EINVAL)
@@ -80,6 +82,25 @@ class Reading:
         """What the last step read, valid until the next one."""
         count = self._count
         return memoryview(self._keys)[: count * self._key_size], memoryview(self._values)[: count * self._value_size], count
+
+
+def once(parts: Iterator[Part], key_size: int, value_size: int) -> Iterator[Part]:
+    """The parts without the keys that were given before: a trie is read from its start again where the key in hand is deleted.
+
+    (trie_get_next_key, kernel/bpf/lpm_trie.c, from which generic_map_lookup_batch goes from key to key.)
+    """
+    seen: set[bytes] = set()
+    for keys, values, count in parts:
+        packed = bytes(keys)
+        places = dict(zip([packed[at : at + key_size] for at in range(0, len(packed), key_size)], range(count), strict=True))
+        for key in seen.intersection(places):
+            del places[key]
+        seen.update(places)
+        if len(places) == count:
+            yield keys, values, count
+        else:
+            kept = [values[at * value_size : (at + 1) * value_size] for at in places.values()]
+            yield b"".join(places), b"".join(kept), len(kept)
 
 
 def write(fd: int, keys: Data, values: Data, count: int, flags: int) -> tuple[int, int]:

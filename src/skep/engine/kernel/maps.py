@@ -31,6 +31,10 @@ ARENA = MAP_TYPES["arena"]
 _PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash percpu_cgroup_storage")
 _WALKED = map_types("hash lru_hash percpu_hash lru_percpu_hash")
 _LEAST_WALKED = 1 << 16  # entries; below, making the program costs more than it saves
+_SPARSE = (
+    64  # buckets for an element: the batch call takes a sixth of the time for an empty one, five times as long for an element
+)
+_LPM_TRIE = MAP_TYPES["lpm_trie"]
 # an update may wait for an RCU grace period (maybe_wait_bpf_programs) or take other locks: not with the GIL held
 _SLEEPING = map_types(
     "prog_array perf_event_array cgroup_array array_of_maps hash_of_maps devmap devmap_hash cpumap xskmap sockmap sockhash "
@@ -229,8 +233,9 @@ class KernelMap:
         `skep.engine.kernel.hash_walk`.
         """
         self._open_fd()
-        if self._walks is not None and not delete and not flags:
-            return self._walked(self._walks)
+        walks = self._walks
+        if walks is not None and not delete and not flags and (walks or self._add_walk(walks)):
+            return self._walked(walks)
         return self._batches(syscall.MAP_LOOKUP_AND_DELETE_BATCH if delete else syscall.MAP_LOOKUP_BATCH, flags)
 
     def _batches(self, command: int, flags: int = 0, bucket: int = 0) -> Iterator[Part] | None:
@@ -241,7 +246,8 @@ class KernelMap:
         if result in batch.NO_BATCH:
             self._no_batch.add(command)
             return None
-        return self._read(reading, result)
+        parts = self._read(reading, result)
+        return batch.once(parts, self.key_size, self.value_size) if self.type == _LPM_TRIE else parts
 
     def _read(self, reading: batch.Reading, result: int) -> Iterator[Part]:
         while not result:
@@ -252,42 +258,58 @@ class KernelMap:
         raise self._error(reading.command, result, b"")
 
     def _walked(self, walks: list[HashWalk]) -> Iterator[Part]:
-        """By a program; what it cannot read, by batch calls, whose cursor is a bucket as well."""
-        bucket, walk = 0, self._walk(walks)
+        """By a program; what it cannot read, or not as quickly, by batch calls, whose cursor is a bucket as well."""
+        bucket, walk = 0, self._take_walk(walks)
         try:
             while walk is not None and bucket >= 0:
-                reached, part = walk.read(bucket)
+                before = bucket
+                bucket, part = walk.read(before)
                 if part[2]:
                     yield part
-                if reached == bucket:
+                if bucket - before > _SPARSE * part[2] or bucket == before:
                     break
-                bucket = reached
         finally:
             if walk is not None:
-                walks.append(walk)
-            if self.fd < 0 or self._walks is None:  # closed, or refused, by another thread meanwhile
-                _close_all(walks)
+                self._keep_walk(walks, walk)
         if bucket >= 0:
-            yield from self._batches(syscall.MAP_LOOKUP_BATCH, 0, bucket) or ()
+            batches = self._batches(syscall.MAP_LOOKUP_BATCH, 0, bucket)
+            assert batches is not None, "a kernel that has walks has batch calls"
+            yield from batches
 
-    def _walk(self, walks: list[HashWalk]) -> HashWalk | None:
+    def _take_walk(self, walks: list[HashWalk]) -> HashWalk | None:
         """A program that nobody uses now; None where there can be none."""
-        from skep.engine.kernel.hash_walk import HashWalk
-
-        try:
-            walk = walks.pop()
+        while True:
+            try:
+                walk = walks.pop()
+            except IndexError:
+                if not self._add_walk(walks):
+                    return None
+                continue
             if walk.pid == os.getpid():
                 return walk
             walk.close()  # the memory that it fills is shared with the parent that forked
-        except IndexError:
-            pass
-        try:
-            with Uninterrupted():
-                return HashWalk(self)
-        except (SkepError, OSError):  # an older kernel, or one that refuses it, no fd left: batch calls give the same, or say why
-            self._open_fd()  # another thread's close() is no such refusal
-            self._walks = None
-            return None
+
+    def _add_walk(self, walks: list[HashWalk]) -> bool:
+        """Make one more program; False where there can be none."""
+        from skep.engine.kernel.hash_walk import HashWalk
+
+        with Uninterrupted():  # until close() finds it; what a signal's handler raises at the end is no refusal
+            try:
+                self._keep_walk(walks, HashWalk(self))
+            except (
+                SkepError,
+                OSError,
+            ):  # an older kernel, one that refuses it, no fd left: batch calls give the same, or say why
+                self._open_fd()  # another thread's close() is no such refusal
+                self._walks = None
+                _close_all(walks)
+        return self._walks is not None
+
+    def _keep_walk(self, walks: list[HashWalk], walk: HashWalk) -> None:
+        """For the next reader, if there can be one."""
+        walks.append(walk)
+        if self.fd < 0 or self._walks is None:  # closed, or refused, by another thread meanwhile
+            _close_all(walks)
 
     def update_batch(self, keys: Data, values: Data, count: int, flags: int = 0) -> None:
         """Write `count` elements, in one call where the kernel has it for this kind (5.6); `flags`: 0, or BPF_F_LOCK (4)."""
