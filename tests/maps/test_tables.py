@@ -107,6 +107,20 @@ def test_numpy_gives_and_takes_structured_arrays(bpf: BPF) -> None:
     assert bytes(table[8]) == bytes(table[7])
 
 
+def test_numbers_of_the_other_byte_order_and_long_ones_are_what_they_are_in_every_reading() -> None:
+    big = ctypes.c_uint32.__ctype_be__
+    with maps.create("hash", key=big, value=big, max_entries=4, engine="user") as table:
+        table[1], table[big(2)] = 5, big(6)
+        assert {key.value: leaf.value for key, leaf in table.items()} == {1: 5, 2: 6}
+        assert (table[1].value, table[2].value) == (5, 6)
+        assert {type(value) for value in (*table, *table.values())} == {big}
+        assert sorted(table.to_numpy().tolist()) == [(1, 5), (2, 6)]
+        assert table.handle.lookup(b"\0\0\0\1") == b"\0\0\0\5"
+    with maps.create("hash", key=U32, value=ctypes.c_longdouble, max_entries=4, engine="user") as table:
+        table[1] = ctypes.c_longdouble(0.5)
+        assert [(key.value, leaf.value) for key, leaf in table.items()] == [(1, 0.5)]
+
+
 @pytest.mark.parametrize("believed", [4, 1000])
 def test_numpy_of_a_map_in_many_parts_has_the_types_of_one_part(monkeypatch: pytest.MonkeyPatch, believed: int) -> None:
     class Value(ctypes.Structure):  # with a gap

@@ -445,12 +445,9 @@ class TableMap(UserMap):
         room = min(_CHUNK, self.max_entries)
         keys, values = (bytearray(room * width) for width in (self.key_size, stride))
         key_place, value_place = (ctypes.addressof(ctypes.c_char.from_buffer(part)) for part in (keys, values))
-        position, total = c_uint64(0), 0
-        while position.value != _END and total < self.max_entries:
-            count = int(self._dump(
-                memory.address, ctypes.addressof(position), key_place, value_place, min(room, self.max_entries - total), delete
-            ))  # fmt: skip
-            total += count
+        position = c_uint64(0)
+        while position.value != _END:
+            count = int(self._dump(memory.address, ctypes.addressof(position), key_place, value_place, room, delete))
             packed = memoryview(values)[: count * stride]
             if stride != size:
                 packed = memoryview(b"".join([packed[at : at + size] for at in range(0, count * stride, stride)]))
