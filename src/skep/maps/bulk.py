@@ -30,26 +30,32 @@ def entries_array(table: Table, parts: Iterable[tuple[Data | None, Data, int]], 
     leaves = table._leaves
     key_type, element = dtype_of(table.Key), _strided(leaves, stride)
     record = numpy.dtype([("key", key_type), ("value", _leaf_dtype(leaves))])
-    rows, total = numpy.empty(0, record), 0
+    rows: NDArray[Any] | None = None
+    total = 0
     for keys, values, count in parts:
-        if total + count > len(rows):
+        if rows is None:
+            rows = numpy.empty(count, record)
+        elif total + count > len(rows):
             rows = _grown(rows[:total], count, table.max_entries)
         part = rows[total : total + count]
         part["key"] = numpy.arange(count, dtype=key_type) if keys is None else numpy.frombuffer(keys, key_type, count)
         source = numpy.frombuffer(values, element, count)["element"]
         part["value"] = source["element"] if _is_padded(leaves) else source
         total += count
+    if rows is None:
+        return numpy.empty(0, record)
+    if total == len(rows):
+        return rows
     return rows[:total] if 2 * total > len(rows) else rows[:total].copy()
 
 
 def _grown(rows: NDArray[Any], count: int, max_entries: int) -> NDArray[Any]:
-    """The rows with room for `count` more, and, unless these are the first, for some that may follow."""
+    """The rows with room for `count` more, and for some that may follow."""
     import numpy
 
-    total = len(rows)
-    room = min(max_entries, 16 * (total + count)) if total else 0  # memory that is not written to costs nothing
-    grown = numpy.empty(max(room, total + count), rows.dtype)
-    grown[:total] = rows
+    needed = len(rows) + count
+    grown = numpy.empty(max(needed, min(max_entries, 16 * needed)), rows.dtype)  # memory that is not written to costs nothing
+    grown[: len(rows)] = rows
     return grown
 
 
