@@ -33,8 +33,8 @@ def entries_array(table: Table, parts: Iterable[tuple[Data | None, Data, int]], 
     rows: NDArray[Any] | None = None
     total = 0
     for keys, values, count in parts:
-        if rows is None:
-            rows = numpy.empty(count, record)
+        if rows is None:  # after a good part of what may be there, the rest is likely to follow
+            rows = numpy.empty(max(count, table.max_entries) if 4 * count > table.max_entries else count, record)
         elif total + count > len(rows):
             rows = _grown(rows[:total], count, table.max_entries)
         part = rows[total : total + count]

@@ -103,7 +103,8 @@ class Table(View, _Mapping):
         return iter(self._all_keys())
 
     def __len__(self) -> int:
-        return sum(count for _, count in self._key_parts())
+        parts = self._read()
+        return sum([1 for _ in self._walk()] if parts is None else [count for _, _, count in parts])
 
     # BCC's items() and the like are lists, except keys(): it is an iterator
     def keys(self) -> Any:
@@ -184,7 +185,7 @@ class Table(View, _Mapping):
         if keys is None:
             parts = self.handle.parts(delete=True)
             if parts is not None:
-                return sum(count for *_, count in parts)
+                return sum([count for _, _, count in parts])
             found = list(self._walk())
             return self.handle.delete_batch(b"".join(found), len(found))
         return self.handle.delete_batch(*self._pack_all(self._keys, keys, self._pack_key))
