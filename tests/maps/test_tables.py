@@ -121,6 +121,19 @@ def test_numbers_of_the_other_byte_order_and_long_ones_are_what_they_are_in_ever
         assert [(key.value, leaf.value) for key, leaf in table.items()] == [(1, 0.5)]
 
 
+@pytest.mark.parametrize("ctype", [ctypes.c_float, ctypes.c_double, ctypes.c_longdouble])
+def test_numbers_become_floating_point_where_the_value_is(ctype: Any) -> None:
+    with maps.create("hash", key=U32, value=ctype, max_entries=4, engine="user") as table:
+        for given in (5, -2.5, True, numpy.float32(1.5), numpy.int64(7), ctypes.c_int16(3)):
+            table[1] = given
+            assert table[1].value == getattr(given, "value", given)
+        for wrong in (10**5000, numpy.zeros(2), "x", None):
+            with pytest.raises(MapError, match="give a number or"):
+                table[1] = wrong
+        with pytest.raises(MapError, match="the key of map 'hash'"):
+            table[1.5] = 1
+
+
 @pytest.mark.parametrize("believed", [4, 1000])
 def test_numpy_of_a_map_in_many_parts_has_the_types_of_one_part(monkeypatch: pytest.MonkeyPatch, believed: int) -> None:
     class Value(ctypes.Structure):  # with a gap

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 _DATA: Any = ctypes._SimpleCData.__mro__[1]  # `_ctypes._CData`, the base of every ctypes class
 ADDRESSES = ("z", "Z", "O")  # c_char_p, c_wchar_p, py_object
+_FLOATS = ("f", "d", "g")  # letters of float, double, long double
 _INTEGERS: dict[int, Any] = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
 
 
@@ -75,10 +76,15 @@ class Codec:
         self.unpack: Callable[..., Any] = ctype.from_buffer_copy
 
     def pack(self, value: Any) -> bytes:
-        """The bytes of a ctypes instance, an integer, a bytes-like object, or a tuple for a struct or an array."""
+        """The bytes of a ctypes instance, a number, a bytes-like object, or a tuple for a struct or an array."""
         ctype = self.ctype
         if type(value) is ctype:
             return bytes(value)
+        if self.letter in _FLOATS and hasattr(value, "__float__"):
+            try:
+                return bytes(ctype(float(value)))
+            except (TypeError, OverflowError) as error:
+                raise self._error(f"{type(value).__name__} ({error})") from None
         if isinstance(value, int):
             if self._pack_native is not None:
                 try:
@@ -89,8 +95,8 @@ class Codec:
         if isinstance(value, _DATA):
             if ctypes.sizeof(value) == self.size:
                 return bytes(value)
-            if self.letter and isinstance(value, ctypes._SimpleCData) and isinstance(value.value, int):
-                return self._pack_integer(value.value)
+            if self.letter and isinstance(value, ctypes._SimpleCData) and isinstance(value.value, (int, float)):
+                return self.pack(value.value)
             raise self._error(f"{type(value).__name__} of {ctypes.sizeof(value)} bytes")
         if isinstance(value, str):
             try:
@@ -142,7 +148,7 @@ class Codec:
         return f"the {self.side} of map {self.map_name!r}"
 
     def _error(self, got: str) -> MapError:
-        kind = "an integer" if self.letter else f"a {self.ctype.__name__}, a tuple"
+        kind = "a number" if self.letter in _FLOATS else "an integer" if self.letter else f"a {self.ctype.__name__}, a tuple"
         return MapError(
             f"{self._place()} is {self.ctype.__name__} ({self.size} bytes); got {got}; give {kind} or {self.size} bytes",
             map_name=self.map_name,
