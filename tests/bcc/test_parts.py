@@ -179,24 +179,24 @@ int on_fault(struct bpf_perf_event_data *ctx) {
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "text"),
+    ("call", "text"),
     [
-        (lambda: SymbolCache("x"), SkepError, "pid is a number, not str 'x'"),
-        (lambda: SymbolCache(os.getpid()).resolve(None, True), SkepError, "an address is a number, not NoneType None"),
-        (lambda: SymbolCache(os.getpid()).resolve_name("c", 5), SkepError, "a name is str or bytes, not int 5"),
-        (lambda: syscall_name("read"), SkepError, "the number of a system call is a number, not str 'read'"),
-        (lambda: tcp.flags2str("x"), SkepError, "a TCP header's byte of flags is a number, not str 'x'"),
-        (lambda: tcp.state2str([]), SkepError, "a state of TCP is a number, not list []"),
-        (lambda: printb("x"), TypeError, "printb() prints bytes, not str 'x'"),
-        (lambda: ArgString(b"x"), TypeError, "ArgString takes str, not bytes b'x'"),
-        (lambda: lib.bpf_table_fd(5, b"x"), TypeError, "bpf_table_fd() takes the module of a BPF object, not 5"),
-        (lambda: run_cmd("ls"), SkepError, "run_cmd('ls'): a command is a list of words, such as ['sh', '-c', 'true']"),
-        (lambda: Perf.perf_event_open("x"), SkepError, "tpoint_id is a number, not str 'x'"),
-        (lambda: Perf.perf_event_open(1, "x"), SkepError, "pid is a number, not str 'x'"),
-        (lambda: Perf.perf_custom_event_open(5), TypeError, "perf_custom_event_open() takes a Perf.perf_event_attr(), not 5"),
+        (lambda: SymbolCache("x"), "pid is a number, not str 'x'"),
+        (lambda: SymbolCache(os.getpid()).resolve(None, True), "an address is a number, not NoneType None"),
+        (lambda: SymbolCache(os.getpid()).resolve_name("c", 5), "a name is str or bytes, not int 5"),
+        (lambda: syscall_name("read"), "the number of a system call is a number, not str 'read'"),
+        (lambda: tcp.flags2str("x"), "a TCP header's byte of flags is a number, not str 'x'"),
+        (lambda: tcp.state2str([]), "a state of TCP is a number, not list []"),
+        (lambda: printb("x"), "printb() prints bytes, not str 'x'"),
+        (lambda: ArgString(b"x"), "ArgString takes str, not bytes b'x'"),
+        (lambda: lib.bpf_table_fd(5, b"x"), "bpf_table_fd() takes the module of a BPF object, not 5"),
+        (lambda: run_cmd("ls"), "run_cmd('ls'): a command is a list of words, such as ['sh', '-c', 'true']"),
+        (lambda: Perf.perf_event_open("x"), "tpoint_id is a number, not str 'x'"),
+        (lambda: Perf.perf_event_open(1, "x"), "pid is a number, not str 'x'"),
+        (lambda: Perf.perf_custom_event_open(5), "perf_custom_event_open() takes a Perf.perf_event_attr(), not 5"),
     ],
 )  # fmt: skip
-def test_arguments_of_a_wrong_type_are_told(call: Callable[[], object], error: type[Exception], text: str) -> None:
-    with pytest.raises(error) as caught:
+def test_arguments_of_a_wrong_type_are_told(call: Callable[[], object], text: str) -> None:
+    with pytest.raises(SkepError) as caught:
         call()
     assert str(caught.value) == text

@@ -313,7 +313,7 @@ def test_error_of_the_script_shows_the_script_s_frames_only(skep: Skep, tmp_path
 
 
 def test_fault_of_skep_s_own_is_one_line_that_asks_for_a_report(skep: Skep, tmp_path: Path) -> None:
-    (tmp_path / "script.py").write_text("from skep.bcc import utils\nutils.printb(5, None)\n")
+    (tmp_path / "script.py").write_text("from skep.bcc import utils\nutils.printb(b'5', None)\n")
     done = skep("run", "script.py", cwd=tmp_path)
     assert done.stderr.startswith("skep: error: this is a fault of Skep itself (utils.py:")
     assert done.stderr.endswith(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from skep.errors import SkepError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from skep.bpf import BPF
@@ -14,7 +16,7 @@ class lib:
     def bpf_table_fd(module: BPF, name: bytes) -> int:
         """The fd of a map of `bpf.module`."""
         if not hasattr(module, "get_table"):
-            raise TypeError(f"bpf_table_fd() takes the module of a BPF object, not {module!r}")
+            raise SkepError(f"bpf_table_fd() takes the module of a BPF object, not {module!r}")
         fd: int = module[name].get_fd()
         return fd
 

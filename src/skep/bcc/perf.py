@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 
 from skep.arguments import as_number, as_pid
-from skep.errors import AttachError
+from skep.errors import AttachError, SkepError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ class Perf:
         from skep.engine.kernel import syscall
 
         if not isinstance(attr, ctypes.Structure) or not hasattr(attr, "config"):
-            raise TypeError(f"perf_custom_event_open() takes a Perf.perf_event_attr(), not {attr!r}")
+            raise SkepError(f"perf_custom_event_open() takes a Perf.perf_event_attr(), not {attr!r}")
         pid = as_pid(pid)
         for cpu in read_cpus("online"):
             fd = syscall.perf_event_open_attr(bytes(attr), pid=pid, cpu=cpu)

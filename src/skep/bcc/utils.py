@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 
+from skep.errors import SkepError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import re
@@ -17,7 +19,7 @@ FILESYSTEMENCODING = sys.getfilesystemencoding()
 def printb(s: bytes, file: IO[Any] = sys.stdout, nl: int = 1) -> None:
     """Print bytes as they are, whatever the terminal's encoding; `nl` adds a line feed."""
     if not isinstance(s, (bytes, bytearray)):
-        raise TypeError(f"printb() prints bytes, not {type(s).__name__} {s!r}")
+        raise SkepError(f"printb() prints bytes, not {type(s).__name__} {s!r}")
     file.flush()  # what print() left in the text layer goes first
     out = getattr(file, "buffer", file)
     out.write(s + b"\n" if nl else s)
@@ -45,7 +47,7 @@ class ArgString:
 
     def __init__(self, arg: str) -> None:
         if not isinstance(arg, str):
-            raise TypeError(f"ArgString takes str, not {type(arg).__name__} {arg!r}")
+            raise SkepError(f"ArgString takes str, not {type(arg).__name__} {arg!r}")
         self.s = arg
 
     def __bytes__(self) -> bytes:
