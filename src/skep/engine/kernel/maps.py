@@ -296,10 +296,7 @@ class KernelMap:
         with Uninterrupted():  # until close() finds it; what a signal's handler raises at the end is no refusal
             try:
                 self._keep_walk(walks, HashWalk(self))
-            except (
-                SkepError,
-                OSError,
-            ):  # an older kernel, one that refuses it, no fd left: batch calls give the same, or say why
+            except (SkepError, OSError):  # an older kernel, no fd left, ...: batch calls give the same, or say why
                 self._open_fd()  # another thread's close() is no such refusal
                 self._walks = None
                 _close_all(walks)
