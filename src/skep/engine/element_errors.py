@@ -78,7 +78,7 @@ def element_error(name: str, type: int, max_entries: int, operation: str, number
         (
             text
             for kinds, operations, numbers, text in _OF_KINDS
-            if type in kinds and operation in operations and number in numbers
+            if type in kinds and operation in operations.split() and number in numbers
         ),
         reasons.get((operation, number), ""),
     )

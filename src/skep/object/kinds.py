@@ -224,6 +224,10 @@ def map_types(names: str) -> frozenset[int]:
     return frozenset(MAP_TYPES[name] for name in names.split())
 
 
+PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash percpu_cgroup_storage")  # a value for each possible CPU
+LPM_KEY_SIZES = 5, 260  # bytes, least and most: u32 prefix length, data (kernel/bpf/lpm_trie.c)
+
+
 def map_type_name(number: int) -> str:
     """The map type as the kernel's headers name it."""
     return next((name for name, known in MAP_TYPES.items() if known == number), f"map of type {number}")

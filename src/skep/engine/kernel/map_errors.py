@@ -11,7 +11,7 @@ from skep.engine.element_errors import INDEXED
 from skep.engine.errnos import errno_text
 from skep.engine.kernel import syscall
 from skep.errors import MapError, PrivilegeError
-from skep.object.kinds import MAP_TYPES, map_type_name, map_types
+from skep.object.kinds import LPM_KEY_SIZES, MAP_TYPES, PER_CPU, map_type_name, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,14 +21,12 @@ if TYPE_CHECKING:
 _KEYLESS = map_types("queue stack bloom_filter")
 _STORAGES = map_types("sk_storage inode_storage task_storage cgrp_storage")
 _MAPS_OF_MAPS = map_types("array_of_maps hash_of_maps")
-_PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash percpu_cgroup_storage")
 _MOST_ENTRIES = (
     (map_types("hash lru_hash percpu_hash lru_percpu_hash hash_of_maps devmap_hash sockhash"), 1 << 31, "entries"),
     (map_types("ringbuf user_ringbuf"), 1 << 31, "bytes"),
     (map_types("arena"), (1 << 32) // os.sysconf("SC_PAGESIZE"), "pages"),
 )
 _PER_CPU_BYTES = 32 << 10  # PCPU_MIN_UNIT_SIZE (include/linux/percpu.h): before 6.12 a per-CPU array gets ENOMEM, not E2BIG
-_LPM_KEY = 5, 260  # bytes (kernel/bpf/lpm_trie.c)
 _AT_ONCE = 4 << 20  # KMALLOC_MAX_SIZE (include/linux/slab.h) with pages of 4 KiB
 
 
@@ -77,8 +75,9 @@ def create_error(spec: MapSpec, max_entries: int, result: int) -> MapError | Pri
             why = "; max_entries must not be 0"
         elif spec.type == MAP_TYPES["lpm_trie"] and not spec.flags & 1:
             why = "; an LPM trie needs the flag BPF_F_NO_PREALLOC (1)"
-        elif spec.type == MAP_TYPES["lpm_trie"] and not _LPM_KEY[0] <= spec.key_size <= _LPM_KEY[1]:
-            why = f"; the key of an LPM trie has {_LPM_KEY[0]} to {_LPM_KEY[1]} bytes, of which 4 are the length of the prefix"
+        elif spec.type == MAP_TYPES["lpm_trie"] and not LPM_KEY_SIZES[0] <= spec.key_size <= LPM_KEY_SIZES[1]:
+            least, most = LPM_KEY_SIZES
+            why = f"; the key of an LPM trie has {least} to {most} bytes, of which 4 are the length of the prefix"
         elif spec.type in INDEXED and spec.key_size != 4:
             why = "; an array's key has 4 bytes"
         elif spec.type in _MAPS_OF_MAPS and spec.inner is None:
@@ -102,7 +101,7 @@ def _too_large(spec: MapSpec, max_entries: int, result: int) -> str:
     for name, number in numbers.items():
         if not 0 <= number < 1 << 32:
             return f"{name} is a number of 32 bits, not {number}"
-    if spec.type in _PER_CPU and spec.value_size > _PER_CPU_BYTES:
+    if spec.type in PER_CPU and spec.value_size > _PER_CPU_BYTES:
         return (
             f"a value has {_PER_CPU_BYTES} bytes at most on each CPU, not {spec.value_size}: use smaller values and more of "
             f"them, or the kind {kind.replace('percpu_', '')}, whose values all CPUs share"

@@ -15,7 +15,7 @@ from skep.engine.kernel import batch, syscall
 from skep.engine.kernel.syscall import last_errno
 from skep.errors import MapError, SkepError
 from skep.interrupts import Uninterrupted
-from skep.object.kinds import MAP_TYPES, map_types
+from skep.object.kinds import MAP_TYPES, PER_CPU, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,12 +28,10 @@ if TYPE_CHECKING:
     from skep.object.model import MapSpec
 
 ARENA = MAP_TYPES["arena"]
-_PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash percpu_cgroup_storage")
 _WALKED = map_types("hash lru_hash percpu_hash lru_percpu_hash")
 _LEAST_WALKED = 1 << 16  # entries; below, making the program costs more than it saves
-_SPARSE = (
-    64  # buckets for an element: the batch call takes a sixth of the time for an empty one, five times as long for an element
-)
+# buckets for an element: the batch call takes a sixth of the time for an empty one, five times as long for an element
+_SPARSE = 64
 _LPM_TRIE = MAP_TYPES["lpm_trie"]
 # an update may wait for an RCU grace period (maybe_wait_bpf_programs) or take other locks: not with the GIL held
 _SLEEPING = map_types(
@@ -106,7 +104,7 @@ class KernelMap:
         self.max_entries = max_entries
         self.key_size = spec.key_size
         self.value_size = spec.value_size
-        if spec.type in _PER_CPU:
+        if spec.type in PER_CPU:
             self.value_size = (spec.value_size + 7) // 8 * 8 * possible_cpus
         self._pool: list[_Scratch] = []
         self._call = syscall.element_call_releasing if spec.type in _SLEEPING else syscall.element_call

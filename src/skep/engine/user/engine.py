@@ -20,7 +20,7 @@ from skep.engine.user.program import Environment, Program, fault_error
 from skep.engine.user.rings import PerfMap, ProducerRing, RingMap, UserPerfRing, UserRing
 from skep.errors import AttachError, InvalidInstruction, MapError, MemoryFault, ObjectError, SkepError, UnsupportedError
 from skep.interrupts import Uninterrupted
-from skep.object.kinds import MAP_TYPES, map_type_name
+from skep.object.kinds import MAP_TYPES, PER_CPU, map_type_name
 from skep.object.lines import source_line
 
 TYPE_CHECKING = False
@@ -64,7 +64,6 @@ _CONTEXTS = {
 _LOAD_64, _CALL = 0x18, 0x85
 # get_smp_processor_id, tail_call (another program may ask), perf_event_output (whose ring), get_numa_node_id
 _CPU_HELPERS = {8, 12, 25, 42}
-_PER_CPU = {MAP_TYPES[name] for name in ("percpu_hash", "percpu_array", "lru_percpu_hash")}
 _PSEUDO = {"map": 1, "map_value": 2}
 
 
@@ -245,16 +244,13 @@ class UserEngine:
         environment.env.output = pointer(self.session.output)
         try:
             machine = Program(code, context=context, maps=used, references=references, environment=environment, source=source)
-        except MemoryFault as error:
+        except (MemoryFault, InvalidInstruction) as error:
             line = source(error.insn or 0)
-            text = f"program {spec.name!r}: {error}" + (f" ({line})" if line else "")
-            raise MemoryFault(text, insn=error.insn, source_line=line) from error
-        except InvalidInstruction as error:
-            line = source(error.insn or 0)
+            place = f" ({line})" if line else ""
+            if isinstance(error, MemoryFault):
+                raise MemoryFault(f"program {spec.name!r}: {error}{place}", insn=error.insn, source_line=line) from error
             raise UnsupportedError(
-                f"program {spec.name!r} cannot run in the user engine: {error}"
-                + (f" ({line})" if line else "")
-                + "; use the kernel engine (as root)",
+                f"program {spec.name!r} cannot run in the user engine: {error}{place}; use the kernel engine (as root)",
                 needs="engine='kernel' (as root)",
             ) from error
         return UserProgram(spec.name, kind, machine, _asks_cpu(code, used))
@@ -341,7 +337,7 @@ def _asks_cpu(code: bytes, maps: list[UserMap]) -> bool:
         for at in range(0, len(code), 8)
         if code[at] == _CALL and not code[at + 1] & 0xF0 and not any(code[at + 5 : at + 8])
     }
-    return bool(calls & _CPU_HELPERS) or any(map.spec.type in _PER_CPU for map in maps)
+    return bool(calls & _CPU_HELPERS) or any(map.spec.type in PER_CPU for map in maps)
 
 
 def _link(spec: ProgramSpec, maps: Mapping[str, MapHandle]) -> tuple[bytes, list[UserMap], dict[int, int]]:

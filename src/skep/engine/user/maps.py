@@ -18,7 +18,7 @@ from skep.engine.user.facts import MapFacts
 from skep.engine.user.layout import MapHeader, Shape
 from skep.engine.user.session import settle
 from skep.errors import MapError, UnsupportedError
-from skep.object.kinds import BPF_F_RDONLY, BPF_F_WRONLY, MAP_TYPES, map_type_name, map_types
+from skep.object.kinds import BPF_F_RDONLY, BPF_F_WRONLY, LPM_KEY_SIZES, MAP_TYPES, PER_CPU, map_type_name, map_types
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from skep.native import NativeCode
     from skep.object.model import MapSpec
 
-_PER_CPU = map_types("percpu_hash percpu_array lru_percpu_hash")
 _VALUES_ARE_COPIED = map_types("queue stack")
 _END = (1 << 64) - 1
 # What the kernel answers to an operation on elements that a kind does not have; ENOTSUPP else.
@@ -54,7 +53,6 @@ def runtime(file: str) -> NativeCode:
     return code
 
 
-_LPM_KEYS = 5, 260  # bytes: u32 prefix length, data (kernel/bpf/lpm_trie.c)
 _FIRST_NUMBER = 1 << 20  # above what a process has as fds
 _HANDLES: dict[int, Any] = {}
 
@@ -79,7 +77,7 @@ def handle_of(number: int) -> Any:
 
 def values_size(spec: MapSpec, cpus: int) -> int:
     """Bytes from one element's value to the next: per-CPU kinds have one for each CPU."""
-    return (spec.value_size + 7) // 8 * 8 * (cpus if spec.type in _PER_CPU else 1)
+    return (spec.value_size + 7) // 8 * 8 * (cpus if spec.type in PER_CPU else 1)
 
 
 class Memory:
@@ -113,7 +111,7 @@ class UserMap:
             _READS if spec.flags & BPF_F_WRONLY else frozenset()
         )
         stride = values_size(spec, cpus)
-        self.value_size = stride if spec.type in _PER_CPU else spec.value_size
+        self.value_size = stride if spec.type in PER_CPU else spec.value_size
         self.header = MapHeader(
             shape=Shape(spec.type, spec.key_size, spec.value_size, spec.max_entries, spec.flags, stride), id=self.fd
         )
@@ -381,7 +379,7 @@ class TableMap(UserMap):
 
     def __init__(self, spec: MapSpec, cpus: int) -> None:
         super().__init__(spec, cpus)
-        least, most = _LPM_KEYS if spec.type == MAP_TYPES["lpm_trie"] else (1, (1 << 31) - 1)
+        least, most = LPM_KEY_SIZES if spec.type == MAP_TYPES["lpm_trie"] else (1, (1 << 31) - 1)
         if not 0 < spec.max_entries < 1 << 31 or not least <= spec.key_size <= most or not spec.value_size:
             raise MapError(
                 f"cannot create map {spec.name!r}: a {map_type_name(spec.type)} has keys of {least} to {most} bytes, values of 1 "
